@@ -1,0 +1,179 @@
+"""Content-addressed files beside the journals: sources, resources, artifacts, large values.
+
+A blob lies at ``blobs/<first two hex digits>/<sha256>`` and is never changed. It is durable before
+an event names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from sacred.journal.codec import BlobReference
+from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
+from sacred.journal.root import fsync_folder
+
+_CHUNK = 1 << 20
+#: Files up to here are read once into memory; larger ones are hashed first, so that a data set of
+#: many GB that is stored already is not copied again.
+_SMALL = 4 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class StoredFile(NamedTuple):
+    """What storing a file found out."""
+
+    blob: BlobReference
+    md5: str
+
+
+class BlobStore:
+    """The blobs of one root.
+
+    May be used from several processes and threads at once: a blob appears under its name whole or
+    not at all.
+    """
+
+    __slots__ = ("_durable", "path")
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        self._durable = durable
+
+    def path_of(self, digest: str) -> Path:
+        """Return where the blob of this sha256 lies.
+
+        Raises
+        ------
+        BlobError
+            The digest is not 64 hex digits (it may come from a damaged or foreign journal).
+        """
+        if not _DIGEST.match(digest):
+            raise BlobError(f"not a sha256 in hex: {digest[:80]!r}")
+        return self.path / digest[:2] / digest
+
+    def put_file(self, filename: str | os.PathLike[str]) -> StoredFile:
+        """Store the content of a file as it is now.
+
+        Durable when it returns. The name of a file that changes meanwhile is that of the bytes
+        that were stored.
+
+        Raises
+        ------
+        OSError
+            The file can not be read, or the blob not written.
+        """
+        with open(filename, "rb") as file:
+            content = file.read(_SMALL + 1)
+            if len(content) <= _SMALL:
+                return self.put_bytes(content)
+            file.seek(0)
+            sha, md5, size = _hash(file, None)
+            target = self.path_of(sha)
+            if target.exists():
+                os.utime(target)
+                return StoredFile(BlobReference("sha256", sha, size), md5)
+            file.seek(0)
+            return self._store_stream(file)
+
+    def put_bytes(self, content: bytes, encoding: str = "identity") -> StoredFile:
+        """Store some bytes; durable when it returns."""
+        sha = hashlib.sha256(content).hexdigest()
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        target = self.path_of(sha)
+        if target.exists():
+            os.utime(target)  # a collector of unused blobs spares the young ones
+        else:
+            temporary = self._temporary()
+            try:
+                with open(temporary, "xb") as out:
+                    out.write(content)
+                    self._sync(out)
+                self._publish(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return StoredFile(BlobReference("sha256", sha, len(content), encoding), md5)
+
+    def _store_stream(self, file: BinaryIO) -> StoredFile:
+        temporary = self._temporary()
+        try:
+            with open(temporary, "xb") as out:
+                sha, md5, size = _hash(file, out)
+                self._sync(out)
+            self._publish(temporary, self.path_of(sha))
+        finally:
+            temporary.unlink(missing_ok=True)
+        return StoredFile(BlobReference("sha256", sha, size), md5)
+
+    def _temporary(self) -> Path:
+        self.path.mkdir(exist_ok=True)
+        return self.path / f".new-{os.getpid()}-{os.urandom(6).hex()}"
+
+    def _sync(self, file: BinaryIO) -> None:
+        file.flush()
+        if self._durable:
+            os.fsync(file.fileno())
+
+    def _publish(self, temporary: Path, target: Path) -> None:
+        target.parent.mkdir(exist_ok=True)
+        os.replace(temporary, target)
+        if self._durable:
+            fsync_folder(target.parent)
+            fsync_folder(self.path)
+
+    def exists(self, digest: str) -> bool:
+        """Tell whether the blob is there (its content is not looked at)."""
+        return self.path_of(digest).is_file()
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for reading, unchecked.
+
+        Raises
+        ------
+        BlobMissingError
+            It is not there.
+        """
+        try:
+            return open(self.path_of(digest), "rb")
+        except FileNotFoundError:
+            raise BlobMissingError(f"blob {digest} is not in {self.path}") from None
+
+    def read(self, digest: str) -> bytes:
+        """Return a blob's content, checked against its name.
+
+        Raises
+        ------
+        BlobMissingError, BlobDamagedError
+        """
+        with self.open(digest) as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
+        return content
+
+    def check(self, digest: str) -> int:
+        """Read a blob through and return its size.
+
+        Raises
+        ------
+        BlobMissingError, BlobDamagedError
+        """
+        with self.open(digest) as file:
+            sha, _, size = _hash(file, None)
+        if sha != digest:
+            raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
+        return size
+
+
+def _hash(file: BinaryIO, out: BinaryIO | None) -> tuple[str, str, int]:
+    sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while chunk := file.read(_CHUNK):
+        sha.update(chunk)
+        md5.update(chunk)
+        size += len(chunk)
+        if out is not None:
+            out.write(chunk)
+    return sha.hexdigest(), md5.hexdigest(), size

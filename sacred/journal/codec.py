@@ -1,0 +1,391 @@
+"""Values as msgpack: the only module that knows msgpack.
+
+What Python has and msgpack has not travels in extension types; the list is closed, and decoding
+never imports, calls or builds anything that a journal names.
+
+==== ======================= ==============================================================
+ no  Python                  data
+==== ======================= ==============================================================
+ 1   int beyond 64 bits      two's complement, big endian
+ 2   datetime                msgpack [ns since the epoch, offset from UTC in s or nil]
+ 3   tuple                   msgpack array
+ 4   set, frozenset          msgpack array, ordered by its elements' encoding
+ 5   array                   msgpack [dtype, shape, elements in C order]
+ 6   complex                 two little-endian float64
+ 7   any other object        msgpack [type, text]
+ 8   value kept as a blob    msgpack map: algorithm, digest, size, encoding
+ 9   str that is not Unicode UTF-8 with the surrogates passed through
+ 10  date, time, timedelta   msgpack [kind, ISO text or microseconds]
+==== ======================= ==============================================================
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any, NamedTuple
+
+import msgpack
+
+from sacred.journal.errors import InvalidEventError
+
+EXT_INT, EXT_DATETIME, EXT_TUPLE, EXT_SET, EXT_ARRAY = 1, 2, 3, 4, 5
+EXT_COMPLEX, EXT_OBJECT, EXT_BLOB, EXT_TEXT, EXT_DATE = 6, 7, 8, 9, 10
+
+#: Texts that stand for objects are cut here (characters).
+OBJECT_TEXT_LIMIT = 4096
+_MAX_DEPTH = 200
+#: A packer keeps the largest buffer it ever needed; beyond this it is given up (bytes).
+_PACKER_KEPT = 1 << 20
+
+
+class Array(NamedTuple):
+    """An array as the journal keeps it, readable without numpy."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    def tolist(self) -> Any:
+        """Return nested lists of numbers; needs numpy for exotic element types."""
+        import array
+
+        kinds = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I"}
+        kinds |= {"i8": "q", "u8": "Q", "f4": "f", "f8": "d"}
+        code = kinds.get(self.dtype.lstrip("<|="))
+        if self.dtype in {"|b1", "bool"}:
+            flat: list[Any] = [bool(byte) for byte in self.data]
+        elif code is not None:
+            numbers = array.array(code, self.data)
+            if sys.byteorder == "big":
+                numbers.byteswap()
+            flat = numbers.tolist()
+        else:
+            import numpy as np
+
+            return np.frombuffer(self.data, self.dtype).reshape(self.shape).tolist()
+        return _nest(flat, self.shape)
+
+
+def _nest(flat: list[Any], shape: tuple[int, ...]) -> Any:
+    if not shape:
+        return flat[0]
+    for length in reversed(shape[1:]):
+        if length == 0:
+            return [[] for _ in range(shape[0])]
+        flat = [flat[i : i + length] for i in range(0, len(flat), length)]
+    return flat
+
+
+class ObjectText(NamedTuple):
+    """Stands for an object that has no data form: the name of its type and its ``repr``."""
+
+    type: str
+    text: str
+
+
+class BlobReference(NamedTuple):
+    """Names a blob: content that is kept beside the journals.
+
+    ``encoding`` is ``identity`` for a file's bytes, ``zstd`` for the same compressed, and
+    ``msgpack`` for a value that was too large for an event.
+    """
+
+    algorithm: str
+    digest: str
+    size: int
+    encoding: str = "identity"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the map that events carry."""
+        return dict(zip(self._fields, self, strict=True))
+
+    @classmethod
+    def from_wire(cls, wire: Any) -> BlobReference | None:
+        """Read the map that events carry; None if there is none or it is not one."""
+        try:
+            return cls(
+                str(wire["algorithm"]),
+                str(wire["digest"]),
+                int(wire["size"]),
+                str(wire.get("encoding", "identity")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+
+def _describe(value: object) -> ObjectText:
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{name}: its repr raised {type(error).__name__}>"
+    if len(text) > OBJECT_TEXT_LIMIT:
+        text = text[:OBJECT_TEXT_LIMIT] + "..."
+    return ObjectText(name, text)
+
+
+def _encode_array(value: Any) -> msgpack.ExtType | Any:
+    dtype = value.dtype
+    if dtype.hasobject or dtype.fields is not None:
+        return value.tolist()
+    little = dtype.newbyteorder("<") if dtype.byteorder == ">" else dtype
+    data = value.astype(little, copy=False).tobytes()
+    return _ext(EXT_ARRAY, [little.str, list(value.shape), data])
+
+
+def _ext(code: int, content: Any) -> msgpack.ExtType:
+    return msgpack.ExtType(code, pack(content))
+
+
+def _default(value: Any) -> Any:
+    """Give msgpack something it knows in place of ``value``."""
+    kind = type(value)
+    if kind is tuple:
+        return _ext(EXT_TUPLE, list(value))
+    if isinstance(value, int):  # bool, IntEnum and int subclasses, and ints beyond 64 bits
+        number = int(value)
+        if -(1 << 63) <= number < 1 << 64:
+            return number
+        return msgpack.ExtType(
+            EXT_INT, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+        )
+    if kind is Array:
+        return _ext(EXT_ARRAY, [value.dtype, list(value.shape), value.data])
+    if kind is ObjectText:
+        return _ext(EXT_OBJECT, list(value))
+    if kind is BlobReference:
+        return _ext(EXT_BLOB, value.to_wire())
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
+    if isinstance(value, tuple):
+        return _ext(EXT_TUPLE, list(value))
+    if isinstance(value, (set, frozenset)):
+        return msgpack.ExtType(EXT_SET, _pack_set(value))
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, complex):
+        return msgpack.ExtType(EXT_COMPLEX, struct.pack("<dd", value.real, value.imag))
+    return _default_library(value)
+
+
+def _pack_set(value: Any) -> bytes:
+    packed = sorted(pack(item) for item in value)
+    header: bytes = msgpack.Packer().pack_array_header(len(packed))
+    return header + b"".join(packed)
+
+
+def _default_library(value: Any) -> Any:
+    """Handle values of libraries that the program itself has loaded."""
+    modules = sys.modules
+    datetime = modules.get("datetime")
+    if datetime is not None:
+        if isinstance(value, datetime.datetime):
+            return _ext(EXT_DATETIME, _datetime_parts(value, datetime))
+        if isinstance(value, datetime.timedelta):
+            return _ext(EXT_DATE, ["timedelta", value // datetime.timedelta(microseconds=1)])
+        if isinstance(value, (datetime.date, datetime.time)):
+            return _ext(EXT_DATE, [type(value).__name__, value.isoformat()])
+    numpy = modules.get("numpy")
+    if numpy is not None:
+        if isinstance(value, numpy.generic):
+            item = value.item()
+            return item if not isinstance(item, numpy.generic) else _describe(value)
+        if isinstance(value, numpy.ndarray):
+            return _encode_array(value)
+    pandas = modules.get("pandas")
+    if pandas is not None:
+        if isinstance(value, (pandas.DataFrame, pandas.Series)):
+            return value.to_dict()
+        if isinstance(value, pandas.Index):
+            return value.tolist()
+    pathlib = modules.get("pathlib")
+    if pathlib is not None and isinstance(value, pathlib.PurePath):
+        return str(value)
+    return _describe(value)
+
+
+def _datetime_parts(value: Any, datetime: Any) -> list[int | None]:
+    offset = value.utcoffset()
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=None if offset is None else datetime.timezone.utc)
+    nanoseconds = (value - epoch) // datetime.timedelta(microseconds=1) * 1000
+    return [nanoseconds, None if offset is None else int(offset.total_seconds())]
+
+
+#: Packers not in use: one costs a microsecond and a buffer to make, and can not be shared.
+_free: list[msgpack.Packer] = []
+
+
+def new_packer() -> msgpack.Packer:
+    """Return a packer of one's own, for whoever packs much and holds a lock anyway."""
+    return msgpack.Packer(default=_default, strict_types=True, use_bin_type=True)
+
+
+def pack(value: Any) -> bytes:
+    """Encode one value.
+
+    Whatever has no data form becomes text that names it; nothing raises for its type. May be
+    called from any thread.
+
+    Raises
+    ------
+    InvalidEventError
+        The encoding would be larger than 4 GiB.
+    """
+    try:
+        packer = _free.pop()
+    except IndexError:
+        packer = new_packer()
+    try:
+        packed: bytes = packer.pack(value)
+    except (ValueError, TypeError, OverflowError, RecursionError, UnicodeEncodeError):
+        pass  # this packer may hold half a value: it is not put back
+    else:
+        if len(packed) < _PACKER_KEPT and len(_free) < 8:
+            _free.append(packer)
+        return packed
+    try:
+        return msgpack.Packer(default=_default, strict_types=True).pack(_plain(value, 0))  # type: ignore[no-any-return]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidEventError(f"the value can not be journalled: {error}") from error
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Walk a value that msgpack refused, replacing what it can not hold."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return msgpack.ExtType(EXT_TEXT, value.encode("utf-8", "surrogatepass"))
+        return value
+    if depth > _MAX_DEPTH:
+        return _describe_ext(value)
+    if isinstance(value, dict):
+        return {_plain_key(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, tuple) and type(value) not in {Array, ObjectText, BlobReference}:
+        return msgpack.ExtType(EXT_TUPLE, pack([_plain(item, depth + 1) for item in value]))
+    if isinstance(value, (set, frozenset)):
+        return msgpack.ExtType(EXT_SET, _pack_set(value))
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    if isinstance(key, str):
+        return key.encode("utf-8", "backslashreplace").decode()
+    return key
+
+
+def _describe_ext(value: object) -> msgpack.ExtType:
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    return msgpack.ExtType(EXT_OBJECT, msgpack.packb([name, "<nested too deeply>"]))
+
+
+def _decode_ext(code: int, data: bytes) -> Any:
+    try:
+        return _decode_known(code, data)
+    except Exception:
+        return ObjectText(f"msgpack.ext{code}", data[:256].hex())
+
+
+def _decode_known(code: int, data: bytes) -> Any:
+    if code == EXT_INT:
+        return int.from_bytes(data, "big", signed=True)
+    if code == EXT_TUPLE:
+        return tuple(unpack(data))
+    if code == EXT_SET:
+        return frozenset(unpack(data))
+    if code == EXT_COMPLEX:
+        return complex(*struct.unpack("<dd", data))
+    if code == EXT_TEXT:
+        return data.decode("utf-8", "surrogatepass")
+    if code == EXT_DATETIME:
+        return _decode_datetime(*unpack(data))
+    if code == EXT_ARRAY:
+        dtype, shape, elements = unpack(data)
+        return Array(str(dtype), tuple(int(n) for n in shape), bytes(elements))
+    if code == EXT_OBJECT:
+        kind, text = unpack(data)
+        return ObjectText(str(kind), str(text))
+    if code == EXT_BLOB:
+        reference = BlobReference.from_wire(unpack(data))
+        if reference is not None:
+            return reference
+    if code == EXT_DATE:
+        return _decode_date(*unpack(data))
+    return ObjectText(f"msgpack.ext{code}", data[:256].hex())
+
+
+def _decode_datetime(nanoseconds: int, offset: int | None) -> Any:
+    import datetime as dt
+
+    delta = dt.timedelta(microseconds=nanoseconds // 1000)
+    if offset is None:
+        return dt.datetime(1970, 1, 1) + delta  # noqa: DTZ001 - it was naive
+    utc = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + delta
+    return utc.astimezone(dt.timezone(dt.timedelta(seconds=offset)))
+
+
+def _decode_date(kind: str, content: Any) -> Any:
+    import datetime as dt
+
+    if kind == "timedelta":
+        return dt.timedelta(microseconds=content)
+    if kind == "date":
+        return dt.date.fromisoformat(content)
+    return dt.time.fromisoformat(content)
+
+
+def unpack(data: bytes) -> Any:
+    """Decode one value.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not exactly one msgpack object (msgpack's own errors derive from it).
+    """
+    return msgpack.unpackb(
+        data,
+        raw=False,
+        strict_map_key=False,
+        unicode_errors="surrogateescape",
+        ext_hook=_decode_ext,
+        use_list=True,
+    )
+
+
+def unpack_all(data: bytes) -> list[Any]:
+    """Decode a concatenation of values.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not whole msgpack objects.
+    """
+    unpacker = msgpack.Unpacker(
+        raw=False,
+        strict_map_key=False,
+        unicode_errors="surrogateescape",
+        ext_hook=_decode_ext,
+        use_list=True,
+        max_buffer_size=0,
+    )
+    unpacker.feed(data)
+    values = []
+    end = len(data)
+    try:
+        while unpacker.tell() < end:
+            values.append(unpacker.unpack())
+    except msgpack.OutOfData:
+        raise ValueError("the content ends inside a value") from None
+    return values

@@ -1,0 +1,253 @@
+"""Where a reader stands in the files of one writer, and how it goes on from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
+from sacred.journal.errors import PositionContradictedError
+from sacred.journal.events import Event, EventType
+from sacred.journal.frames import FrameDamagedError
+from sacred.journal.position import WriterPosition
+from sacred.journal.root import epoch_file_name
+from sacred.journal.verdicts import Foreign, Gap, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sacred.journal.reader import JournalReader
+
+
+class Frame(NamedTuple):
+    """One frame's events, and where a reader stands behind it."""
+
+    writer: int
+    epoch: int
+    first_seq: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs
+    events: list[Event]
+    after: WriterPosition
+
+
+class WriterCursor:
+    """Where a reader stands in one writer's files, and how it goes on."""
+
+    def __init__(self, reader: JournalReader, writer: int, at: WriterPosition | None) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.at = at or WriterPosition(0, 0, 0)
+        #: What an outside position claims and was not yet seen to hold.
+        self.unproven = at if at is not None and at.next_seq else None
+        self.file: EpochFile | None = None
+        self.stalled_at = -1
+
+    def poll(self, limit: int) -> Iterator[Frame]:
+        """Yield the whole frames that are there now, at most about ``limit``."""
+        produced = 0
+        while produced < limit:
+            epochs = self.reader._epochs(self.writer)
+            if self.file is None and not self._open(epochs):
+                return
+            file = self.file
+            if file is None:
+                return
+            later = [epoch for epoch in epochs if epoch > file.epoch]
+            horizon = self.reader._horizon(self.writer, later)
+            moved = False
+            for frame in self._frames(file, final=bool(later)):
+                moved = True
+                if horizon is not None and frame.count and frame.first_seq >= horizon:
+                    continue  # stands again in a later epoch, which wins
+                taken = self._take(frame)
+                if taken is not None:
+                    produced += 1
+                    yield taken
+                    if produced >= limit:
+                        return
+            if not later or not self.reader._readable(self.writer, later[0]):
+                return
+            if not moved:
+                self._leave(file)
+                self._enter(later[0])
+
+    def _open(self, epochs: list[int]) -> bool:
+        if not epochs:
+            return False
+        epoch = self.at.epoch if self.at.epoch in epochs else 0
+        if not epoch:
+            candidates = [number for number in epochs if number > self.at.epoch] or epochs
+            epoch = candidates[0]
+        self._enter(epoch, hint=self.at.offset if epoch == self.at.epoch else 0)
+        return True
+
+    def _enter(self, epoch: int, hint: int = 0) -> None:
+        path = self.reader.folder / epoch_file_name(self.writer, epoch)
+        file = EpochFile(path, self.writer, epoch)
+        if hint and self._hint_holds(file, hint):
+            file.seek(hint)
+            self.unproven = None
+        else:
+            file.seek(0)
+        self.file = file
+        self.at = self.at._replace(epoch=epoch, offset=file.offset)
+        self.stalled_at = -1
+
+    def _hint_holds(self, file: EpochFile, hint: int) -> bool:
+        file.seek(hint)
+        try:
+            frame = file.next_frame()
+        except (NotYet, FrameDamagedError, OSError):
+            return False
+        return (
+            frame.journal_id == self.reader.journal_id
+            and frame.first_seq == self.at.next_seq
+            and frame.chain == self.at.chain
+            and frame.count > 0
+        )
+
+    def _leave(self, file: EpochFile) -> None:
+        left = file.remaining()
+        if left:
+            self.reader._report(Tail(self.writer, file.epoch, file.offset, left, superseded=True))
+        file.close()
+
+    def _frames(self, file: EpochFile, *, final: bool) -> Iterator[RawFrame]:
+        """Yield this journal's frames; report what is between them."""
+        while True:
+            begin = file.offset
+            try:
+                frame = file.next_frame()
+            except NotYet:
+                # Damage to a length looks like a torn end: only a later frame tells them apart.
+                if file.remaining() == 0 or self._same_end(file, final=final):
+                    return
+                skipped = file.resync(self._accepts)
+                if skipped is None:
+                    return
+                yield from self._after_damage(begin, skipped, "a frame header was damaged")
+                continue
+            except FrameDamagedError as error:
+                if self._same_end(file, final=final):
+                    return
+                skipped = file.resync(self._accepts)
+                if skipped is None:
+                    return
+                yield from self._after_damage(begin, skipped, str(error))
+                continue
+            except OSError as error:
+                self.reader._report(
+                    Gap(
+                        self.writer,
+                        file.epoch,
+                        begin,
+                        self.at.next_seq,
+                        self.at.next_seq,
+                        str(error),
+                    )
+                )
+                return
+            if not self._accepts(frame):
+                self.reader._report(
+                    Foreign(
+                        self.writer,
+                        file.epoch,
+                        begin,
+                        frame.end - begin,
+                        "a frame of another journal, writer or epoch",
+                    )
+                )
+                continue
+            yield frame
+
+    def _same_end(self, file: EpochFile, *, final: bool) -> bool:
+        """Tell whether nothing was added since the last look at this end."""
+        end = file.offset + file.remaining()
+        if self.stalled_at == end and not final:
+            return True
+        self.stalled_at = end
+        return False
+
+    def _accepts(self, frame: RawFrame) -> bool:
+        return (
+            frame.journal_id == self.reader.journal_id
+            and frame.writer == self.writer
+            and self.file is not None
+            and frame.epoch == self.file.epoch
+        )
+
+    def _after_damage(self, begin: int, frame: RawFrame, reason: str) -> Iterator[RawFrame]:
+        if frame.first_seq <= self.at.next_seq and frame.count:
+            size = frame.offset - begin
+            self.reader._report(
+                Foreign(self.writer, frame.epoch, begin, size, f"no event was lost: {reason}")
+            )
+        else:
+            self._gap(begin, frame, reason)
+        yield frame
+
+    def _gap(self, offset: int, frame: RawFrame, reason: str) -> None:
+        self.reader._report(
+            Gap(self.writer, frame.epoch, offset, self.at.next_seq, frame.first_seq, reason)
+        )
+        self.at = self.at._replace(next_seq=frame.first_seq, chain=frame.chain)
+
+    def _take(self, frame: RawFrame) -> Frame | None:
+        """Check a frame against what came before and turn it into events."""
+        at = self.at
+        if frame.count:
+            if self._before(frame):
+                return None
+            if frame.first_seq > at.next_seq:
+                self._gap(frame.offset, frame, "frames are missing")
+            elif frame.chain != at.chain and frame.first_seq == at.next_seq:
+                if self.unproven is not None:
+                    raise self._contradiction()
+                self._gap(frame.offset, frame, "the frame before was exchanged")
+            self.unproven = None
+        after = WriterPosition(
+            frame.epoch,
+            frame.first_seq + frame.count if frame.count else self.at.next_seq,
+            frame.chain_after if frame.count else self.at.chain,
+            frame.end,
+        )
+        events = self.reader._events(frame)
+        if events and events[-1].type == EventType.SEALED and self.file is not None:
+            self.file.sealed = True
+            # From here on the journal goes on as the live file would have.
+            after = after._replace(chain=int(events[-1].fields.get("chain", after.chain)))
+        skip = at.next_seq - frame.first_seq
+        if frame.count and skip > 0:
+            events = _drop_rows(events, at.next_seq)
+        self.at = after
+        return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
+
+    def _before(self, frame: RawFrame) -> bool:
+        """Tell whether the frame lies before the position; prove the position where it ends."""
+        at = self.at
+        end = frame.first_seq + frame.count
+        if end > at.next_seq:
+            return False
+        if end == at.next_seq:
+            if frame.chain_after != at.chain:
+                raise self._contradiction()
+            self.unproven = None
+        self.at = at._replace(offset=frame.end)
+        return True
+
+    def _contradiction(self) -> PositionContradictedError:
+        return PositionContradictedError(
+            f"writer {self.writer} of {self.reader.folder} wrote other events before "
+            f"{self.at.next_seq} than those that were read"
+        )
+
+
+def _drop_rows(events: list[Event], next_seq: int) -> list[Event]:
+    """Leave out what lies before a position inside a frame (of a sealed file)."""
+    kept = []
+    for event in events:
+        if event.seq < 0 or event.seq >= next_seq:
+            kept.append(event)
+        elif event.type == EventType.METRIC_TABLE and event.seq + event.count > next_seq:
+            table = event.fields["table"].from_row(next_seq - event.seq)
+            kept.append(event._replace(seq=next_seq, fields={"table": table}))
+    return kept

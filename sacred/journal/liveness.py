@@ -1,0 +1,119 @@
+"""Whether a run lives, has ended or died: computed from its journal, never written into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.errors import NotAJournalError
+from sacred.journal.events import EventType
+from sacred.journal.identity import YOUNG, process_lives
+from sacred.journal.reader import JournalReader
+from sacred.journal.root import epoch_file_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sacred.journal.root import RunFolder
+
+
+class Liveness(Enum):
+    """What became of a run."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    DIED = "died"
+
+
+def writer_lives(path: Path, identity: dict[str, Any] | None, last_sign: int) -> bool:
+    """Tell whether the writer of a file lives.
+
+    Parameters
+    ----------
+    path
+        The writer's newest file.
+    identity
+        The fields of its ``EPOCH_BEGAN``, if they could be read.
+    last_sign
+        Time of its last event (ns since the epoch).
+    """
+    lives = process_lives(identity) if identity is not None else None
+    if lives is None:
+        lives = _lock_is_held(path)
+    if lives is None:
+        with contextlib.suppress(OSError):
+            last_sign = max(last_sign, os.stat(path).st_mtime_ns)
+        lives = time.time_ns() - last_sign < YOUNG * 1e9
+    return lives
+
+
+def _lock_is_held(path: Path) -> bool | None:
+    """Tell whether a process of this host holds the writer's lock; None if that proves nothing."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None  # free here; a holder on another machine is not seen
+
+
+def run_liveness(folder: RunFolder) -> Liveness:
+    """Read a run's first writer and tell what became of the run.
+
+    The first writer alone decides: a child may outlive the run, or die without harm to it.
+
+    Raises
+    ------
+    NotAJournalError
+    """
+    reader = JournalReader(folder.journal)
+    state, last = Liveness.RUNNING, 0
+    for frame in reader.poll():
+        if frame.writer != 0:
+            continue
+        for event in frame.events:
+            last = max(last, event.time)
+            if event.type == EventType.RUN_ENDED:
+                state = Liveness.ENDED
+            elif event.type in {EventType.RUN_STARTED, EventType.RUN_RESUMED}:
+                state = Liveness.RUNNING
+            elif event.type == EventType.RUN_QUEUED:
+                state = Liveness.QUEUED
+    return state_now(reader, state, last)
+
+
+def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
+    """Turn what the journal's events say of a run into what it is now.
+
+    Parameters
+    ----------
+    reader
+        Has read the journal to its present end.
+    state
+        Running, ended or queued by the events.
+    last
+        Time of the first writer's last event (ns since the epoch).
+    """
+    if state is not Liveness.RUNNING:
+        return state
+    epochs = reader._epochs(0)
+    if not epochs:
+        raise NotAJournalError(f"{reader.folder} has no file of the run's first writer")
+    path = reader.folder / epoch_file_name(0, epochs[-1])
+    identity = reader.identities.get((0, epochs[-1]))
+    return Liveness.RUNNING if writer_lives(path, identity, last) else Liveness.DIED

@@ -1,0 +1,305 @@
+"""Reading a journal: every event that is whole, in order, and the name of everything that is not.
+
+A reader never changes a journal and never raises for what the bytes are. What is wrong is a
+*verdict*: ``Tail`` (the end of a file is not whole: not yet, if its writer lives), ``Gap`` (events
+are missing or damaged, named by writer and sequence number), ``Foreign`` (bytes that belong to
+something else, or twice). No verdict is a clean journal.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.cursor import Frame, WriterCursor
+from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
+from sacred.journal.errors import NewerFormatError, NotAJournalError
+from sacred.journal.events import (
+    FIRST_IGNORABLE,
+    FORMAT,
+    SCHEMAS,
+    SEQLESS,
+    Event,
+    EventType,
+    long_names,
+)
+from sacred.journal.frames import FrameDamagedError
+from sacred.journal.position import Position
+from sacred.journal.root import epoch_file_name, parse_epoch_file_name
+from sacred.journal.tables import decode_table
+from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
+
+
+class JournalReader:
+    """Reads the events of one journal, once or as they come.
+
+    Parameters
+    ----------
+    folder
+        A run's folder or its ``journal`` folder.
+    position
+        Where to begin; None for the beginning. The journal must prove that it is the one on which
+        the position was taken: reading raises ``PositionContradictedError`` if it is not.
+
+    Attributes
+    ----------
+    position
+        Where the reader stands now.
+    verdicts
+        What was wrong so far, in the order it was met. A ``Tail`` at the present end of a file is
+        not in it (see ``tails``).
+    journal_id
+        The id of the journal.
+
+    Notes
+    -----
+    Not thread-safe. Memory: one frame (16 MiB at most) and a buffer of the same order a writer.
+    The order over several writers is that of arrival while reading, and by time with
+    ``read(order="time")``.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], position: Position | None = None) -> None:
+        path = Path(folder)
+        if path.name != "journal" and (path / "journal").is_dir():
+            path = path / "journal"
+        self.folder = path
+        self.verdicts: list[Verdict] = []
+        self.identities: dict[tuple[int, int], dict[str, Any]] = {}
+        self.journal_id = 0
+        self._start = position or Position()
+        self._cursors: dict[int, WriterCursor] = {}
+        self._listing: dict[int, list[int]] = {}
+        self._first_seqs: dict[tuple[int, int], int | None] = {}
+        self._seen_verdicts: set[Verdict] = set()
+        self._identify()
+
+    # -- finding the files -------------------------------------------------------------------
+
+    def _list(self) -> None:
+        try:
+            names = os.listdir(self.folder)
+        except OSError as error:
+            raise NotAJournalError(f"{self.folder} holds no journal: {error.strerror}") from None
+        listing: dict[int, list[int]] = {}
+        for name in names:
+            parsed = parse_epoch_file_name(name)
+            if parsed is not None:
+                listing.setdefault(parsed[0], []).append(parsed[1])
+        self._listing = {writer: sorted(epochs) for writer, epochs in sorted(listing.items())}
+
+    def _epochs(self, writer: int) -> list[int]:
+        return self._listing.get(writer, [])
+
+    def _identify(self) -> None:
+        """Learn the journal's id from the first whole frame of its first readable file."""
+        self._list()
+        if not self._listing:
+            raise NotAJournalError(
+                f"{self.folder} holds no journal (no file like w0000-e0001.jzst)"
+            )
+        for writer, epochs in self._listing.items():
+            for epoch in epochs:
+                file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
+                try:
+                    frame: RawFrame | None = file.next_frame()
+                except (NotYet, FrameDamagedError):
+                    frame = self._first_whole(file)
+                except OSError as error:
+                    self._report(Foreign(writer, epoch, 0, 0, f"can not be read: {error}"))
+                    frame = None
+                finally:
+                    file.close()
+                if frame is not None:
+                    self.journal_id = frame.journal_id
+                    return
+
+    @staticmethod
+    def _first_whole(file: EpochFile) -> RawFrame | None:
+        try:
+            return file.resync(lambda _: True)
+        except OSError:
+            return None
+
+    def _readable(self, writer: int, epoch: int) -> bool:
+        return self._first_seq(writer, epoch) is not None
+
+    def _first_seq(self, writer: int, epoch: int) -> int | None:
+        key = (writer, epoch)
+        known = self._first_seqs.get(key)
+        if known is not None:
+            return known
+        file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
+        first: int | None = None
+        try:
+            frame = file.next_frame()
+            if frame.journal_id == self.journal_id and frame.writer == writer:
+                first = frame.first_seq
+        except (NotYet, FrameDamagedError, OSError):
+            found = self._first_whole(file)
+            if found is not None and found.journal_id == self.journal_id:
+                first = found.first_seq
+        finally:
+            file.close()
+        self._first_seqs[key] = first
+        return first
+
+    def _horizon(self, writer: int, later: list[int]) -> int | None:
+        firsts = [self._first_seq(writer, epoch) for epoch in later]
+        return min((first for first in firsts if first is not None), default=None)
+
+    # -- events ------------------------------------------------------------------------------
+
+    def _events(self, frame: RawFrame) -> list[Event]:
+        names: list[str] = []
+        seq = frame.first_seq
+        events = []
+        for wire in frame.values[1:]:
+            try:
+                number, when = wire["e"], wire["t"]
+                event_seq = seq
+                if number == EventType.METRIC_POINT:
+                    name = wire["m"]
+                    if type(name) is str:
+                        names.append(name)
+                    else:
+                        name = names[name]
+                    fields = {"metric": name, "step": wire["s"], "value": wire["v"]}
+                    seq += 1
+                elif number == EventType.METRIC_TABLE:
+                    table = decode_table(wire)
+                    fields = {"table": table}
+                    seq += table.rows
+                elif number in SEQLESS:
+                    fields = long_names(number, wire)
+                    event_seq = -1
+                    if number == EventType.EPOCH_BEGAN:
+                        self._check_format(fields)
+                        self.identities[frame.writer, frame.epoch] = fields
+                else:
+                    if number not in SCHEMAS and number < FIRST_IGNORABLE:
+                        raise NewerFormatError(
+                            f"{self.folder} holds events of type {number}, which this version "
+                            "does not know: upgrade sacred-journal"
+                        )
+                    fields = long_names(number, wire)
+                    seq += 1
+                events.append(Event(number, when, event_seq, frame.writer, fields))
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                # The checksum held, so that this was written so: by something else than us.
+                self._report(
+                    Foreign(
+                        frame.writer,
+                        frame.epoch,
+                        frame.offset,
+                        0,
+                        f"an event that is not one: {type(error).__name__}: {error}"[:200],
+                    )
+                )
+                seq += 1
+        return events
+
+    def _check_format(self, fields: dict[str, Any]) -> None:
+        needed = fields.get("min_reader", 1)
+        features = fields.get("features") or []
+        if needed > FORMAT or features:
+            what = f"format {needed}" if needed > FORMAT else f"the features {features}"
+            raise NewerFormatError(
+                f"{self.folder} was written by {fields.get('software')} and needs {what}: "
+                "upgrade sacred-journal"
+            )
+
+    def _report(self, verdict: Verdict) -> None:
+        if verdict not in self._seen_verdicts and len(self.verdicts) < 10_000:
+            self._seen_verdicts.add(verdict)
+            self.verdicts.append(verdict)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Where the reader stands."""
+        position = dict(self._start.items())
+        position.update({writer: cursor.at for writer, cursor in self._cursors.items()})
+        return Position(position)
+
+    def poll(self, limit: int = 1 << 62) -> Iterator[Frame]:
+        """Yield the whole frames that are there now and were not read before.
+
+        Parameters
+        ----------
+        limit
+            About how many frames of each writer, so that a caller can stop between batches.
+
+        Raises
+        ------
+        PositionContradictedError
+            The journal is not the one on which the position was taken: begin anew.
+        NewerFormatError
+            The journal needs a newer version of this package.
+        """
+        self._list()
+        if not self.journal_id:
+            self._identify()
+            if not self.journal_id:
+                return
+        self._first_seqs = {k: v for k, v in self._first_seqs.items() if v is not None}
+        for writer in self._listing:
+            cursor = self._cursors.get(writer)
+            if cursor is None:
+                cursor = WriterCursor(self, writer, self._start.get(writer))
+                self._cursors[writer] = cursor
+            yield from cursor.poll(limit)
+
+    def read(self, order: str = "arrival") -> Iterator[Event]:
+        """Yield all events that are there now and were not read before.
+
+        Parameters
+        ----------
+        order
+            ``"arrival"``: writer after writer, as they are found. ``"time"``: merged by time, each
+            writer in its own order also where its clock stepped back (the order of a rebuilt
+            view).
+        """
+        if order == "arrival" or len(self._listing) < 2:
+            for frame in self.poll():
+                yield from frame.events
+            return
+        import heapq
+
+        self._list()
+        streams = [self._keyed(writer) for writer in self._listing]
+        for *_, event in heapq.merge(*streams, key=lambda item: item[:3]):
+            yield event
+
+    def _keyed(self, writer: int) -> Iterator[tuple[int, int, int, Event]]:
+        cursor = self._cursors.get(writer)
+        if cursor is None:
+            cursor = self._cursors[writer] = WriterCursor(self, writer, self._start.get(writer))
+        latest = 0
+        number = 0
+        for frame in cursor.poll(1 << 62):
+            for event in frame.events:
+                latest = max(latest, event.time)
+                number += 1
+                yield latest, writer, number, event
+
+    def tails(self) -> list[Tail]:
+        """Return the unfinished ends at which the reader stands now."""
+        tails = []
+        for cursor in self._cursors.values():
+            file = cursor.file
+            if file is not None and (left := file.remaining()):
+                tails.append(Tail(cursor.writer, file.epoch, file.offset, left))
+        return tails
+
+    def close(self) -> None:
+        """Close the files."""
+        for cursor in self._cursors.values():
+            if cursor.file is not None:
+                cursor.file.close()

@@ -1,0 +1,314 @@
+"""The folder that holds all runs: its layout, and how a run gets a folder of its own.
+
+::
+
+    sacred_runs/
+      .sacred-journal       marks the folder as a root; version of the layout
+      .gitignore            keeps git away
+      .high-water           last number given, a hint
+      blobs/  .trash/  .cache/
+      57/                   one run
+        journal/            the files of its writers
+        notes/  views/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from sacred.journal.errors import (
+    JournalUnavailableError,
+    NoRootError,
+    NotAJournalError,
+    RunNotFoundError,
+)
+
+MARKER = ".sacred-journal"
+DEFAULT_NAME = "sacred_runs"
+LAYOUT_VERSION = 1
+_HIGH_WATER = ".high-water"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
+_EPOCH_FILE = re.compile(r"w(\d{4,9})-e(\d{4,9})\.jzst\Z")
+
+
+def epoch_file_name(writer: int, epoch: int) -> str:
+    """Return the name of one writer's file of one epoch."""
+    return f"w{writer:04d}-e{epoch:04d}.jzst"
+
+
+def parse_epoch_file_name(name: str) -> tuple[int, int] | None:
+    """Return (writer, epoch), or None if it is not the name of a journal's file."""
+    match = _EPOCH_FILE.match(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def fsync_folder(path: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable; does nothing where folders can not be synced."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Attributes
+    ----------
+    path
+        Absolute.
+    number
+        The number in the root; None for a journal that lies elsewhere.
+    """
+
+    __slots__ = ("number", "path")
+
+    def __init__(self, path: Path, number: int | None = None) -> None:
+        self.path = path
+        self.number = number
+
+    def __repr__(self) -> str:
+        """Show the path."""
+        return f"<RunFolder {self.path}>"
+
+    @property
+    def journal(self) -> Path:
+        """The folder of the journal's files."""
+        return self.path / "journal"
+
+    @property
+    def views(self) -> Path:
+        """The folder of what replayers remember about the run on this machine: logs, states."""
+        return self.path / "views"
+
+    @property
+    def root(self) -> JournalRoot:
+        """The root the folder lies in."""
+        return JournalRoot(self.path.parent)
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """Take any folder that holds a journal: a run's folder, or its ``journal`` folder.
+
+        Raises
+        ------
+        NotAJournalError
+            It holds none.
+        """
+        folder = Path(path).absolute()
+        if folder.name == "journal" and _has_epoch_files(folder):
+            folder = folder.parent
+        if not _has_epoch_files(folder / "journal"):
+            if not folder.exists():
+                raise NotAJournalError(f"{folder} does not exist")
+            raise NotAJournalError(f"{folder} holds no journal (no file like w0000-e0001.jzst)")
+        number = int(folder.name) if _NUMBER.match(folder.name) else None
+        return cls(folder, number)
+
+
+def _has_epoch_files(folder: Path) -> bool:
+    try:
+        return any(parse_epoch_file_name(name) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
+class JournalRoot:
+    """The folder that holds all runs.
+
+    Creating one touches nothing; ``create`` and ``claim`` do.
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+
+    def __repr__(self) -> str:
+        """Show the path."""
+        return f"<JournalRoot {self.path}>"
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the blobs."""
+        return self.path / "blobs"
+
+    def exists(self) -> bool:
+        """Tell whether the folder is marked as a root."""
+        return (self.path / MARKER).is_file()
+
+    def create(self) -> None:
+        """Make the folder and its marker if they are not there.
+
+        Raises
+        ------
+        JournalUnavailableError
+            The folder can not be made or written.
+        """
+        if self.exists():
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _create_file(self.path / ".gitignore", "*\n")
+            marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
+            _create_file(self.path / MARKER, marker)
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+
+    def claim(self, preferred: int | None = None) -> RunFolder:
+        """Make a run's folder: the preferred number if it is free, else the next free one.
+
+        A number that was used is never given again, also after its run was removed: the high-water
+        mark remembers, and ``mkdir`` decides between processes.
+
+        Raises
+        ------
+        JournalUnavailableError
+            No folder can be made.
+        """
+        self.create()
+        high = self._high_water()
+        try:
+            if preferred is not None and preferred > 0 and not self._trashed(preferred):
+                folder = self._try_claim(preferred)
+                if folder is not None:
+                    self._raise_high_water(high, preferred)
+                    return folder
+            number = high
+            for _ in range(1_000_000):
+                number += 1
+                folder = self._try_claim(number)
+                if folder is not None:
+                    self._raise_high_water(high, number)
+                    return folder
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        raise JournalUnavailableError(f"no free run number was found in {self.path}")
+
+    def next_number(self) -> int:
+        """Return the number the next claim is likely to give."""
+        return self._high_water() + 1
+
+    def _try_claim(self, number: int) -> RunFolder | None:
+        path = self.path / str(number)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return None
+        (path / "journal").mkdir()
+        return RunFolder(path, number)
+
+    def _trashed(self, number: int) -> bool:
+        return (self.path / ".trash" / str(number)).exists()
+
+    def _high_water(self) -> int:
+        try:
+            text = (self.path / _HIGH_WATER).read_text(encoding="ascii").strip()
+            high = int(text) if _NUMBER.match(text) else 0
+        except (OSError, ValueError):
+            high = 0
+        return high or max(self.numbers(), default=0)
+
+    def _raise_high_water(self, high: int, number: int) -> None:
+        if number <= high:
+            return
+        temporary = self.path / f"{_HIGH_WATER}.{os.getpid()}"
+        try:
+            temporary.write_text(f"{number}\n", encoding="ascii")
+            os.replace(temporary, self.path / _HIGH_WATER)
+        except OSError:
+            pass  # a hint: mkdir decides
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all runs, in order.
+
+        Raises
+        ------
+        NoRootError
+            The folder is not there or can not be read.
+        """
+        try:
+            return sorted(int(name) for name in os.listdir(self.path) if _NUMBER.match(name))
+        except OSError as error:
+            raise NoRootError(f"{self.path} can not be read: {error.strerror}") from error
+
+    def runs(self) -> list[RunFolder]:
+        """Return the folders of all runs, in the order of their numbers."""
+        return [RunFolder(self.path / str(number), number) for number in self.numbers()]
+
+    def run(self, number: int) -> RunFolder:
+        """Return the folder of one run.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is none of this number.
+        """
+        folder = RunFolder(self.path / str(number), number)
+        if not folder.journal.is_dir():
+            raise RunNotFoundError(f"there is no run {number} in {self.path}")
+        return folder
+
+
+def _create_file(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def unavailable(path: Path, error: OSError) -> JournalUnavailableError:
+    """Return the error that says why journals can not be written, and what to do."""
+    reason = error.strerror or str(error)
+    text = (
+        f"the journal can not be written in {path}: {reason}. "
+        "Free or mount it, or choose another folder with -J DIR or SACRED_JOURNAL_ROOT."
+    )
+    return JournalUnavailableError(error.errno or 5, text)
+
+
+def find_root(
+    start: str | os.PathLike[str] | None = None, *, given: str | os.PathLike[str] | None = None
+) -> JournalRoot:
+    """Find the root to read from.
+
+    Parameters
+    ----------
+    start
+        Where to begin looking (default: the current folder): the folder itself, its
+        ``sacred_runs``, then the same in each parent, as git looks for its repository.
+    given
+        A root that was named by the user: taken as it is, and an error if it is none.
+
+    Raises
+    ------
+    NoRootError
+        None was found; the text says where was looked.
+    """
+    if given is not None:
+        root = JournalRoot(given)
+        if root.exists():
+            return root
+        nested = JournalRoot(root.path / DEFAULT_NAME)
+        if nested.exists():
+            return nested
+        state = "is no root of journals" if root.path.exists() else "does not exist"
+        raise NoRootError(f"{root.path} {state} (no {MARKER} in it)")
+    first = Path(start or os.getcwd()).absolute()
+    for folder in (first, *first.parents):
+        for candidate in (folder, folder / DEFAULT_NAME):
+            root = JournalRoot(candidate)
+            if root.exists():
+                return root
+    raise NoRootError(
+        f"no root of journals in {first} or a folder above it: looked for {DEFAULT_NAME}/{MARKER}. "
+        "Run an experiment first, or name the root with --root DIR or SACRED_JOURNAL_ROOT."
+    )

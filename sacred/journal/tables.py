@@ -1,0 +1,246 @@
+"""Many metric points as columns.
+
+Rows are grouped by metric (a stable sort by the metric's index); in that order each number is
+taken as 64 bits, replaced by its difference from the one before, zigzagged, and the bytes are laid
+out plane by plane: all first bytes, all second bytes, ... That is what zstd compresses best
+(random walk: 7.2 bytes a value against 8 as it stands, learning rates 5.3 against 6.3), and the
+arithmetic is done on one long Python integer, so that it costs 10 us for 128 rows without numpy.
+
+Exactness: a float comes back bit for bit (NaN payloads, -0.0 and infinities too), an int or a text
+as itself; times are cut to microseconds.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+#: Column of 64-bit integers, and of float64 taken by their bits.
+COLUMN_INT, COLUMN_FLOAT = 0, 1
+
+_FORMATS = {COLUMN_INT: "q", COLUMN_FLOAT: "d"}
+_MASK = (1 << 64) - 1
+#: Largest number of rows in a table: bounds what a reader allocates.
+MAX_ROWS = 1 << 20
+
+
+@lru_cache(maxsize=256)
+def _masks(rows: int) -> tuple[int, int, int, int]:
+    """All lanes' lowest bits, highest bits, all but the highest, and everything."""
+    low = int.from_bytes(b"\1\0\0\0\0\0\0\0" * rows, "little")
+    everything = (1 << (64 * rows)) - 1
+    high = low << 63
+    return low, high, everything ^ high, everything
+
+
+def _encode_lanes(raw: bytes) -> bytes:
+    """Difference, zigzag and split 64-bit little-endian lanes."""
+    rows = len(raw) // 8
+    low, high, low63, everything = _masks(rows)
+    value = int.from_bytes(raw, "little")
+    previous = (value << 64) & everything
+    # Lane-wise subtraction without borrows crossing lanes (SWAR).
+    delta = ((value | high) - (previous & low63)) ^ ((value ^ previous ^ everything) & high)
+    sign = (delta >> 63) & low
+    zigzag = ((delta & low63) << 1) ^ ((sign << 64) - sign)
+    lanes = zigzag.to_bytes(8 * rows, "little")
+    return b"".join([lanes[plane::8] for plane in range(8)])
+
+
+def _decode_lanes(planes: bytes) -> list[int]:
+    """Undo ``_encode_lanes``; unsigned 64-bit numbers."""
+    rows = len(planes) // 8
+    lanes = bytearray(8 * rows)
+    for plane in range(8):
+        lanes[plane::8] = planes[plane * rows : (plane + 1) * rows]
+    deltas = [(z >> 1) ^ -(z & 1) for z in struct.unpack(f"<{rows}Q", lanes)]
+    return [total & _MASK for total in accumulate(deltas)]
+
+
+class MetricTable(NamedTuple):
+    """Metric points as columns, in the order of their sequence numbers.
+
+    Attributes
+    ----------
+    metrics
+        The names.
+    index
+        Per row the position of its name in ``metrics``; empty if there is one metric only.
+    steps, values
+        As they were logged.
+    times
+        Microseconds since the epoch, UTC.
+    """
+
+    metrics: tuple[str, ...]
+    index: bytes | tuple[int, ...]  # type: ignore[assignment]  # nobody searches in a table
+    steps: list[Any]
+    times: list[int]
+    values: list[Any]
+
+    @property
+    def rows(self) -> int:
+        """How many points, and how many sequence numbers."""
+        return len(self.times)
+
+    def names(self) -> list[str]:
+        """Return the metric's name of each row."""
+        if not self.index:
+            return [self.metrics[0]] * len(self.times)
+        metrics = self.metrics
+        return [metrics[i] for i in self.index]
+
+    def from_row(self, row: int) -> MetricTable:
+        """Return the table without its first ``row`` rows."""
+        return self._replace(
+            index=self.index[row:],
+            steps=self.steps[row:],
+            times=self.times[row:],
+            values=self.values[row:],
+        )
+
+
+def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]:
+    """Encode one column: ([code, bytes], [[row, value], ...] of what does not fit)."""
+    kinds = set(map(type, values))
+    odd: list[Any] = []
+    if kinds == {float}:
+        code = COLUMN_FLOAT
+    elif kinds == {int}:
+        code = COLUMN_INT
+    else:
+        values = list(values)
+        # The commoner of the two number types gets the lanes.
+        floats = sum(type(value) is float for value in values)
+        ints = sum(type(value) is int for value in values)
+        code = COLUMN_INT if ints > floats else COLUMN_FLOAT
+        wanted = int if code == COLUMN_INT else float
+        values, odd = _set_aside(values, lambda value: type(value) is wanted)
+    if order is not None:
+        values = [values[row] for row in order]
+    rows = len(values)
+    try:
+        raw = struct.pack(f"<{rows}{_FORMATS[code]}", *values)
+    except struct.error:  # an int beyond 64 bits
+        kept, more = _set_aside(values, lambda value: -(1 << 63) <= value < 1 << 63)
+        odd += [[order[row] if order is not None else row, value] for row, value in more]
+        odd.sort(key=lambda pair: pair[0])
+        raw = struct.pack(f"<{rows}{_FORMATS[code]}", *kept)
+    return [code, _encode_lanes(raw)], odd
+
+
+def _set_aside(values: list[Any], fits: Any) -> tuple[list[Any], list[Any]]:
+    """Replace what does not fit by what stands before it, so that its difference is 0."""
+    kept, odd = [], []
+    before: Any = next((value for value in values if fits(value)), 0)
+    for row, value in enumerate(values):
+        if fits(value):
+            before = value
+        else:
+            odd.append([row, value])
+        kept.append(before)
+    return kept, odd
+
+
+def encode_table(
+    names: tuple[str, ...], steps: tuple[Any, ...], times: tuple[int, ...], values: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Return the fields of a ``METRIC_TABLE`` event, by wire key.
+
+    Parameters
+    ----------
+    names, steps, times, values
+        One entry a row; times in nanoseconds.
+    """
+    rows = len(times)
+    first = names[0]
+    fields: dict[str, Any] = {"n": rows}
+    order: list[int] | None = None
+    if names.count(first) == rows:
+        fields["m"] = [first]
+    else:
+        numbers: dict[str, int] = {}
+        index = [numbers.setdefault(name, len(numbers)) for name in names]
+        fields["m"] = list(numbers)
+        width = 1 if len(numbers) <= 256 else 4
+        fields["i"] = bytes(index) if width == 1 else struct.pack(f"<{rows}I", *index)
+        order = sorted(range(rows), key=index.__getitem__)
+    fields["s"], odd_steps = _column(steps, order)
+    fields["x"] = [
+        COLUMN_INT,
+        _encode_lanes(struct.pack(f"<{rows}q", *[time // 1000 for time in times])),
+    ]
+    fields["v"], odd_values = _column(values, order)
+    if odd_steps:
+        fields["ss"] = odd_steps
+    if odd_values:
+        fields["vs"] = odd_values
+    return fields
+
+
+def decode_table(fields: dict[str, Any]) -> MetricTable:
+    """Read the fields of a ``METRIC_TABLE`` event, by wire key.
+
+    Raises
+    ------
+    ValueError
+        The columns do not fit together, or a code is not known.
+    """
+    rows = fields["n"]
+    metrics = tuple(fields["m"])
+    if type(rows) is not int or not 0 < rows <= MAX_ROWS or not metrics:
+        raise ValueError("a metric table of no or too many rows")
+    index = _decode_index(fields.get("i"), rows, len(metrics))
+    order = sorted(range(rows), key=index.__getitem__) if index else None
+    steps = _decode_column(fields["s"], rows, order, fields.get("ss"))
+    times = _decode_column(fields["x"], rows, None, None)
+    values = _decode_column(fields["v"], rows, order, fields.get("vs"))
+    return MetricTable(metrics, index, steps, times, values)
+
+
+def _decode_index(raw: bytes | None, rows: int, metrics: int) -> bytes | tuple[int, ...]:
+    if raw is None:
+        if metrics != 1:
+            raise ValueError("a metric table without the column that tells its metrics apart")
+        return b""
+    if len(raw) == rows:
+        index: bytes | tuple[int, ...] = raw
+    elif len(raw) == 4 * rows:
+        index = struct.unpack(f"<{rows}I", raw)
+    else:
+        raise ValueError("a metric table whose columns have different lengths")
+    if max(index) >= metrics:
+        raise ValueError("a metric table that names a metric it has not")
+    return index
+
+
+def _decode_column(
+    column: list[Any], rows: int, order: list[int] | None, odd: list[Any] | None
+) -> list[Any]:
+    code, planes = column
+    if code not in _FORMATS or len(planes) != 8 * rows:
+        raise ValueError("a metric table with a column of an unknown kind or length")
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and rows >= 32:
+        decoded = _decode_with_numpy(numpy, code, planes, rows)
+    else:
+        lanes = struct.pack(f"<{rows}Q", *_decode_lanes(planes))
+        decoded = list(struct.unpack(f"<{rows}{_FORMATS[code]}", lanes))
+    if order is not None:
+        ordered = [None] * rows
+        for row, value in zip(order, decoded, strict=True):
+            ordered[row] = value
+        decoded = ordered
+    for row, value in odd or ():
+        decoded[row] = value
+    return decoded
+
+
+def _decode_with_numpy(numpy: Any, code: int, planes: bytes, rows: int) -> list[Any]:
+    lanes = numpy.frombuffer(planes, numpy.uint8).reshape(8, rows).T.copy().view("<u8").ravel()
+    deltas = (lanes >> 1) ^ (0 - (lanes & 1))
+    totals = numpy.cumsum(deltas, dtype="<u8")
+    return totals.view("<i8" if code == COLUMN_INT else "<f8").tolist()  # type: ignore[no-any-return]

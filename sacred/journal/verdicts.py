@@ -1,0 +1,62 @@
+"""What can be wrong with a journal, by name and by sequence number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sacred.journal.root import epoch_file_name
+
+
+class Tail(NamedTuple):
+    """The last bytes of a file are not a whole frame.
+
+    Not yet, if the writer lives; else what a kill or a power cut left. ``superseded`` tells that
+    the writer went on in another file, where the events stand again.
+    """
+
+    writer: int
+    epoch: int
+    offset: int
+    size: int
+    superseded: bool = False
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        where = epoch_file_name(self.writer, self.epoch)
+        return f"{where}: the last {self.size} bytes (from byte {self.offset}) are not whole"
+
+
+class Gap(NamedTuple):
+    """Events are missing: sequence numbers from ``first_seq`` up to but not ``next_seq``."""
+
+    writer: int
+    epoch: int
+    offset: int
+    first_seq: int
+    next_seq: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        count = self.next_seq - self.first_seq
+        where = epoch_file_name(self.writer, self.epoch)
+        what = f"events {self.first_seq} to {self.next_seq - 1}" if count else "no events but order"
+        return f"{where}: {what} lost at byte {self.offset}: {self.reason}"
+
+
+class Foreign(NamedTuple):
+    """Bytes that are not of this journal, or a frame that was there before."""
+
+    writer: int
+    epoch: int
+    offset: int
+    size: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        where = epoch_file_name(self.writer, self.epoch)
+        return f"{where}: {self.size} bytes at byte {self.offset} skipped: {self.reason}"
+
+
+Verdict = Tail | Gap | Foreign

@@ -1,0 +1,120 @@
+"""Looking a journal over: is every event there and whole, and are its blobs?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal.codec import BlobReference
+from sacred.journal.errors import BlobError
+from sacred.journal.events import SCHEMAS
+from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.reader import Foreign, Gap, JournalReader, Tail
+
+if TYPE_CHECKING:
+    from sacred.journal.blobs import BlobStore
+    from sacred.journal.reader import Verdict
+    from sacred.journal.root import RunFolder
+
+
+class Report(NamedTuple):
+    """What was found.
+
+    Attributes
+    ----------
+    events
+        How many sequence numbers were read.
+    files
+        How many files the journal has.
+    verdicts
+        What is wrong, in the order it was met, the unfinished end last.
+    blobs
+        How many blobs the journal names.
+    blob_errors
+        A sentence for each that is missing or damaged.
+    liveness
+        Whether the run lives, has ended or died.
+    """
+
+    journal_id: int
+    events: int
+    files: int
+    verdicts: list[Verdict]
+    blobs: int
+    blob_errors: list[str]
+    liveness: Liveness
+
+    @property
+    def verdict(self) -> str:
+        """``clean``, ``tail``, ``gap`` or ``foreign``: the worst that was found.
+
+        An end that is not whole is clean while its writer lives, and where the writer went on in
+        another file.
+        """
+        if any(isinstance(verdict, Gap) for verdict in self.verdicts):
+            return "gap"
+        if any(isinstance(verdict, Foreign) for verdict in self.verdicts):
+            return "foreign"
+        tails = [verdict for verdict in self.verdicts if isinstance(verdict, Tail)]
+        if any(not tail.superseded for tail in tails) and self.liveness is not Liveness.RUNNING:
+            return "tail"
+        return "clean"
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong with events and blobs."""
+        return self.verdict == "clean" and not self.blob_errors
+
+
+def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
+    """Read a run's journal through and, if a store is given, every blob it names.
+
+    Changes nothing. Bounded in memory: one frame at a time.
+
+    Raises
+    ------
+    NotAJournalError, NewerFormatError
+    """
+    reader = JournalReader(folder.journal)
+    references: dict[str, BlobReference] = {}
+    events = 0
+    for frame in reader.poll():
+        events += frame.count
+        for event in frame.events:
+            for reference in _blobs_of(event.type, event.fields):
+                references[reference.digest] = reference
+    verdicts = [*reader.verdicts, *reader.tails()]
+    if not reader.journal_id:
+        verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
+    errors = []
+    if blobs is not None:
+        for digest, reference in references.items():
+            try:
+                size = blobs.check(digest)
+            except (BlobError, OSError) as error:
+                errors.append(str(error))
+            else:
+                if size != reference.size:
+                    errors.append(f"blob {digest} has {size} bytes, not {reference.size}")
+    files = sum(len(epochs) for epochs in reader._listing.values())
+    liveness = run_liveness(folder)
+    return Report(reader.journal_id, events, files, verdicts, len(references), errors, liveness)
+
+
+def _blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:
+    schema = SCHEMAS.get(event_type)
+    found = []
+    for field in schema.fields if schema else ():
+        value = fields.get(field.name)
+        if isinstance(value, BlobReference):
+            found.append(value)
+        elif field.kind == "blob" and value is not None:
+            reference = BlobReference.from_wire(value)
+            if reference is not None:
+                found.append(reference)
+        elif field.name == "entries":
+            found += [
+                reference
+                for entry in value or ()
+                if len(entry) > 1 and (reference := BlobReference.from_wire(entry[1])) is not None
+            ]
+    return found

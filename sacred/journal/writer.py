@@ -1,0 +1,573 @@
+"""Writing a journal: one process, one file at a time, one ``write(2)`` a frame.
+
+What may be believed after a call returned:
+
+* a *control* event (start, artifact, heartbeat, end, ...) is in the file: killing the process does
+  not lose it;
+* a metric point, a piece of output or a change of ``info`` is in the file at most 10 ms later, or
+  with ``durability="event"`` at once;
+* all of it survives a power cut after at most a second and one ``fdatasync``, and at once after
+  ``sync()``; with ``durability="process"`` only what the operating system wrote by itself.
+
+A disk that is full, read-only or failing raises nothing here: events wait in memory (up to
+``RING_BYTES``), a new file is tried, and what was lost is counted in a ``gap`` event.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import struct
+import threading
+import time
+import weakref
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from sacred.journal.codec import BlobReference, new_packer, pack
+from sacred.journal.epoch_writer import EpochWriter, Loss, short_write
+from sacred.journal.errors import (
+    InvalidEventError,
+    JournalUnavailableError,
+    WriterClosedError,
+)
+from sacred.journal.events import CONTROL, KEYS, EventType
+from sacred.journal.frames import RAW_HEADERS, RAW_LIMIT
+from sacred.journal.root import unavailable
+from sacred.journal.tables import encode_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sacred.journal.blobs import BlobStore
+
+__all__ = ["DURABILITIES", "JournalWriter", "Loss", "journal_id_text", "new_journal_id"]
+
+#: A journal that was silent for so long writes the next point at once (ns).
+IDLE = 5_000_000
+#: The longest a point waits for company (ns).
+PATIENCE = 10_000_000
+#: So many pending points are written by the caller, who does not wait for the flusher's turn.
+BATCH = 128
+#: From so many pending points on they are written as a table.
+TABLE_ROWS = 16
+#: Largest content of a frame of several events.
+FRAME_BYTES = 256 * 1024
+#: Largest event; larger values become blobs.
+EVENT_BYTES = 16 * 1024 * 1024
+#: A value larger than this becomes a blob where the event would be too large.
+VALUE_BYTES = 1024 * 1024
+#: Names of metrics whose encoding is remembered.
+MAX_NAMES = 4096
+#: Pending output and the like is written by the caller from here on.
+PENDING_BYTES = 64 * 1024
+
+_TICK = 0.005
+_DOZE_AFTER = 40  # ticks
+_SYNC_EVERY = 1.0
+DURABILITIES = ("process", "second", "event")
+
+
+class JournalWriter(EpochWriter):
+    """Appends the events of one process to a journal.
+
+    Use ``JournalWriter.create``. All methods may be called from any thread and from signal
+    handlers. After ``os.fork`` the child's calls go to a writer of its own, under the next free
+    number, which it claims with its first event.
+
+    The attributes are those of :class:`EpochWriter`, and
+
+    Attributes
+    ----------
+    closed
+        No event is taken any more.
+    log_point
+        ``log_point(name, step, value)`` records one metric point. A function made for this writer:
+        it costs 0.2 us in a loop.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        journal_id: int,
+        durability: str,
+        blobs: BlobStore | None,
+        on_fault: Callable[[OSError], None] | None,
+    ) -> None:
+        if durability not in DURABILITIES:
+            raise InvalidEventError(
+                f"durability is one of {', '.join(DURABILITIES)}, not {durability!r}"
+            )
+        self._wake = threading.Event()
+        self._dozing = True
+        self._flusher: threading.Thread | None = None
+        super().__init__(folder, journal_id, durability, on_fault)
+        self.closed = False
+        self._blobs = blobs
+        self._rows: list[tuple[str, Any, Any, int]] = []
+        self._pending: deque[bytes] = deque()
+        self._pending_bytes = 0
+        self._due = 0
+        self._last = 0
+        self.log_point: Callable[[str, Any, Any], None] = (
+            self._point_logger() if durability != "event" else self._point_writer()
+        )
+        _living.add(self)
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        journal_id: int | None = None,
+        durability: str = "second",
+        blobs: BlobStore | None = None,
+        on_fault: Callable[[OSError], None] | None = None,
+    ) -> JournalWriter:
+        """Begin a journal in a folder that has none.
+
+        The first file is there, with its first event in it, when this returns.
+
+        Parameters
+        ----------
+        folder
+            Made if it is not there.
+        journal_id
+            63 bits; drawn if None.
+        durability
+            ``"process"`` (survives the process), ``"second"`` (and a power cut, but for the last
+            second) or ``"event"`` (every event is written before its call returns).
+        blobs
+            Where values that are too large for an event go.
+        on_fault
+            Called once for each time the disk begins to refuse, with the error, from whichever
+            thread met it. It must not block and must not raise.
+
+        Raises
+        ------
+        JournalUnavailableError
+            The file can not be made, or there is a journal already.
+        """
+        path = Path(folder)
+        if journal_id is None:
+            journal_id = new_journal_id()
+        writer = cls(path, journal_id, durability, blobs, on_fault)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            writer._open_epoch(1, "start")
+        except FileExistsError:
+            writer.closed = True
+            raise JournalUnavailableError(17, f"{path} holds a journal already") from None
+        except OSError as error:
+            writer.closed = True
+            raise unavailable(path, error) from error
+        return writer
+
+    # -- recording ---------------------------------------------------------------------------
+
+    def _point_logger(self) -> Callable[[str, Any, Any], None]:
+        """Return the function that logs one metric point.
+
+        A closure over what it needs: every attribute it would look up costs 30 ns of 400.
+        """
+        rows = self._rows
+        append = rows.append
+        now_ns = time.time_ns
+
+        def log_point(name: str, step: Any, value: Any) -> None:
+            now = now_ns()
+            append((name, step, value, now))
+            if now >= self._due:
+                self._point_is_due(now)
+            elif len(rows) >= BATCH:
+                self.flush()
+
+        return log_point
+
+    def _point_is_due(self, now: int) -> None:
+        if self.closed:
+            self._rows.clear()  # the run has ended, and its journal with it
+        elif self._due or now - self._last >= IDLE or self._unclaimed:
+            self.flush()
+            self._last = now
+        else:  # the first of a burst: wait for company
+            self._last = now
+            self._due = now + PATIENCE
+            if self._dozing:
+                self._rouse()
+
+    def _point_writer(self) -> Callable[[str, Any, Any], None]:
+        """Return the function that writes one metric point before it returns.
+
+        ``_append_packed``, ``_write_out``, ``_emit`` and ``_write_frame`` in one piece, for a
+        journal with nothing pending: 1.7 us instead of 3.6, of which write(2) is 0.9.
+        """
+        take, give = self._lock.acquire, self._lock.release
+        get_ident, now_ns = threading.get_ident, time.time_ns
+        rows, pending, ring = self._rows, self._pending, self._ring
+        packed, write = new_packer().pack, os.write
+        digest, chained = xxhash.xxh64_digest, xxhash.xxh64_intdigest
+        head = struct.Struct(">4sQ").pack
+        named: dict[str, bytes] = {}
+
+        def log_point(name: str, step: Any, value: Any) -> None:
+            if not take(False):  # another thread, a signal handler, or a forked child
+                point = {"t": now_ns(), "e": 16, "m": name, "s": step, "v": value}
+                self._append_packed(pack(point), control=True)
+                return
+            self._owner = get_ident()
+            try:
+                now = now_ns()
+                try:
+                    # The map {t, e, m, s, v}, put together: 0.13 us less than packing a dict.
+                    parts = (head(b"\x85\xa1t\xcf", now), named[name], packed(step))
+                    events = b"".join((*parts, b"\xa1v", packed(value)))
+                except Exception:
+                    point = {"t": now, "e": 16, "m": name, "s": step, "v": value}
+                    events = pack(point)
+                    if type(name) is str and len(named) < MAX_NAMES:
+                        named[name] = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
+                descriptor = self._fd
+                if descriptor < 0 or rows or pending:
+                    if not self.closed:
+                        self._write_out(events)
+                    return
+                first = self.next_seq
+                chain = self._chain
+                content = self._prefix + packed(first) + b"\1" + packed(chain) + events
+                if len(content) <= RAW_LIMIT:
+                    frame = RAW_HEADERS[len(content)] + content + digest(content)[:3:-1]
+                else:
+                    frame = self._encoder.encode(content)
+                ring.append((first, 1, chain, events))
+                self.next_seq = first + 1
+                self._chain = chained(events, chain)
+                try:
+                    if write(descriptor, frame) != len(frame):
+                        raise short_write()
+                except OSError as error:
+                    self._fail(error)
+                    self._try_again()
+                if not self._dirty or not first & 1023:
+                    self._after_write()
+            finally:
+                self._owner = 0
+                give()
+
+        return log_point
+
+    def append(self, event_type: int, /, *, time_ns: int | None = None, **fields: Any) -> int:
+        """Record one event.
+
+        Parameters
+        ----------
+        event_type
+            An ``EventType``.
+        time_ns
+            When it happened (ns since the epoch); now if None.
+        fields
+            By their names in the registry; fields that are None are left out.
+
+        Returns
+        -------
+        The sequence number of a control event, which is in the file by then (or counted as lost
+        if the disk refuses it); -1 for an event that may wait 10 ms.
+
+        Raises
+        ------
+        InvalidEventError
+            A value that can not be encoded, or larger than 16 MiB without a store of blobs.
+        WriterClosedError
+            The journal was closed.
+        """
+        keys = KEYS[event_type]
+        wire: dict[str, Any] = {"t": time.time_ns() if time_ns is None else time_ns}
+        wire["e"] = int(event_type)
+        try:
+            for name, value in fields.items():
+                if value is not None:
+                    wire[keys[name]] = value
+        except KeyError as error:
+            kind = EventType(event_type).name.lower()
+            raise InvalidEventError(f"{kind} has no field {error}: {', '.join(keys)}") from None
+        packed = pack(wire)
+        if len(packed) > EVENT_BYTES:
+            packed = self._pack_large(wire)
+        return self._append_packed(packed, control=event_type in CONTROL)
+
+    def _pack_large(self, wire: dict[str, Any]) -> bytes:
+        """Move the values that make an event too large into blobs."""
+        if self._blobs is None:
+            raise InvalidEventError("an event larger than 16 MiB, and no store for blobs")
+        for key, value in wire.items():
+            content = pack(value)
+            if len(content) > VALUE_BYTES:
+                stored = self._blobs.put_bytes(content)
+                wire[key] = BlobReference(*stored.blob[:3], "msgpack")
+        return pack(wire)
+
+    def append_output(
+        self, stream: int, data: bytes, begin: int | None = None, end: int | None = None
+    ) -> None:
+        """Record a piece of output; may wait 10 ms.
+
+        Parameters
+        ----------
+        stream
+            1 stdout, 2 stderr.
+        data
+            As it was written.
+        begin, end
+            The spool's offsets, where the output went through one.
+        """
+        if len(data) <= FRAME_BYTES or begin is not None:
+            self.append(EventType.OUTPUT, stream=stream, data=data, begin=begin, end=end)
+            return
+        for start in range(0, len(data), FRAME_BYTES):
+            piece = data[start : start + FRAME_BYTES]
+            self.append(EventType.OUTPUT, stream=stream, data=piece)
+
+    def _append_packed(self, packed: bytes, *, control: bool) -> int:
+        if not self._acquire():
+            # A signal handler interrupted this very thread inside the writer: the interrupted
+            # call takes the event along.
+            self._pending.append(packed)
+            self._pending_bytes += len(packed)
+            return -1
+        try:
+            if self.closed:
+                raise WriterClosedError("the journal is closed: the run has ended")
+            if control or self.durability == "event":
+                self._write_out(packed)
+                return self.next_seq - 1
+            self._pending.append(packed)
+            self._pending_bytes += len(packed)
+            now = time.time_ns()
+            if self._pending_bytes >= PENDING_BYTES or (not self._due and now - self._last >= IDLE):
+                self._write_out()
+                self._last = now
+            elif not self._due:
+                self._due = now + PATIENCE
+        finally:
+            self._release()
+        if self._dozing:
+            self._rouse()
+        return -1
+
+    def flush(self) -> None:
+        """Write what is pending. It survives the process when this returns (not a power cut)."""
+        if self._acquire():
+            try:
+                if not self.closed:
+                    self._write_out()
+            finally:
+                self._release()
+
+    def sync(self) -> bool:
+        """Write what is pending and wait until it survives a power cut.
+
+        Returns
+        -------
+        False if the disk refuses.
+        """
+        self.flush()
+        seq = self.next_seq
+        self._sync_file()
+        return self.durable_seq >= seq and self.fault is None
+
+    def close(self) -> None:
+        """Write what is pending, make it durable and end the file; later events are refused."""
+        self.flush()
+        if self.closed:
+            return
+        if self.durability != "process" and not self._unclaimed:
+            self._sync_file()
+        if self._acquire():
+            try:
+                self._write_out()
+                self._try_again(force=True)
+                if self.fault is not None:
+                    for first, count, _, _ in self._ring:
+                        self._lose(first, count)
+                    self.losses += self._unreported
+                self.closed = True
+                self._close_file()
+            finally:
+                self._release()
+        self._wake.set()
+        flusher = self._flusher
+        if flusher is not None and flusher is not threading.current_thread():
+            flusher.join(1.0)
+        _living.discard(self)
+
+    def _write_out(self, last: bytes | None = None) -> None:
+        """Write the pending points, then the pending events, then ``last``. Holds the lock."""
+        if self._unclaimed:
+            self._claim_as_child()
+        self._due = 0
+        rows = self._rows
+        body: list[bytes] = []
+        count = size = 0
+        if rows:
+            number = len(rows)
+            batch = rows[:number]
+            del rows[:number]
+            # A caller flushes at 128; only a flusher that was kept from running finds more.
+            for start in range(0, number, 4096):
+                part = batch[start : start + 4096]
+                if body:
+                    self._emit(b"".join(body), count)
+                    body, count = [], 0
+                body.append(_pack_rows(part))
+                count += len(part)
+            size = sum(map(len, body))
+        pending = self._pending
+        while pending or last is not None:
+            if pending:
+                packed = pending.popleft()
+                self._pending_bytes -= len(packed)
+            else:
+                packed, last = last, None  # type: ignore[assignment]
+            if body and size + len(packed) > FRAME_BYTES:
+                self._emit(b"".join(body), count)
+                body, count, size = [], 0, 0
+            body.append(packed)
+            count += 1
+            size += len(packed)
+        if body:
+            self._emit(b"".join(body) if len(body) > 1 else body[0], count)
+
+    # -- the flusher -------------------------------------------------------------------------
+
+    def _rouse(self) -> None:
+        """Wake the flusher if it dozes, or start it."""
+        if not self._dozing:
+            return
+        self._dozing = False
+        if self._flusher is None and not self.closed:
+            self._flusher = threading.Thread(
+                target=_flush_in_background,
+                args=(weakref.ref(self), self._wake),
+                name="sacred-journal",
+                daemon=True,
+            )
+            try:
+                self._flusher.start()
+            except RuntimeError:  # the interpreter is shutting down: close() writes the rest
+                self._flusher = None
+        self._wake.set()
+
+    def _tick(self) -> float | None:
+        """Do what is due; return for how long to sleep (s), or None for until woken."""
+        if self._due and time.time_ns() >= self._due - PATIENCE // 2:
+            self.flush()
+        if self.fault is not None and time.monotonic() >= self._retry_at and self._acquire():
+            try:
+                self._try_again()
+            finally:
+                self._release()
+        if self._due or self._rows:
+            return _TICK
+        return None
+
+    # -- fork --------------------------------------------------------------------------------
+
+    def _after_fork_in_child(self) -> None:
+        """Become a writer of one's own; what was pending is the parent's to write."""
+        self._lock.acquire(blocking=False)  # for ever: the fast path of points is the parent's
+        self._wake = threading.Event()
+        self._dozing = True
+        self._flusher = None
+        self._rows.clear()
+        self._pending.clear()
+        self._pending_bytes = 0
+        self._due = self._last = 0
+        self._start_anew()
+        self._unclaimed = not self.closed
+
+
+def _flush_in_background(reference: weakref.ref[JournalWriter], wake: threading.Event) -> None:
+    """Write what waits, and make durable what was written, until the writer is closed or gone."""
+    next_sync = 0.0
+    quiet = 0
+    while True:
+        writer = reference()
+        if writer is None or writer.closed:
+            return
+        sleep = writer._tick()
+        quiet = 0 if sleep is not None else quiet + 1
+        if writer.durability != "process" and writer._dirty:
+            now = time.monotonic()
+            if now >= next_sync:
+                writer._sync_file()
+                # A slow disk is given twenty times as long as it took.
+                took = time.monotonic() - now
+                next_sync = now + max(_SYNC_EVERY, 20 * took)
+        wake.clear()
+        if writer._due or writer._rows:
+            sleep = _TICK
+        elif writer.fault is not None:
+            sleep = max(_TICK, writer._retry_at - time.monotonic())
+        elif quiet < _DOZE_AFTER:
+            sleep = _TICK
+        else:
+            sleep = max(next_sync - time.monotonic(), 0.0) if writer._dirty else None
+            writer._dozing = True
+            if writer._due or writer._rows:  # came between the look and the doze
+                writer._dozing = False
+                sleep = _TICK
+        del writer
+        wake.wait(sleep)
+        writer = reference()
+        if writer is not None:
+            writer._dozing = False
+        del writer
+
+
+def _pack_rows(rows: list[tuple[str, Any, Any, int]]) -> bytes:
+    """Encode metric points: as rows with names interned in the frame, or as a table."""
+    if len(rows) < TABLE_ROWS:
+        seen: dict[str, int] = {}
+        parts = []
+        for name, step, value, when in rows:
+            metric: Any = seen.get(name)
+            if metric is None:
+                seen[name] = len(seen)
+                metric = name
+            parts.append(pack({"t": when, "e": 16, "m": metric, "s": step, "v": value}))
+        return b"".join(parts)
+    names, steps, values, times = zip(*rows, strict=True)
+    fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
+    fields.update(encode_table(names, steps, times, values))
+    return pack(fields)
+
+
+def new_journal_id() -> int:
+    """Draw a journal's id: 63 random bits, never 0."""
+    return int.from_bytes(os.urandom(8), "big") >> 1 or 1
+
+
+def journal_id_text(journal_id: int) -> str:
+    """Return a journal's id as 16 hex digits, as it is shown and kept by views."""
+    return f"{journal_id:016x}"
+
+
+_living: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for writer in list(_living):
+        writer._after_fork_in_child()
+
+
+def _flush_at_exit() -> None:
+    for writer in list(_living):
+        writer.flush()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_flush_at_exit)
