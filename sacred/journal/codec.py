@@ -199,7 +199,9 @@ def _default_library(value: Any) -> Any:
     if numpy is not None:
         if isinstance(value, numpy.generic):
             item = value.item()
-            return item if not isinstance(item, numpy.generic) else _describe(value)
+            if not isinstance(item, numpy.generic):
+                return item
+            return _ext(EXT_OBJECT, list(_describe(value)))
         if isinstance(value, numpy.ndarray):
             return _encode_array(value)
     pandas = modules.get("pandas")
@@ -211,7 +213,7 @@ def _default_library(value: Any) -> Any:
     pathlib = modules.get("pathlib")
     if pathlib is not None and isinstance(value, pathlib.PurePath):
         return str(value)
-    return _describe(value)
+    return _ext(EXT_OBJECT, list(_describe(value)))
 
 
 def _datetime_parts(value: Any, datetime: Any) -> list[int | None]:
@@ -388,4 +390,6 @@ def unpack_all(data: bytes) -> list[Any]:
             values.append(unpacker.unpack())
     except msgpack.OutOfData:
         raise ValueError("the content ends inside a value") from None
+    except TypeError as error:  # a list as the key of a map
+        raise ValueError(f"not a value: {error}") from None
     return values

@@ -64,11 +64,13 @@ class WriterCursor:
                     yield taken
                     if produced >= limit:
                         return
-            if not later or not self.reader._readable(self.writer, later[0]):
+            # An epoch whose first frame is not whole is passed over once there is one behind it.
+            readable = [epoch for epoch in later if self.reader._readable(self.writer, epoch)]
+            if not readable:
                 return
             if not moved:
                 self._leave(file)
-                self._enter(later[0])
+                self._enter(readable[0])
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:
@@ -90,6 +92,9 @@ class WriterCursor:
             file.seek(0)
         self.file = file
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
+        first = self.reader._first_seq(self.writer, epoch)
+        if first is not None and first < self.at.next_seq and file.offset == 0:
+            self.unproven = self.at  # what was read has to stand again in this file
         self.stalled_at = -1
 
     def _hint_holds(self, file: EpochFile, hint: int) -> bool:
@@ -203,6 +208,8 @@ class WriterCursor:
                 if self.unproven is not None:
                     raise self._contradiction()
                 self._gap(frame.offset, frame, "the frame before was exchanged")
+            elif frame.first_seq < at.next_seq and not self._sealed():
+                raise self._contradiction()
             self.unproven = None
         after = WriterPosition(
             frame.epoch,
@@ -217,9 +224,14 @@ class WriterCursor:
             after = after._replace(chain=int(events[-1].fields.get("chain", after.chain)))
         skip = at.next_seq - frame.first_seq
         if frame.count and skip > 0:
-            events = _drop_rows(events, at.next_seq)
+            events = drop_rows(events, at.next_seq)
         self.at = after
         return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
+
+    def _sealed(self) -> bool:
+        """Tell whether the file is a sealed one, whose frames have other bounds."""
+        began = self.reader.identities.get((self.writer, self.at.epoch)) or {}
+        return began.get("opened_by") == "seal"
 
     def _before(self, frame: RawFrame) -> bool:
         """Tell whether the frame lies before the position; prove the position where it ends."""
@@ -241,7 +253,7 @@ class WriterCursor:
         )
 
 
-def _drop_rows(events: list[Event], next_seq: int) -> list[Event]:
+def drop_rows(events: list[Event], next_seq: int) -> list[Event]:
     """Leave out what lies before a position inside a frame (of a sealed file)."""
     kept = []
     for event in events:

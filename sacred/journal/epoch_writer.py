@@ -94,6 +94,8 @@ class EpochWriter:
         self._size = 0
         self._parent: list[int] | None = None
         self._unclaimed = False
+        #: A number has to be claimed before anything is written: how, and with which facts.
+        self._claiming: tuple[str, dict[str, Any]] | None = None
         self._encoder = FrameEncoder()
         self._packer = new_packer()
         self._ring: deque[_Body] = deque()
@@ -106,9 +108,11 @@ class EpochWriter:
         self._new_locks()
 
     def _new_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._owner = 0
-        self._sync_lock = threading.Lock()
+        # Re-entrant, so that who holds it and that it is held are one step: a signal handler
+        # that came between the two would wait for its own thread for ever.
+        self._lock = threading.RLock()
+        self._deferred = False
+        self._sync_lock = threading.RLock()
 
     def _rouse(self) -> None:
         """Have the background look at what is not durable; for whoever has a background."""
@@ -117,16 +121,19 @@ class EpochWriter:
 
     def _acquire(self) -> bool:
         """Take the lock; False if this thread holds it already (a signal handler's call)."""
-        me = threading.get_ident()
-        if self._owner == me:
+        if self._lock._is_owned():  # type: ignore[attr-defined]
             return False
         self._lock.acquire()
-        self._owner = me
         return True
 
     def _release(self) -> None:
-        self._owner = 0
         self._lock.release()
+        if self._deferred:  # a handler left something while the lock was held
+            self._deferred = False
+            self._write_deferred()
+
+    def _write_deferred(self) -> None:
+        """Write what a signal handler left; for whoever takes events."""
 
     # -- frames ------------------------------------------------------------------------------
 
@@ -204,6 +211,7 @@ class EpochWriter:
         OSError
         """
         path = self.folder / epoch_file_name(self.number, epoch)
+        before = self.epoch
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
         descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         self._fd, self._size, self.path, self.epoch = descriptor, 0, path, epoch
@@ -233,7 +241,15 @@ class EpochWriter:
             first, _, chain, _ = self._ring[0]
         # Alone in its frame: the chain of the events is then the same in whichever file they
         # are written again.
-        self._write_frame(first, 0, chain, pack(event))
+        try:
+            self._write_frame(first, 0, chain, pack(event))
+        except OSError:
+            # No event is in it: a disk that refuses for hours leaves no row of empty files.
+            self._close_file()
+            self.epoch = before
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
 
     def _rotate(self) -> None:
         """Go on in the next epoch's file. Holds the lock."""
@@ -271,6 +287,10 @@ class EpochWriter:
         if self.fault is None or (not force and time.monotonic() < self._retry_at):
             return
         try:
+            if self._claiming is not None:
+                opened_by, more = self._claiming
+                self._claim_number(opened_by, **more)
+                return
             self._open_epoch(self.epoch + 1, "fault")
             for body in self._ring:
                 self._write_frame(*body)
@@ -304,23 +324,31 @@ class EpochWriter:
         The new writer's sequence begins at 0. Pending frames of the old one are renumbered: they
         never were in a file that counts.
         """
-        bodies = [(count, events) for _, count, _, events in self._ring]
-        self._ring.clear()
-        self._ring_bytes = self._chain = 0
-        self.next_seq = self.durable_seq = 0
+        self._claiming = (opened_by, more)
+        bodies, self._ring = self._ring, deque()
+        before = (self.number, self.next_seq, self.durable_seq, self._chain)
+        self.next_seq = self.durable_seq = self._chain = 0
         number = max(_writer_numbers(self.folder), default=0)
-        for _ in range(100_000):
-            number += 1
-            self.number = number
-            try:
-                self._open_epoch(1, opened_by, **more)
-            except FileExistsError:
-                continue
-            break
-        else:
-            raise OSError(17, "no free writer number")
+        try:
+            for _ in range(100_000):
+                number += 1
+                self.number = number
+                try:
+                    self._open_epoch(1, opened_by, **more)
+                except FileExistsError:
+                    continue
+                break
+            else:
+                raise OSError(errno.EEXIST, "no free writer number")
+        except OSError:
+            self.number, self.next_seq, self.durable_seq, self._chain = before
+            self._ring = bodies
+            raise
+        self._claiming = None
         self.fault = None
-        for count, events in bodies:
+        self._retry_delay = _RETRY_FIRST
+        self._ring_bytes = 0
+        for _, count, _, events in bodies:
             self._emit(events, count)
 
     def _claim_as_child(self) -> None:

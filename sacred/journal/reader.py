@@ -31,7 +31,7 @@ from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
 
@@ -46,6 +46,10 @@ class JournalReader:
     position
         Where to begin; None for the beginning. The journal must prove that it is the one on which
         the position was taken: reading raises ``PositionContradictedError`` if it is not.
+    table_decoder
+        Makes the ``table`` of a ``METRIC_TABLE`` from its fields by wire key: a
+        :class:`~sacred.journal.tables.MetricTable` unless told otherwise, for readers that want
+        columns of another kind, or none. What it returns has ``rows`` and ``from_row``.
 
     Attributes
     ----------
@@ -64,7 +68,13 @@ class JournalReader:
     ``read(order="time")``.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], position: Position | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        position: Position | None = None,
+        *,
+        table_decoder: Callable[[dict[str, Any]], Any] = decode_table,
+    ) -> None:
         path = Path(folder)
         if path.name != "journal" and (path / "journal").is_dir():
             path = path / "journal"
@@ -73,6 +83,7 @@ class JournalReader:
         self.identities: dict[tuple[int, int], dict[str, Any]] = {}
         self.journal_id = 0
         self._start = position or Position()
+        self._decode_table = table_decoder
         self._cursors: dict[int, WriterCursor] = {}
         self._listing: dict[int, list[int]] = {}
         self._first_seqs: dict[tuple[int, int], int | None] = {}
@@ -172,7 +183,7 @@ class JournalReader:
                     fields = {"metric": name, "step": wire["s"], "value": wire["v"]}
                     seq += 1
                 elif number == EventType.METRIC_TABLE:
-                    table = decode_table(wire)
+                    table = self._decode_table(wire)
                     fields = {"table": table}
                     seq += table.rows
                 elif number in SEQLESS:
@@ -285,9 +296,23 @@ class JournalReader:
         number = 0
         for frame in cursor.poll(1 << 62):
             for event in frame.events:
-                latest = max(latest, event.time)
+                if event.seq >= 0:
+                    latest = max(latest, event.time)
                 number += 1
                 yield latest, writer, number, event
+
+    def unproven(self) -> list[int]:
+        """Return the writers whose position the journal has not shown to hold.
+
+        After reading to the present end: their files end before the position, so that they are an
+        older copy, or a power cut took events back that were read.
+        """
+        begun = [writer for writer, cursor in self._cursors.items() if cursor.unproven is not None]
+        return begun + [
+            writer
+            for writer, at in self._start.items()
+            if at.next_seq and writer not in self._cursors
+        ]
 
     def tails(self) -> list[Tail]:
         """Return the unfinished ends at which the reader stands now."""

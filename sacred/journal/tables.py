@@ -16,7 +16,10 @@ import struct
 import sys
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Column of 64-bit integers, and of float64 taken by their bits.
 COLUMN_INT, COLUMN_FLOAT = 0, 1
@@ -93,6 +96,15 @@ class MetricTable(NamedTuple):
         metrics = self.metrics
         return [metrics[i] for i in self.index]
 
+    def first_rows(self, rows: int) -> MetricTable:
+        """Return the first ``rows`` rows of the table."""
+        return self._replace(
+            index=self.index[:rows],
+            steps=self.steps[:rows],
+            times=self.times[:rows],
+            values=self.values[:rows],
+        )
+
     def from_row(self, row: int) -> MetricTable:
         """Return the table without its first ``row`` rows."""
         return self._replace(
@@ -109,30 +121,28 @@ def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]
     odd: list[Any] = []
     if kinds == {float}:
         code = COLUMN_FLOAT
-    elif kinds == {int}:
+    elif kinds == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 63:
         code = COLUMN_INT
     else:
-        values = list(values)
         # The commoner of the two number types gets the lanes.
-        floats = sum(type(value) is float for value in values)
-        ints = sum(type(value) is int for value in values)
-        code = COLUMN_INT if ints > floats else COLUMN_FLOAT
-        wanted = int if code == COLUMN_INT else float
-        values, odd = _set_aside(values, lambda value: type(value) is wanted)
+        ints = sum(map(_is_lane_int, values))
+        code = COLUMN_INT if ints > sum(type(value) is float for value in values) else COLUMN_FLOAT
+        values, odd = _set_aside(values, _is_lane_int if code == COLUMN_INT else _is_float)
     if order is not None:
         values = [values[row] for row in order]
-    rows = len(values)
-    try:
-        raw = struct.pack(f"<{rows}{_FORMATS[code]}", *values)
-    except struct.error:  # an int beyond 64 bits
-        kept, more = _set_aside(values, lambda value: -(1 << 63) <= value < 1 << 63)
-        odd += [[order[row] if order is not None else row, value] for row, value in more]
-        odd.sort(key=lambda pair: pair[0])
-        raw = struct.pack(f"<{rows}{_FORMATS[code]}", *kept)
+    raw = struct.pack(f"<{len(values)}{_FORMATS[code]}", *values)
     return [code, _encode_lanes(raw)], odd
 
 
-def _set_aside(values: list[Any], fits: Any) -> tuple[list[Any], list[Any]]:
+def _is_float(value: Any) -> bool:
+    return type(value) is float
+
+
+def _is_lane_int(value: Any) -> bool:
+    return type(value) is int and -(1 << 63) <= value < 1 << 63
+
+
+def _set_aside(values: Any, fits: Callable[[Any], bool]) -> tuple[list[Any], list[Any]]:
     """Replace what does not fit by what stands before it, so that its difference is 0."""
     kept, odd = [], []
     before: Any = next((value for value in values if fits(value)), 0)

@@ -1,0 +1,401 @@
+"""Reading: a prefix without a hole, or the hole is named; never an exception for what bytes are."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sacred.journal import EventType, JournalReader, JournalWriter, Position
+from sacred.journal.codec import pack, unpack_all
+from sacred.journal.errors import NewerFormatError, NotAJournalError, PositionContradictedError
+from sacred.journal.frames import FrameDecoder, FrameEncoder, chain_after, frame_bounds
+from sacred.journal.position import WriterPosition
+from sacred.journal.reader import Foreign, Gap, Tail
+from sacred.journal.root import epoch_file_name
+
+EVENTS = [f"event {number}" for number in range(10)]
+
+
+def _content(frame):
+    bounds = frame_bounds(frame, 0)
+    return FrameDecoder().decode(frame, bounds.content_size)
+
+
+def _reframe(frame, *, preamble=None, events=None):
+    """Write a frame again with parts of its preamble or its events changed, checksum and all."""
+    values = unpack_all(_content(frame))
+    head, rest = values[0], values[1:]
+    for place, value in (preamble or {}).items():
+        head[place] = value
+    body = b"".join(map(pack, rest if events is None else events))
+    return FrameEncoder().encode(pack(head) + body)
+
+
+def test_a_clean_journal_is_read_whole(make, read_texts):
+    """Every event, in order, and no verdict."""
+    found, reader = read_texts(make())
+    assert found == EVENTS
+    assert (reader.verdicts, reader.tails()) == ([], [])
+
+
+def test_every_truncation_gives_a_prefix(make, only_file, read_texts, split):
+    """Cut at every byte: exactly the whole frames are read, and the rest is a tail, never a gap."""
+    folder = make(4)
+    path = only_file(folder)
+    data = path.read_bytes()
+    bounds = list(itertools.accumulate(map(len, split(data))))
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        whole = sum(bound <= size for bound in bounds)
+        found, reader = read_texts(folder)
+        assert found == EVENTS[: max(0, whole - 1)], size
+        assert reader.verdicts == [], size
+        begin = max([bound for bound in bounds if bound <= size], default=0)
+        expected = [Tail(0, 1, begin, size - begin)] if size > begin and whole else []
+        assert reader.tails() == expected, size
+
+
+def test_every_flipped_bit_costs_the_frame_it_hit(make, only_file, read_texts, split):
+    """Flip every bit of a journal: the frame hit is lost and named, all others are read."""
+    folder = make(3)
+    path = only_file(folder)
+    data = path.read_bytes()
+    bounds = list(itertools.accumulate(map(len, split(data))))
+    for bit in range(len(data) * 8):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(damaged))
+        hit = sum(bound <= bit // 8 for bound in bounds)
+        found, reader = read_texts(folder)
+        expected = [text for number, text in enumerate(EVENTS[:3]) if number != hit - 1]
+        assert found == expected, bit
+        if hit in {1, 2}:
+            gaps = [verdict for verdict in reader.verdicts if isinstance(verdict, Gap)]
+            assert [(gap.first_seq, gap.next_seq) for gap in gaps] == [(hit - 1, hit)], bit
+        elif hit == 3:  # indistinguishable from a torn end
+            assert len(reader.tails()) == 1
+        else:  # the first frame holds no event: nothing is lost, and it is said
+            assert reader.verdicts != []
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"\xff", None])
+@pytest.mark.parametrize("size", [16, 64, 512])
+def test_damaged_sectors_cost_what_they_hit(make, only_file, read_texts, split, filler, size):
+    """Zeroed, saturated and random stretches: what is read is right, and the hole is named."""
+    folder = make(12)
+    path = only_file(folder)
+    data = path.read_bytes()
+    bounds = list(itertools.accumulate(map(len, split(data))))
+    rng = random.Random(size)
+    everything = [f"event {number}" for number in range(12)]
+    for at in range(0, len(data) - size, 37):
+        stuff = filler * size if filler else rng.randbytes(size)
+        path.write_bytes(data[:at] + stuff + data[at + size :])
+        first = sum(bound <= at for bound in bounds)
+        last = sum(bound < at + size for bound in bounds)
+        found, reader = read_texts(folder)
+        expected = [t for n, t in enumerate(everything) if not first <= n + 1 <= last]
+        assert found == expected
+        assert reader.verdicts or reader.tails()
+
+
+def test_dropped_doubled_and_swapped_frames_are_noticed(make, only_file, read_texts, split):
+    """Every drop is a gap with its numbers, every double is foreign, every swap is both."""
+    folder = make(8)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    everything = [f"event {number}" for number in range(8)]
+    for i in range(1, 8):  # the last frame's loss can not be seen
+        path.write_bytes(b"".join(frames[:i] + frames[i + 1 :]))
+        found, reader = read_texts(folder)
+        assert found == everything[: i - 1] + everything[i:]
+        assert [(g.first_seq, g.next_seq) for g in reader.verdicts] == [(i - 1, i)]
+        path.write_bytes(b"".join(frames[: i + 1] + frames[i:]))
+        found, reader = read_texts(folder)
+        assert found == everything
+        path.write_bytes(b"".join(frames[:i] + [frames[i + 1], frames[i]] + frames[i + 2 :]))
+        found, reader = read_texts(folder)
+        assert any(isinstance(verdict, Gap) for verdict in reader.verdicts)
+        assert set(found) <= set(everything)
+        assert found == sorted(found)
+
+
+def test_an_exchanged_frame_is_noticed_by_the_chain(make, only_file, read_texts, split):
+    """A frame replaced by another one of the same numbers, checksum and all, breaks the chain."""
+    folder = make(5)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    forged = {"t": 1, "e": int(EventType.MESSAGE), "level": "info", "text": "forged"}
+    frames[3] = _reframe(frames[3], events=[forged])
+    path.write_bytes(b"".join(frames))
+    _, reader = read_texts(folder)
+    assert [type(verdict) for verdict in reader.verdicts] == [Gap]
+    assert reader.verdicts[0].first_seq == reader.verdicts[0].next_seq == 3
+
+
+def test_frames_of_others_are_foreign(make, only_file, read_texts, split):
+    """Frames of another journal, writer or epoch are skipped and reported, wherever they stand."""
+    folder, other = make(4), make(4, name="other", text="other {}")
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    strange = split(only_file(other).read_bytes())
+    wrong_writer = _reframe(frames[2], preamble={2: 7})
+    wrong_epoch = _reframe(frames[2], preamble={3: 9})
+    for intruder in (strange[2], wrong_writer, wrong_epoch):
+        path.write_bytes(b"".join([*frames[:3], intruder, *frames[3:]]))
+        found, reader = read_texts(folder)
+        assert found == EVENTS[:4]
+        assert [type(verdict) for verdict in reader.verdicts] == [Foreign]
+
+
+def test_another_journal_inside_an_event_fools_nobody(make, only_file, read_texts, tmp_path):
+    """An event that holds the bytes of a journal does not become a source of events."""
+    inner = only_file(make(3, name="inner")).read_bytes()
+    writer = JournalWriter.create(tmp_path / "outer")
+    writer.append(EventType.OUTPUT, stream=1, data=os.urandom(200_000) + inner)
+    writer.append(EventType.MESSAGE, level="info", text="after")
+    writer.close()
+    path = only_file(tmp_path / "outer")
+    data = bytearray(path.read_bytes())
+    at = data.index(inner[:40])
+    data[at - 20] ^= 1  # the frame that holds it is damaged: the search walks through it
+    path.write_bytes(bytes(data))
+    found, reader = read_texts(tmp_path / "outer")
+    assert found == ["after"]
+    assert [(gap.first_seq, gap.next_seq) for gap in reader.verdicts] == [(0, 1)]
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.binary(max_size=600), prefix=st.integers(0, 400))
+def test_any_bytes_are_read_without_an_exception(tmp_path_factory, data, prefix):
+    """Whatever a file holds, reading ends, and raises at most that there is no journal."""
+    folder = tmp_path_factory.mktemp("any")
+    writer = JournalWriter.create(folder / "journal", durability="process")
+    writer.append(EventType.MESSAGE, level="info", text="x")
+    writer.close()
+    good = writer.path.read_bytes()
+    writer.path.write_bytes(good[:prefix] + data + good)
+    reader = JournalReader(folder / "journal")
+    list(reader.read())
+    reader.tails()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x28\xb5\x2f\xfd", bytes(5000)])
+def test_a_file_that_is_no_journal(tmp_path, content):
+    """An empty, short or foreign file gives no event and no exception."""
+    (tmp_path / epoch_file_name(0, 1)).write_bytes(content)
+    reader = JournalReader(tmp_path)
+    assert list(reader.read()) == []
+    assert reader.journal_id == 0
+
+
+def test_a_folder_that_is_no_journal(tmp_path):
+    """A folder without journal files, or none at all, is said to be so."""
+    with pytest.raises(NotAJournalError, match="holds no journal"):
+        JournalReader(tmp_path)
+    with pytest.raises(NotAJournalError, match="holds no journal"):
+        JournalReader(tmp_path / "missing")
+
+
+def test_newer_journals_are_refused_and_newer_events_are_not(make, only_file, read_texts, split):
+    """P9: an unknown type below 128, a higher min_reader or a feature stop; from 128 on they pass."""
+    folder = make(2)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    values = unpack_all(_content(frames[0]))
+
+    def with_event(number):
+        event = {"t": 1, "e": number, "what": 1}
+        return b"".join([*frames[:2], _reframe(frames[2], events=[event])])
+
+    path.write_bytes(with_event(120))
+    with pytest.raises(NewerFormatError, match="type 120"):
+        list(JournalReader(folder).read())
+    path.write_bytes(with_event(200))
+    event = list(JournalReader(folder).read())[-1]
+    assert (event.name, event.fields) == ("unknown_200", {"what": 1})
+    for change in ({"min_reader": 2}, {"features": ["sparkles"]}):
+        first = _reframe(frames[0], events=[{**values[1], **change}])
+        path.write_bytes(b"".join([first, *frames[1:]]))
+        with pytest.raises(NewerFormatError, match="upgrade"):
+            list(JournalReader(folder).read())
+
+
+def test_unknown_fields_are_kept(make, only_file, split):
+    """A field of a later version is passed on under its own key."""
+    folder = make(1)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    wire = unpack_all(_content(frames[1]))[1]
+    path.write_bytes(frames[0] + _reframe(frames[1], events=[{**wire, "mood": "good"}]))
+    assert list(JournalReader(folder).read())[-1].fields["mood"] == "good"
+
+
+def test_reading_goes_on_from_every_position(make, read_texts):
+    """From any frame's bound exactly the rest is read, with its offset as a hint and without."""
+    folder = make(10)
+    reader = JournalReader(folder)
+    positions = [Position()]
+    for frame in reader.poll():
+        positions.append(Position({0: frame.after}))
+    for number, position in enumerate(positions):
+        rest = EVENTS[max(0, number - 1) :]
+        assert read_texts(folder, position)[0] == rest
+        if position:
+            at = position[0]
+            for offset in (0, 3, 10**9):
+                moved = Position({0: at._replace(offset=offset)})
+                assert read_texts(folder, moved)[0] == rest
+            assert Position.from_wire(position.to_wire()) == position
+
+
+def test_a_position_of_another_history_is_contradicted(make, read_texts):
+    """A journal that has other events before a position does not continue it (R11)."""
+    folder = make(6)
+    reader = JournalReader(folder)
+    frames = list(reader.poll())
+    at = frames[3].after
+    false = Position({0: WriterPosition(1, at.next_seq, at.chain ^ 1, at.offset)})
+    with pytest.raises(PositionContradictedError):
+        read_texts(folder, false)
+
+
+def test_a_later_epoch_wins_and_continues(make, only_file, read_texts, split):
+    """R2: frames written again in the next epoch are read once; the torn end before is no gap."""
+    folder = make(6)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    torn = b"".join(frames[:5]) + frames[5][:-9]
+    first = _reframe(frames[0], preamble={3: 2, 4: 3, 6: _chain(frames, 3)})
+    again = [_reframe(frame, preamble={3: 2}) for frame in frames[4:]]
+    path.write_bytes(torn)
+    (folder / epoch_file_name(0, 2)).write_bytes(b"".join([first, *again]))
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:6]
+    assert not [verdict for verdict in reader.verdicts if isinstance(verdict, Gap)]
+    assert all(verdict.superseded for verdict in reader.verdicts)
+    # A reader that had read the first epoch to its end goes on without reading anything twice.
+    (folder / epoch_file_name(0, 2)).unlink()
+    reader = JournalReader(folder)
+    before = [e.fields["text"] for e in reader.read() if e.type == EventType.MESSAGE]
+    (folder / epoch_file_name(0, 2)).write_bytes(b"".join([first, *again]))
+    after = [e.fields["text"] for e in reader.read() if e.type == EventType.MESSAGE]
+    assert before + after == EVENTS[:6]
+
+
+def _chain(frames, count):
+    chain = 0
+    for frame in frames[1 : count + 1]:
+        content = _content(frame)
+        head = len(pack(unpack_all(content)[0]))
+        chain = chain_after(chain, content[head:])
+    return chain
+
+
+def test_a_phantom_tail_is_contradicted(make, only_file, read_texts, split):
+    """R11: events that a power cut took back, followed by others under their numbers."""
+    folder = make(6)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    reader = JournalReader(folder)
+    list(reader.read())
+    path.write_bytes(b"".join(frames[:4]))  # three events survived the cut
+    writer = JournalWriter(folder, reader.journal_id, "second", None, None)
+    writer.next_seq, writer._chain = 3, _chain(frames, 3)
+    writer._open_epoch(2, "resume")
+    for number in range(3, 6):
+        writer.append(EventType.MESSAGE, level="info", text=f"other {number}")
+        if number < 5:  # as long as it is shorter, it may still turn out to be the same
+            list(reader.read())
+            assert reader.unproven() == [0]
+    with pytest.raises(PositionContradictedError):
+        list(reader.read())
+    writer.close()
+    assert read_texts(folder)[0] == [*EVENTS[:3], "other 3", "other 4", "other 5"]
+
+
+def test_several_writers_merge_by_time(tmp_path):
+    """R10: the rebuilt order is by time, each writer in its own order also if its clock went back."""
+    folder = tmp_path / "journal"
+    first = JournalWriter.create(folder)
+    times = {0: [10, 30, 20, 50], 1: [15, 25, 40]}
+    for when in times[0]:
+        first.append(EventType.MESSAGE, level="info", text=f"w0 {when}", time_ns=when)
+    first.close()
+    second = JournalWriter(folder, first.journal_id, "second", None, None)
+    second._claim_number("child")
+    for when in times[1]:
+        second.append(EventType.MESSAGE, level="info", text=f"w1 {when}", time_ns=when)
+    second.close()
+    for order in ("arrival", "time"):
+        events = [e for e in JournalReader(folder).read(order=order) if e.seq >= 0]
+        for writer in (0, 1):
+            own = [e.time for e in events if e.writer == writer]
+            assert own == times[writer]
+    texts = [e.fields["text"] for e in events]
+    assert texts == ["w0 10", "w1 15", "w1 25", "w0 30", "w0 20", "w1 40", "w0 50"]
+
+
+LIVE = """
+import sys
+from sacred.journal import EventType, JournalWriter
+writer = JournalWriter.create(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    writer.log_point("x", number, number / 2)
+    if number % 50 == 0:
+        writer.append(EventType.MESSAGE, level="info", text=str(number))
+writer.close()
+"""
+
+
+def test_a_growing_journal_is_read_once_and_in_order(tmp_path):
+    """Each event once and in order, while a process writes flat out; never a verdict."""
+    count = 30_000
+    folder = tmp_path / "journal"
+    process = subprocess.Popen([sys.executable, "-c", LIVE, str(folder), str(count)])
+    deadline = time.monotonic() + 60
+    while not (folder.exists() and os.listdir(folder)):
+        assert time.monotonic() < deadline
+    reader = JournalReader(folder)
+    steps: list[int] = []
+    while len(steps) < count and time.monotonic() < deadline:
+        for event in reader.read():
+            if event.type == EventType.METRIC_POINT:
+                steps.append(event.fields["step"])
+            elif event.type == EventType.METRIC_TABLE:
+                steps += event.fields["table"].steps
+    assert process.wait(30) == 0
+    assert steps == list(range(count))
+    assert reader.verdicts == []
+
+
+def test_reading_changes_nothing(make, only_file, read_texts):
+    """P5: neither bytes nor times of a journal change when it is read."""
+    folder = make(5)
+    path = only_file(folder)
+    path.chmod(0o444)
+    before = (path.read_bytes(), path.stat().st_mtime_ns, sorted(os.listdir(folder)))
+    read_texts(folder)
+    assert (path.read_bytes(), path.stat().st_mtime_ns, sorted(os.listdir(folder))) == before
+
+
+def test_a_run_that_is_deleted_while_it_is_read(make):
+    """A folder that vanishes is said to be no journal."""
+    folder = make(3)
+    reader = JournalReader(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(NotAJournalError):
+        list(reader.read())

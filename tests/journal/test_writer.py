@@ -1,0 +1,538 @@
+"""Writing: what a call recorded is in the file, whoever is killed and whatever the disk says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from sacred.journal import EventType, JournalReader, JournalWriter
+from sacred.journal.blobs import BlobStore
+from sacred.journal.codec import BlobReference, unpack
+from sacred.journal.errors import (
+    InvalidEventError,
+    JournalUnavailableError,
+    WriterClosedError,
+)
+
+MESSAGE = EventType.MESSAGE
+
+
+def _events(folder):
+    return [event for event in JournalReader(folder).read() if event.seq >= 0]
+
+
+def _points(folder):
+    points = []
+    for event in _events(folder):
+        if event.type == EventType.METRIC_POINT:
+            fields = event.fields
+            points.append((fields["metric"], fields["step"], fields["value"]))
+        elif event.type == EventType.METRIC_TABLE:
+            table = event.fields["table"]
+            points += zip(table.names(), table.steps, table.values, strict=True)
+    return points
+
+
+def _say(writer, text):
+    return writer.append(MESSAGE, level="info", text=text)
+
+
+def _until(condition, what, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.001)
+
+
+# -- what is in the file when a call returns ---------------------------------------------------
+
+
+def test_a_control_event_is_in_the_file_when_its_call_returns(tmp_path):
+    """P1: another process sees the event as soon as `append` has returned its number."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for number in range(20):
+        assert _say(writer, str(number)) == number
+        assert [event.fields["text"] for event in _events(writer.folder)][-1] == str(number)
+    writer.close()
+
+
+def test_a_point_after_silence_is_in_the_file_when_its_call_returns(tmp_path):
+    """A journal that was idle writes a metric point at once."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for step in range(3):
+        writer._last = 0  # as if the last point were long ago
+        writer.log_point("x", step, 0.5)
+        assert len(_points(writer.folder)) == step + 1
+    writer.close()
+
+
+def test_a_burst_is_in_the_file_soon_without_another_call(tmp_path):
+    """Points of a burst are written by the background when nothing else comes."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for step in range(1000):
+        writer.log_point("x", step, float(step))
+    _until(lambda: len(_points(writer.folder)) == 1000, "the burst is written")
+    assert _points(writer.folder) == [("x", step, float(step)) for step in range(1000)]
+    writer.close()
+
+
+def test_a_caller_writes_full_batches_itself(tmp_path):
+    """At most 128 points wait, also where the background never gets a turn."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer._rouse = lambda: None  # the background sleeps for ever
+    for step in range(1000):
+        writer.log_point("x", step, 0.0)
+    assert 1000 - len(_points(writer.folder)) <= 128
+    writer.close()
+    assert len(_points(writer.folder)) == 1000
+
+
+@pytest.mark.parametrize("durability", ["process", "second", "event"])
+def test_points_and_events_keep_their_order(tmp_path, durability):
+    """A control event stands behind the points that were logged before it."""
+    writer = JournalWriter.create(tmp_path / "journal", durability=durability)
+    for step in range(300):
+        writer.log_point(f"m{step % 3}", step, step / 3)
+        if step % 100 == 99:
+            _say(writer, str(step))
+    writer.close()
+    seen = 0
+    for event in _events(writer.folder):
+        if event.type == MESSAGE:
+            assert seen == int(event.fields["text"]) + 1
+        else:
+            seen += event.count
+    assert _points(writer.folder) == [(f"m{step % 3}", step, step / 3) for step in range(300)]
+
+
+def test_with_durability_event_every_point_is_in_the_file(tmp_path):
+    """P1: `durability="event"` loses no point whose call returned, of any value."""
+    writer = JournalWriter.create(tmp_path / "journal", durability="event")
+    values = [0.5, 3, float("inf"), "text", 2**70, None, (1, 2)]
+    for step, value in enumerate(values):
+        writer.log_point("x", step, value)
+        assert _points(writer.folder)[-1] == ("x", step, value)
+    writer.close()
+
+
+def test_closing_twice_and_logging_after_the_end(tmp_path):
+    """`close` may be repeated; later events are refused, later points ignored."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.log_point("x", 0, 1.0)
+    writer.close()
+    writer.close()
+    writer.log_point("x", 1, 1.0)
+    writer.flush()
+    with pytest.raises(WriterClosedError):
+        _say(writer, "late")
+    assert _points(writer.folder) == [("x", 0, 1.0)]
+
+
+def test_bad_calls_are_refused_with_a_sentence(tmp_path):
+    """Wrong durabilities, wrong field names, and a journal that is there already."""
+    with pytest.raises(InvalidEventError, match="durability is one of process, second, event"):
+        JournalWriter.create(tmp_path / "a", durability="never")
+    writer = JournalWriter.create(tmp_path / "b")
+    with pytest.raises(InvalidEventError, match="message has no field 'txt': level, text, source"):
+        writer.append(MESSAGE, level="info", txt="x")
+    with pytest.raises(JournalUnavailableError, match="holds a journal already"):
+        JournalWriter.create(tmp_path / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalUnavailableError, match="can not be written"):
+        JournalWriter.create(tmp_path / "file" / "journal")
+    writer.close()
+
+
+def test_a_value_too_large_for_an_event_becomes_a_blob(tmp_path):
+    """Beyond 16 MiB the value is kept beside the journal, or refused where there is no store."""
+    big = {"x": bytes(17 << 20)}
+    store = BlobStore(tmp_path / "blobs")
+    writer = JournalWriter.create(tmp_path / "journal", blobs=store)
+    writer.append(EventType.INFO_SNAPSHOT, info=big)
+    writer.close()
+    reference = _events(writer.folder)[0].fields["info"]
+    assert type(reference) is BlobReference
+    assert unpack(store.read(reference.digest)) == big
+    writer = JournalWriter.create(tmp_path / "other")
+    with pytest.raises(InvalidEventError, match="16 MiB"):
+        writer.append(EventType.INFO_SNAPSHOT, info=big)
+    writer.close()
+
+
+# -- kills -------------------------------------------------------------------------------------
+
+KILLED = textwrap.dedent(
+    """
+    import os, sys
+    from sacred.journal import EventType, JournalWriter
+    writer = JournalWriter.create(sys.argv[1], durability=sys.argv[2])
+    ack = os.write
+    number = 0
+    while True:
+        writer.log_point("x", number, number / 2)
+        if sys.argv[2] == "event":
+            ack(1, b"p%d\\n" % number)
+        if number % 7 == 0:
+            writer.append(EventType.MESSAGE, level="info", text=str(number) + "." * (number % 3000))
+            ack(1, b"e%d\\n" % number)
+        number += 1
+    """
+)
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path, durability):
+    """P1, P3: killed flat out at odd moments, all acknowledged events are there, without a hole."""
+    for round_number in range(12):
+        folder = tmp_path / f"{durability}-{round_number}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(folder), durability], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        acknowledged = process.stdout.read(40 + 977 * round_number)
+        process.kill()
+        acknowledged += process.stdout.read()
+        process.wait(30)
+        process.stdout.close()
+        lines = acknowledged.split(b"\n")[:-1]
+        texts = [int(line[1:]) for line in lines if line.startswith(b"e")]
+        steps = [int(line[1:]) for line in lines if line.startswith(b"p")]
+        reader = JournalReader(folder)
+        events = [event for event in reader.read() if event.seq >= 0]
+        found = [int(e.fields["text"].rstrip(".")) for e in events if e.type == MESSAGE]
+        points = [step for _, step, _ in _points(folder)]
+        assert found[: len(texts)] == texts
+        assert points == list(range(len(points)))
+        assert len(points) >= len(steps)
+        assert reader.verdicts == []
+
+
+# -- processes, threads, signals ---------------------------------------------------------------
+
+
+def test_a_forked_child_becomes_a_writer_of_its_own(tmp_path):
+    """R9: what a child logs is in a file of its own number; the parent's is untouched."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.log_point("x", 0, 0.0)
+    _say(writer, "before")
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            for step in range(50):
+                writer.log_point("child", step, float(number))
+            writer.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    writer.log_point("x", 1, 1.0)
+    writer.close()
+    events = _events(writer.folder)
+    assert sorted({event.writer for event in events}) == [0, 1, 2, 3]
+    begun = [event for event in events if event.type == EventType.CHILD_BEGAN]
+    assert [event.fields["kind"] for event in begun] == ["fork"] * 3
+    points = _points(writer.folder)
+    assert sorted(point for point in points if point[0] == "x") == [("x", 0, 0.0), ("x", 1, 1.0)]
+    for number in range(3):
+        steps = [step for name, step, value in points if (name, value) == ("child", number)]
+        assert steps == list(range(50))
+
+
+def test_a_child_that_logs_nothing_leaves_no_file(tmp_path):
+    """A forked child claims its number with its first event, not before."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    writer.close()
+    assert len(list(writer.folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+def test_threads_share_a_writer(tmp_path, durability):
+    """Eight threads: every point and event once, each thread's in its own order."""
+    writer = JournalWriter.create(tmp_path / "journal", durability=durability)
+
+    def work(number):
+        for step in range(500):
+            writer.log_point(f"t{number}", step, 0.5)
+            if step % 100 == 0:
+                _say(writer, f"{number} {step}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    writer.close()
+    points = _points(writer.folder)
+    for number in range(8):
+        assert [s for name, s, _ in points if name == f"t{number}"] == list(range(500))
+    reader = JournalReader(writer.folder)
+    assert sum(event.count for event in reader.read()) == 8 * 505
+    assert reader.verdicts == []
+
+
+def test_a_signal_handler_may_record(tmp_path):
+    """A handler that interrupts the writer anywhere neither blocks nor loses its events."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    handled = []
+
+    def handler(number, frame):
+        writer.log_point("signal", len(handled), 1.0)
+        _say(writer, f"signal {len(handled)}")
+        handled.append(1)
+
+    old = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        for step in range(20_000):
+            writer.log_point("x", step, 0.0)
+            if step % 50 == 0:
+                _say(writer, str(step))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    writer.close()
+    assert handled
+    points = _points(writer.folder)
+    assert [step for name, step, _ in points if name == "x"] == list(range(20_000))
+    assert len([1 for name, _, _ in points if name == "signal"]) == len(handled)
+    texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+    assert len([text for text in texts if text.startswith("signal")]) == len(handled)
+
+
+def test_what_is_pending_is_written_when_the_program_ends(tmp_path):
+    """A program that ends without closing loses nothing."""
+    program = """
+import sys
+from sacred.journal import JournalWriter
+writer = JournalWriter.create(sys.argv[1])
+for step in range(77):
+    writer.log_point("x", step, 1.0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "j")], check=True, timeout=60)
+    assert len(_points(tmp_path / "j")) == 77
+
+
+# -- a disk that refuses -----------------------------------------------------------------------
+
+
+class Disk:
+    """Stands between the writer and the system's calls, and lets some of them fail."""
+
+    def __init__(self, monkeypatch):
+        self.failing = None
+        self.written = 0
+        real_write, real_sync, real_open = os.write, os.fdatasync, os.open
+
+        def write(descriptor, data):
+            if self.failing in {"EIO", "ENOSPC", "EROFS"}:
+                raise OSError(
+                    getattr(errno, self.failing), os.strerror(getattr(errno, self.failing))
+                )
+            if self.failing == "short":
+                return real_write(descriptor, data[: len(data) // 2])
+            return real_write(descriptor, data)
+
+        def sync(descriptor):
+            if self.failing == "sync":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real_sync(descriptor)
+
+        def opened(path, flags, mode=0o777, **more):
+            if self.failing in {"ENOSPC", "EROFS", "EMFILE"} and str(path).endswith(".jzst"):
+                raise OSError(
+                    getattr(errno, self.failing), os.strerror(getattr(errno, self.failing))
+                )
+            return real_open(path, flags, mode, **more)
+
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(os, "fdatasync", sync)
+        monkeypatch.setattr(os, "open", opened)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that a test can let fail."""
+    return Disk(monkeypatch)
+
+
+@pytest.mark.parametrize("failure", ["EIO", "ENOSPC", "EROFS", "short"])
+@pytest.mark.parametrize("durability", ["process", "second", "event"])
+def test_a_disk_that_refuses_for_a_while_costs_nothing(tmp_path, disk, failure, durability):
+    """P6: no call raises; when the disk takes again, all is written, in the next epoch's file."""
+    faults = []
+    writer = JournalWriter.create(
+        tmp_path / "journal", durability=durability, on_fault=faults.append
+    )
+    _say(writer, "before")
+    disk.failing = failure
+    for step in range(300):
+        writer.log_point("x", step, float(step))
+    _say(writer, "while")
+    assert writer.fault is not None
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "after")
+    writer.close()
+    assert len(faults) == 1
+    texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+    assert texts == ["before", "while", "after"]
+    assert [step for _, step, _ in _points(writer.folder)] == list(range(300))
+    assert writer.epoch >= 2
+    reader = JournalReader(writer.folder)
+    list(reader.read())
+    assert all(getattr(verdict, "superseded", False) for verdict in reader.verdicts)
+
+
+def test_what_does_not_fit_into_memory_is_counted_as_lost(tmp_path, disk, monkeypatch):
+    """P6, P3: a disk that refuses for long loses the oldest events, and a gap event names them."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.RING_BYTES", 20_000)
+    writer = JournalWriter.create(tmp_path / "journal", durability="process")
+    _say(writer, "first")
+    disk.failing = "ENOSPC"
+    for number in range(200):
+        _say(writer, f"{number:04} " + "x" * 500)
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "last")
+    writer.close()
+    events = _events(writer.folder)
+    gaps = [event.fields for event in events if event.type == EventType.GAP]
+    assert len(gaps) == 1
+    assert gaps[0]["first_seq"] == 1
+    assert "No space left" in gaps[0]["reason"]
+    kept = [e.fields["text"][:4] for e in events if e.type == MESSAGE]
+    assert kept == ["firs", *[f"{n:04}" for n in range(gaps[0]["count"], 200)], "last"]
+    assert [(loss.first_seq, loss.count) for loss in writer.losses] == [(1, gaps[0]["count"])]
+
+
+def test_after_a_failed_fsync_the_file_is_not_trusted(tmp_path, disk):
+    """R2: what was not durable is written again, same numbers and bounds, into the next file."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "durable")
+    assert writer.sync()
+    _say(writer, "one")
+    writer.log_point("x", 0, 0.5)
+    disk.failing = "sync"
+    assert not writer.sync()
+    disk.failing = None
+    _say(writer, "two")
+    assert writer.sync()
+    writer.close()
+    assert writer.epoch == 2
+    second = [path for path in writer.folder.iterdir() if "e0002" in path.name][0]
+    second_alone = tmp_path / "alone" / second.name
+    second_alone.parent.mkdir()
+    second_alone.write_bytes(second.read_bytes())
+    again = [event for event in _events(second_alone.parent) if event.seq >= 0]
+    assert [event.seq for event in again] == [1, 2, 3]
+    events = _events(writer.folder)
+    assert [event.seq for event in events] == [0, 1, 2, 3]
+    reader = JournalReader(writer.folder)
+    list(reader.read())
+    assert reader.verdicts == []
+
+
+def test_a_reader_of_the_old_file_goes_on_in_the_new_one(tmp_path, disk):
+    """What was read before a fault and is written again after it is not read twice."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for number in range(5):
+        _say(writer, str(number))
+    reader = JournalReader(writer.folder)
+    before = [e.fields["text"] for e in reader.read() if e.type == MESSAGE]
+    disk.failing = "sync"
+    writer.sync()
+    disk.failing = None
+    _say(writer, "5")
+    after = [e.fields["text"] for e in reader.read() if e.type == MESSAGE]
+    writer.close()
+    assert before + after == [str(number) for number in range(6)]
+
+
+def test_a_disk_that_never_takes_again(tmp_path, disk):
+    """The run ends without an exception, and the writer knows what was lost."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "kept")
+    disk.failing = "ENOSPC"
+    _say(writer, "lost")
+    writer.close()
+    disk.failing = None
+    assert [e.fields["text"] for e in _events(writer.folder)] == ["kept"]
+    assert sum(loss.count for loss in writer.losses) >= 1
+
+
+FULL = """
+import resource, signal, sys
+from sacred.journal import EventType, JournalWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+writer = JournalWriter.create(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+for number in range(100):
+    writer.append(EventType.MESSAGE, level="info", text=f"{number:03} " + "y" * 100)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+writer._retry_at = 0.0
+writer.append(EventType.MESSAGE, level="info", text="end")
+writer.close()
+"""
+
+
+@pytest.mark.parametrize("limit", [600, 1000, 2777, 5000])
+def test_a_real_limit_on_the_size_of_files(tmp_path, limit):
+    """Real short writes and refusals by the kernel: all events are there when space is back."""
+    subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "j"), str(limit)], check=True, timeout=60
+    )
+    texts = [e.fields["text"][:3] for e in _events(tmp_path / "j") if e.type == MESSAGE]
+    assert texts == [*[f"{number:03}" for number in range(100)], "end"]
+
+
+def test_a_superseded_writer_goes_on_under_a_new_number(tmp_path, disk):
+    """R3: who finds its next file taken by another process takes a new number, and says so."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "one")
+    (tmp_path / "journal" / "w0000-e0002.jzst").write_bytes(b"")
+    disk.failing = "EIO"
+    _say(writer, "two")
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "three")
+    writer.close()
+    assert writer.number == 1
+    texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+    assert "three" in texts
+    assert "two" in texts
+
+
+def test_large_files_are_followed_by_the_next_epoch(tmp_path, monkeypatch):
+    """A file that has grown enough is closed; numbers, chain and reading go on in the next."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.EPOCH_BYTES", 5000)
+    writer = JournalWriter.create(tmp_path / "journal")
+    for number in range(200):
+        _say(writer, f"{number}")
+    writer.close()
+    assert writer.epoch > 2
+    reader = JournalReader(writer.folder)
+    texts = [e.fields["text"] for e in reader.read() if e.type == MESSAGE]
+    assert texts == [str(number) for number in range(200)]
+    assert reader.verdicts == []
+
+
+def test_an_idle_journal_goes_idle(tmp_path):
+    """R7: nothing is written while nothing happens."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "x")
+    _until(lambda: writer.durable_seq == 1 and not writer._dirty, "the event is durable")
+    _until(lambda: writer._dozing, "the background dozes")
+    size = writer.path.stat().st_size
+    time.sleep(0.1)
+    assert writer.path.stat().st_size == size
+    writer.close()
