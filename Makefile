@@ -1,0 +1,48 @@
+# One environment (.venv) for everything; it is made when it is missing, and brought up to date when
+# pyproject.toml changes. PYTHON names the interpreter, PYTEST_FLAGS are added to every run of the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n 2 $(PYTEST_FLAGS)
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml
+	@sh tests/house/environment.sh "$(PYTHON)" $(VENV) -e '.[dev,demo]'
+	@touch $@
+
+venv: $(READY)  ## make the environment
+
+check: $(READY)  ## format, lint, types, import rules, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q -m "not server and not slow and not soak"
+
+test: $(READY) servers  ## everything needed, then all tests, with real servers
+	$(PYTEST) -m "not soak"
+
+test-local: $(READY)  ## what needs no server
+	$(PYTEST) -m "not server and not soak"
+
+servers: $(READY)  ## fetch the servers that the tests start
+	@$(BIN)/python tests/servers/install.py
+
+demo: $(READY)  ## train, kill, look, replay, ask
+	@$(BIN)/python examples/demo.py
+
+bench: $(READY)  ## the budgets, beside the peers
+	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove all that was made here; runs stay
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist demo_runs
+
+.PHONY: help venv check test test-local servers demo bench format clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,1 @@
+"""The budgets of this project, measured beside Sacred and tensorboardX in one interleaved run."""

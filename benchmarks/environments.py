@@ -1,0 +1,144 @@
+"""The virtual environments of the contestants, made when they are missing, in bounded time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = REPOSITORY / ".cache" / "bench"
+
+#: pkg_resources, which Sacred 0.8.7 imports, is gone from newer setuptools.
+PEER = ("sacred==0.8.7", "setuptools<81", "numpy", "tensorboardX")
+
+_LIMIT = 600.0
+_MARK = "benchmark.json"
+
+
+class EnvironmentMissingError(Exception):
+    """An environment could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environments:
+    """The interpreters of the contestants.
+
+    Attributes
+    ----------
+    ours
+        This project and what it needs, no numpy.
+    ours_numpy
+        The same, and numpy.
+    peer
+        Sacred 0.8.7 and tensorboardX with numpy, or None where they could not be installed.
+    """
+
+    ours: Path
+    ours_numpy: Path
+    peer: Path | None
+
+
+def prepare(source: Path | None = None) -> Environments:
+    """Make the environments that are missing or out of date.
+
+    Parameters
+    ----------
+    source
+        The wheel to be measured; the checkout if None. It is installed as users get it, never as
+        an editable install, which starts slower.
+
+    Raises
+    ------
+    EnvironmentMissingError
+        Ours could not be made. (Without the peers' the others are still measured.)
+    """
+    wheel = source if source is not None else _build()
+    ours = _environment("ours", [str(wheel)], _fingerprint(wheel))
+    ours_numpy = _environment("ours-numpy", [str(wheel), "numpy"], _fingerprint(wheel))
+    try:
+        peer: Path | None = _environment("peer", list(PEER), " ".join(PEER))
+    except EnvironmentMissingError as error:
+        print(f"The peers are not measured: {error}", file=sys.stderr)
+        peer = None
+    return Environments(ours, ours_numpy, peer)
+
+
+def existing_peer() -> Path | None:
+    """Return the interpreter of the peers' environment if it is there; make nothing."""
+    python = _python(CACHE / "peer")
+    return python if python.exists() and (CACHE / "peer" / _MARK).exists() else None
+
+
+def versions(python: Path) -> dict[str, str]:
+    """Return the versions of what is installed beside an interpreter."""
+    listing = _call([python, "-m", "pip", "list", "--format", "json"], 60.0)
+    return {entry["name"]: entry["version"] for entry in json.loads(listing)}
+
+
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def _environment(name: str, requirements: list[str], fingerprint: str) -> Path:
+    folder = CACHE / name
+    python = _python(folder)
+    mark = folder / _MARK
+    wanted = json.dumps({"fingerprint": fingerprint, "python": sys.version})
+    if mark.exists() and python.exists() and mark.read_text(encoding="utf-8") == wanted:
+        return python
+    print(f"Making the environment {folder} ...", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _call([sys.executable, "-m", "venv", folder], _LIMIT)
+    _call([python, "-m", "pip", "install", "--quiet", *requirements], _LIMIT)
+    mark.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _build() -> Path:
+    """Build the checkout's wheel."""
+    folder = CACHE / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    command: list[object] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "-w",
+        folder,
+    ]
+    if importlib.util.find_spec("hatchling") is not None:
+        # Else pip fetches the build backend anew each time.
+        command.append("--no-build-isolation")
+    _call([*command, REPOSITORY], _LIMIT)
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise EnvironmentMissingError("pip built no wheel of this checkout; build one by hand")
+    return wheels[0]
+
+
+def _fingerprint(wheel: Path) -> str:
+    """Return a digest of what a wheel holds; the archive itself also holds the time of the build."""
+    with zipfile.ZipFile(wheel) as archive:
+        facts = sorted((entry.filename, entry.CRC) for entry in archive.infolist())
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _call(command: list[object], limit: float) -> str:
+    words = [str(part) for part in command]
+    try:
+        result = subprocess.run(words, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise EnvironmentMissingError(f"{' '.join(words)} took more than {limit:g} s") from None
+    if result.returncode:
+        raise EnvironmentMissingError(f"{' '.join(words)} failed: {result.stderr.strip()[-800:]}")
+    return result.stdout

@@ -1,0 +1,1 @@
+"""The experiment framework: configuration, ingredients, runs and the command line."""

@@ -1,0 +1,378 @@
+"""The command line of an experiment: ``[COMMAND] [with UPDATE...] [options]``.
+
+The grammar is small and fixed, so it is parsed by hand: that starts faster than any general parser,
+allows options anywhere between the other words, and can say what is wrong in one sentence.
+
+Long options may be shortened as long as they stay unique (``--log 30``), short ones may be joined
+(``-ul30``), and ``-`` and ``_`` mean the same inside a long option, because both spellings have
+been documented over the years (``--print-config``, ``--print_config``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from sacred.core.errors import SacredError
+from sacred.core.usage import format_usage, printable_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "CommandLine",
+    "CommandLineError",
+    "Option",
+    "default_values",
+    "format_usage",
+    "get_config_updates",
+    "parse_arguments",
+    "parse_value",
+    "printable_usage",
+    "unknown_command_message",
+]
+
+
+class CommandLineError(SacredError, ValueError):
+    """The command line can not be understood; the message says what to do.
+
+    A program that ends with it exits with status 1, as Sacred's do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False, print_usage=True)
+
+
+class Option(Protocol):
+    """What the parser and the usage text must know of an option."""
+
+    arg: str | None
+    arg_description: str | None
+
+    def get_flag(self) -> str:
+        """Return the long flag, the key of the option in ``options``."""
+        ...
+
+    def get_flags(self) -> tuple[str, str]:
+        """Return the short and the long flag."""
+        ...
+
+    def get_description(self) -> str:
+        """Return the help text."""
+        ...
+
+
+class CommandLine(NamedTuple):
+    """What the user asked for.
+
+    Attributes
+    ----------
+    command
+        The name of the command, or None for the default one. After ``help`` and with ``--help``:
+        the command to explain, or None for the whole usage.
+    updates
+        The words after ``with``, as they were typed.
+    config_updates
+        The assignments among them, nested by their dotted paths.
+    named_configs
+        The other words: named configurations and files, in the order given.
+    options
+        Every known option by its long flag, and the four words of the grammar (``COMMAND``,
+        ``UPDATE``, ``with``, ``help``): what Sacred records as ``meta_info["options"]``.
+    wants_help
+        True for ``help``, ``-h`` and ``--help``.
+    """
+
+    command: str | None
+    updates: tuple[str, ...]
+    config_updates: dict[str, Any]
+    named_configs: list[str]
+    options: dict[str, Any]
+    wants_help: bool
+
+
+def parse_arguments(arguments: Sequence[str], options: Sequence[Option] = ()) -> CommandLine:
+    """Parse the words of a command line, without the program's name.
+
+    Parameters
+    ----------
+    arguments
+        The words, as the shell gave them.
+    options
+        The options to know.
+
+    Raises
+    ------
+    CommandLineError
+        If the words do not fit the grammar.
+    """
+    table = _FlagTable(options)
+    values = default_values(options)
+    words = _read_options(arguments, table, values)
+    command, updates, has_with, has_help = _read_words(words)
+    values["with"] = has_with
+    values["UPDATE"] = list(updates)
+    values["help"] = has_help
+    values["COMMAND"] = command
+    wants_help = has_help or bool(values.get("--help"))
+    config_updates: dict[str, Any] = {}
+    named_configs: list[str] = []
+    if not wants_help:
+        config_updates, named_configs = get_config_updates(updates)
+    return CommandLine(command, tuple(updates), config_updates, named_configs, values, wants_help)
+
+
+def default_values(options: Iterable[Option]) -> dict[str, Any]:
+    """Return the value of every option that was not given: False for flags, else None."""
+    return {option.get_flag(): False if option.arg is None else None for option in options}
+
+
+def unknown_command_message(command: str, available: Iterable[str]) -> str:
+    """Return the sentence about a command that the experiment does not have."""
+    names = list(available)
+    message = f'Command "{command}" not found. Available commands are: {", ".join(names)}'
+    close = _closest(command, names)
+    return f'{message}. Did you mean "{close}"?' if close else message
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+class _FlagTable:
+    """Finds an option by what was typed."""
+
+    def __init__(self, options: Sequence[Option]) -> None:
+        self.shorts: dict[str, list[Option]] = {}
+        self.longs: dict[str, Option] = {}
+        for option in options:
+            short, long = option.get_flags()
+            self.shorts.setdefault(short, []).append(option)
+            key = _normalise(long)
+            if key in self.longs:
+                raise CommandLineError(
+                    f'Two options are called "{long}". Give one of them another long flag.'
+                )
+            self.longs[key] = option
+        for short, claims in self.shorts.items():
+            # Options that Sacred does not have give way to those that people wrote for Sacred.
+            strong = [option for option in claims if not getattr(option, "gives_way", False)]
+            if strong:
+                self.shorts[short] = strong
+
+    def find_long(self, typed: str) -> Option:
+        key = _normalise(typed)
+        exact = self.longs.get(key)
+        if exact is not None:
+            return exact
+        matches = [name for name in self.longs if name.startswith(key)]
+        if len(matches) == 1:
+            return self.longs[matches[0]]
+        if matches:
+            flags = ", ".join(sorted(self.longs[name].get_flag() for name in matches))
+            raise CommandLineError(
+                f'Option "{typed}" is ambiguous: it could be {flags}. Write more of it.'
+            )
+        close = _closest(key[2:], [name[2:] for name in self.longs])
+        hint = f'Did you mean "{self.longs["--" + close].get_flag()}"?' if close else _SEE_HELP
+        raise CommandLineError(f'Unknown option "{typed}". {hint}')
+
+    def find_short(self, typed: str) -> Option:
+        claims = self.shorts.get(typed, [])
+        if len(claims) == 1:
+            return claims[0]
+        if claims:
+            flags = ", ".join(sorted(option.get_flag() for option in claims))
+            raise CommandLineError(
+                f'Option "{typed}" is claimed by several options: {flags}. Use the long form.'
+            )
+        other_case = typed.swapcase()
+        hint = f'Did you mean "{other_case}"?' if other_case in self.shorts else _SEE_HELP
+        raise CommandLineError(f'Unknown option "{typed}". {hint}')
+
+
+_SEE_HELP = 'Use "--help" to see all options.'
+
+
+def _normalise(flag: str) -> str:
+    return flag[:2] + flag[2:].replace("_", "-")
+
+
+def _read_options(arguments: Sequence[str], table: _FlagTable, values: dict[str, Any]) -> list[str]:
+    """Take the options out of the arguments; return the words that are left."""
+    words: list[str] = []
+    given: set[str] = set()
+    rest = list(map(str, arguments))
+    rest.reverse()
+
+    def store(option: Option, typed: str, value: str | bool) -> None:
+        flag = option.get_flag()
+        if flag in given:
+            raise CommandLineError(f'Option "{typed}" is given twice. Give it once.')
+        given.add(flag)
+        values[flag] = value
+
+    def next_value(option: Option, typed: str) -> str:
+        if not rest:
+            raise CommandLineError(f'Option "{typed}" needs a value, as in "{typed} {option.arg}".')
+        return rest.pop()
+
+    while rest:
+        word = rest.pop()
+        if word == "--":
+            words.extend(reversed(rest))
+            break
+        if word.startswith("--"):
+            typed, equals, text = word.partition("=")
+            option = table.find_long(typed)
+            if option.arg is not None:
+                store(option, typed, text if equals else next_value(option, typed))
+            elif equals:
+                raise CommandLineError(f'Option "{typed}" takes no value. Leave out "={text}".')
+            else:
+                store(option, typed, True)
+        elif word.startswith("-") and word != "-":
+            letters = word[1:]
+            while letters:
+                typed, letters = "-" + letters[0], letters[1:]
+                option = table.find_short(typed)
+                if option.arg is None:
+                    store(option, typed, True)
+                else:
+                    store(option, typed, letters or next_value(option, typed))
+                    letters = ""
+        else:
+            words.append(word)
+    return words
+
+
+def _read_words(words: Sequence[str]) -> tuple[str | None, list[str], bool, bool]:
+    """Return (command, updates, whether ``with`` was there, whether ``help`` was there)."""
+    if not words:
+        return None, [], False, False
+    first = words[0]
+    if first == "help":
+        if len(words) > 2:
+            raise CommandLineError(
+                f'"help" explains one command at a time, not "{" ".join(words[1:])}".'
+            )
+        return (words[1] if len(words) == 2 else None), [], False, True
+    command = None if first == "with" else first
+    rest = list(words if command is None else words[1:])
+    if not rest:
+        return command, [], False, False
+    if rest[0] != "with":
+        raise CommandLineError(
+            f'Unexpected argument "{rest[0]}" after the command "{command}". '
+            'Configuration updates come after the word "with".'
+        )
+    if len(rest) == 1:
+        raise CommandLineError('Nothing follows "with". Give an update, as in "with a=1".')
+    return command, rest[1:], True, False
+
+
+# -- updates --------------------------------------------------------------------------------------
+
+
+def get_config_updates(
+    updates: Iterable[str] | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Split the words after ``with`` into assignments and names of configurations.
+
+    Parameters
+    ----------
+    updates
+        Words such as ``"a.b=3"`` and ``"some_named_config"``; empty ones are skipped.
+
+    Returns
+    -------
+    tuple
+        The assignments as a nested dict, and the names in the order given.
+
+    Raises
+    ------
+    CommandLineError
+        If two assignments contradict each other, or a value is no literal and
+        ``SETTINGS.COMMAND_LINE.STRICT_PARSING`` is set.
+    """
+    config_updates: dict[str, Any] = {}
+    named_configs: list[str] = []
+    for update in updates or ():
+        if not update:
+            continue
+        path, equals, value = update.partition("=")
+        if equals:
+            _assign(config_updates, path.strip(), parse_value(value.strip()))
+        else:
+            named_configs.append(update)
+    return config_updates, named_configs
+
+
+def _assign(target: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    for depth, parent in enumerate(parents, 1):
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            prefix = ".".join(parents[:depth])
+            raise CommandLineError(
+                f'"{path}" can not be set: an update before it makes "{prefix}" a plain value. '
+                "Leave out one of the two."
+            )
+    target[name] = value
+
+
+def parse_value(text: str) -> Any:
+    """Return the value that a piece of the command line stands for.
+
+    A Python literal is read as one; its tuples become lists and the keys of its dicts text, as in
+    JSON, because that is what is recorded. Everything else, also a literal that JSON has no form
+    for (sets, bytes, complex numbers), is the text itself. Nothing is ever constructed but plain
+    values.
+
+    Raises
+    ------
+    CommandLineError
+        If ``SETTINGS.COMMAND_LINE.STRICT_PARSING`` is set and the text is no literal.
+    """
+    import ast
+
+    try:
+        return _as_json_value(ast.literal_eval(text))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        from sacred.core.settings import SETTINGS
+
+        if SETTINGS.COMMAND_LINE.STRICT_PARSING:
+            raise CommandLineError(
+                f'"{text}" is not a Python literal. With STRICT_PARSING, text must be quoted, '
+                f"as in \"a='{text}'\"."
+            ) from error
+        return text
+
+
+def _as_json_value(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_as_json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {_as_json_key(key): _as_json_value(item) for key, item in value.items()}
+    raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
+
+
+def _as_json_key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None:
+        return "null"
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, (int, float)):
+        return repr(key)
+    raise TypeError(f"JSON has no form for a key of type {type(key).__name__}")
+
+
+def _closest(name: str, names: list[str]) -> str | None:
+    import difflib
+
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,1 @@
+"""The configuration: scopes, dictionaries and files, and the functions that use it."""

@@ -1,0 +1,471 @@
+"""Capturing what is written to the descriptors 1 and 2, by Python, C code and child processes.
+
+The work is done by a process of its own; ``tee.py`` is the other side of what is here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sacred.core.sys_capture import STDERR, STDOUT, SysCapture, note_sink_failure
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sacred.core.sys_capture import Sink
+
+__all__ = ["FdCapture", "reason_against_fd", "warn_once"]
+
+#: Seconds that the end of a capture waits for the terminal to have shown everything.
+DRAIN_TIMEOUT = 1.0
+
+#: The capture that has the descriptors: one at a time.
+_owners: list[FdCapture] = []
+
+# Descriptors of the tee: see the docstring of `tee.py`.
+_OUT_PIPE, _ERR_PIPE, _SPOOL, _REQUESTS, _REPLIES = 3, 4, 5, 6, 7
+#: Descriptors for the tee are put up here first, so that none is overwritten on its way.
+_HIGH = 64
+
+_SPOOLED, _SHOWN = 1, 2
+_REPLY_SIZE = 21
+
+#: SIGHUP, SIGINT, SIGQUIT and SIGTERM: whatever ends the run must not end the tee.
+_BLOCKED_SIGNALS = (1, 2, 3, 15)
+
+_unreaped: list[int] = []
+
+
+def reason_against_fd() -> str | None:
+    """Return why ``fd`` mode can not be had now, or None if it can."""
+    if not hasattr(os, "posix_spawn"):
+        return "`fd` mode needs a POSIX system"
+    if getattr(sys, "frozen", False) or not sys.executable:
+        return "no process can be started by a frozen application"
+    if _owners:
+        return "another run of this process captures its output in `fd` mode"
+    return None
+
+
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """Warn, unless this process has warned of the same before."""
+    if message in _warned:
+        return
+    _warned.add(message)
+    import warnings
+
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+class FdCapture:
+    """Captures what is written to the descriptors 1 and 2, by whomever.
+
+    A stream of Python that is not behind its descriptor (a notebook's, a test's) is watched as in
+    ``sys`` mode beside.
+
+    Attributes
+    ----------
+    spool_path
+        The spool file, or None for a temporary one.
+    tee_pid
+        The process that copies.
+    lost
+        Bytes that could not be spooled, as the tee told last.
+    """
+
+    def __init__(self, sink: Sink, spool_path: str | os.PathLike[str] | None = None) -> None:
+        self.mode = "fd"
+        self.spool_path = spool_path
+        self.tee_pid = 0
+        self.lost = 0
+        self._sink = sink
+        self._lock = threading.RLock()
+        self._offset = 0
+        self._token = 0
+        self._answered = {_SPOOLED: 0, _SHOWN: 0}
+        self._replies_left = b""
+        self._spool = self._requests = self._replies = -1
+        self._saved: dict[int, int | None] = {}
+        self._pipes: dict[int, int] = {}
+        self._closed: list[int] = []
+        self._pid = 0
+        self._active = self._tee_dead = False
+        self._restore_buffering: list[Any] = []
+        self._beside: SysCapture | None = None
+
+    # -- life
+
+    def __enter__(self) -> FdCapture:
+        """Start the tee and put its pipes in place of the descriptors 1 and 2.
+
+        Where that fails, or another run got there first, this is a ``sys`` capture.
+        """
+        if _owners:
+            self._beside = SysCapture(self._sink)
+            warn_once(f"Output is captured in `sys` mode, because {reason_against_fd()}.")
+        else:
+            _owners.append(self)
+            try:
+                self._begin()
+            except OSError as error:
+                _owners.clear()
+                self._close_everything()
+                self._beside = SysCapture(self._sink)
+                warn_once(
+                    f"Output is captured in `sys` mode, because `fd` mode can not begin: {error}."
+                )
+        if not self._active:
+            self.mode = "sys"
+        if self._beside is not None:
+            self._beside.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put the descriptors back, and pass on everything that was printed so far.
+
+        Waits at most a second for the terminal to have shown it. Child processes that hold the
+        pipes go on being copied; ``poll()`` has what they print.
+        """
+        if self._beside is not None:
+            self._beside.__exit__(kind, error, trace)
+        if not self._active:
+            return
+        _flush()
+        self._restore()
+        if self._is_foreign():
+            return
+        _owners.clear()
+        self.drain(DRAIN_TIMEOUT)
+        self.poll()
+
+    def close(self) -> None:
+        """Let go of the spool; ``poll()`` finds nothing more. The tee goes on if it has to."""
+        with self._lock:
+            self._close_everything()
+
+    def _begin(self) -> None:
+        _reap()
+        _flush()
+        self._closed = _open_closed_descriptors()
+        self._spool = self._open_spool()
+        ends = [os.pipe() for _ in range(4)]
+        (out, out_end), (err, err_end), (requests, requests_end), (replies_end, replies) = ends
+        self._requests, self._replies = requests_end, replies_end
+        self._pipes = {STDOUT: out, STDERR: err}
+        try:
+            self._saved = {fd: None if fd in self._closed else os.dup(fd) for fd in (1, 2)}
+            self.tee_pid = self._spawn_tee(out, err, requests, replies)
+            for fd in (self._requests, self._replies, out, err):
+                os.set_blocking(fd, False)
+            self._watch_detached_streams()
+            os.dup2(out_end, 1, inheritable=True)
+            os.dup2(err_end, 2, inheritable=True)
+        finally:
+            for fd in (out_end, err_end, requests, replies):
+                os.close(fd)
+        self._active = True
+        self._pid = os.getpid()
+        self._flush_lines_at_once()
+
+    def _is_foreign(self) -> bool:
+        # A forked child shares the pipes to the tee, but the answers in them are its parent's.
+        return self._pid != os.getpid()
+
+    def _open_spool(self) -> int:
+        if self.spool_path is None:
+            import tempfile
+
+            with tempfile.TemporaryFile() as file:
+                return os.dup(file.fileno())
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        return os.open(self.spool_path, flags, 0o666)
+
+    def _spawn_tee(self, out: int, err: int, requests: int, replies: int) -> int:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tee.py")
+        passed = {
+            _OUT_PIPE: out,
+            _ERR_PIPE: err,
+            _SPOOL: self._spool,
+            _REQUESTS: requests,
+            _REPLIES: replies,
+        }
+        high: list[int] = []
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        try:
+            for stream in (STDOUT, STDERR):
+                saved = self._saved[stream]
+                if saved is None:
+                    actions.append((os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0))
+                else:
+                    high.append(_duplicate_above(saved))
+                    actions.append((os.POSIX_SPAWN_DUP2, high[-1], stream))
+            for target, fd in passed.items():
+                high.append(_duplicate_above(fd))
+                actions.append((os.POSIX_SPAWN_DUP2, high[-1], target))
+            return os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-B", script],
+                os.environ,
+                file_actions=actions,
+                setsigmask=_BLOCKED_SIGNALS,
+                **_SESSION,
+            )
+        finally:
+            for fd in high:
+                os.close(fd)
+
+    def _watch_detached_streams(self) -> None:
+        streams = tuple(
+            fd
+            for fd, stream in ((STDOUT, sys.stdout), (STDERR, sys.stderr))
+            if stream is not None and _descriptor(stream) != fd
+        )
+        if streams:
+            self._beside = SysCapture(self._pass_beside, streams)
+
+    def _pass_beside(self, stream: int, data: bytes, begin: int | None, end: int | None) -> object:
+        with self._lock:
+            return self._sink(stream, data, begin, end)
+
+    def _flush_lines_at_once(self) -> None:
+        # A stream that is no terminal keeps up to 8 KiB to itself, which a kill would take along.
+        for stream in (sys.stdout, sys.stderr):
+            if getattr(stream, "line_buffering", True) or not hasattr(stream, "reconfigure"):
+                continue
+            if _descriptor(stream) in (1, 2):
+                stream.reconfigure(line_buffering=True)
+                self._restore_buffering.append(stream)
+
+    def _restore(self) -> None:
+        """Put the original descriptors back."""
+        with self._lock:
+            if not self._active:
+                return
+            self._active = False
+            for stream in self._restore_buffering:
+                try:
+                    stream.reconfigure(line_buffering=False)
+                except (ValueError, OSError):
+                    continue
+            self._restore_buffering.clear()
+            for stream, saved in self._saved.items():
+                if saved is not None:
+                    os.dup2(saved, stream, inheritable=True)
+            self._close_again()
+
+    def _close_again(self) -> None:
+        while self._closed:
+            os.close(self._closed.pop())
+
+    def _close_everything(self) -> None:
+        saved = [fd for fd in self._saved.values() if fd is not None]
+        for fd in (self._spool, self._requests, self._replies, *saved, *self._pipes.values()):
+            if fd >= 0:
+                os.close(fd)
+        self._close_again()
+        self._spool = self._requests = self._replies = -1
+        self._saved, self._pipes = {}, {}
+        if self.tee_pid:
+            _unreaped.append(self.tee_pid)
+            self.tee_pid = 0
+        _reap()
+
+    # -- copying
+
+    def poll(self) -> int:
+        """Pass on what is new in the spool.
+
+        Returns
+        -------
+        int
+            The bytes of output that were passed on.
+        """
+        if self.mode != "fd" or self._is_foreign():
+            return 0
+        from sacred.journal.spool import read_spool
+
+        with self._lock:
+            if self._spool < 0:
+                return 0
+            self._read_replies()
+            count = 0
+            while True:
+                found = read_spool(self._spool, self._offset)
+                for chunk in found.chunks:
+                    self._offset = chunk.end
+                    count += len(chunk.data)
+                    try:
+                        self._sink(chunk.stream, chunk.data, chunk.begin, chunk.end)
+                    except Exception as error:
+                        note_sink_failure(error)
+                if found.verdict != "more":
+                    return count
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until everything printed so far is in the spool and on the terminal.
+
+        Parameters
+        ----------
+        timeout
+            The seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            False if the time was not enough; everything is copied all the same, later.
+        """
+        import select
+        import time
+
+        with self._lock:
+            if self._requests < 0 or self._tee_dead or self._is_foreign():
+                return self._tee_dead
+            self._token += 1
+            token = self._token
+            try:
+                os.write(self._requests, token.to_bytes(4, "little"))
+            except OSError:
+                self._read_replies()
+                return False
+        until = time.monotonic() + timeout
+        while self._answered[_SHOWN] < token and not self._tee_dead:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            waiting = select.poll()
+            waiting.register(self._replies, select.POLLIN)
+            waiting.poll(max(1, int(left * 1000)))
+            with self._lock:
+                if self._replies < 0:
+                    return False
+                self._read_replies()
+        return True
+
+    def _read_replies(self) -> None:
+        if self._tee_dead or self._replies < 0:
+            return
+        try:
+            data = os.read(self._replies, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            self._tee_dead = True
+            self._do_without_tee()
+            return
+        data = self._replies_left + data
+        while len(data) >= _REPLY_SIZE:
+            kind, token = data[0], int.from_bytes(data[1:5], "little")
+            self.lost = max(self.lost, int.from_bytes(data[13:21], "little"))
+            self._answered[kind] = token
+            data = data[_REPLY_SIZE:]
+        self._replies_left = data
+
+    def _do_without_tee(self) -> None:
+        """Copy what the pipes hold and go back to the terminal: nobody reads them any more."""
+        import time
+
+        from sacred.journal.spool import MAX_DATA, encode_record
+
+        self._restore()
+        end = os.fstat(self._spool).st_size
+        for stream, pipe in self._pipes.items():
+            saved = self._saved[stream]
+            while True:
+                try:
+                    data = os.read(pipe, MAX_DATA)
+                except BlockingIOError:
+                    break
+                if not data:
+                    break
+                try:
+                    record = encode_record(stream, time.time_ns(), data)
+                    end += os.pwrite(self._spool, record, end)
+                except OSError:
+                    self.lost += len(data)
+                try:
+                    if saved is not None:
+                        os.write(saved, data)
+                except OSError:
+                    continue
+
+
+_SESSION: dict[str, Any] = {"setsid": True}
+
+
+def _open_closed_descriptors() -> list[int]:
+    """Open the null device on those of 0, 1 and 2 that are closed, and return them.
+
+    Otherwise the next file that is opened would be the one that everybody prints to.
+    """
+    opened = []
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            opened.append(fd)
+    return opened
+
+
+def _duplicate_above(fd: int) -> int:
+    import fcntl
+
+    return int(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH))
+
+
+def _descriptor(stream: Any) -> int | None:
+    try:
+        return int(stream.fileno())
+    except Exception:
+        # Replaced streams answer with all sorts of errors.
+        return None
+
+
+def _reap() -> None:
+    for pid in list(_unreaped):
+        try:
+            done, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            done = pid
+        if done:
+            _unreaped.remove(pid)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            continue
+    if _has_foreign_c_code():
+        import ctypes
+
+        try:
+            ctypes.CDLL(None).fflush(None)
+        except (OSError, AttributeError):
+            return
+
+
+def _has_foreign_c_code() -> bool:
+    """Return whether C code that may have buffers of its own was loaded."""
+    if "ctypes" in sys.modules:
+        return True
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith((".so", ".dylib")) and "lib-dynload" not in file:
+            return True
+    return False

@@ -1,0 +1,281 @@
+"""Observers: Sacred's event protocol, and how a run calls what listens to it in its own process.
+
+Whoever only *declares* a view (``MongoObserver(url)``) is not called here: another process writes
+it from the journal, see ``views.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from sacred.core.metrics import linearize_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from logging import Logger
+
+    from sacred.core.metrics import ScalarMetricLogEntry
+
+__all__ = ["Listener", "RunObserver", "by_priority", "copy_of", "listener_priority"]
+
+#: Events that an observer could not take are kept for its next beat; not more than these.
+_BACKLOG = 10_000
+
+
+class RunObserver:
+    """Base of observers; every method does nothing.
+
+    A run calls the methods with keywords, in the order of ``priority``, highest first. What an
+    observer is given is its own copy. The methods of one observer are never called by two threads
+    at once.
+    """
+
+    priority = 0
+
+    def queued_event(
+        self,
+        ex_info: dict[str, Any],
+        command: str,
+        host_info: dict[str, Any],
+        queue_time: datetime,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
+        _id: Any,
+    ) -> Any:
+        """Take a run that is queued, not started; may return its id if ``_id`` is None."""
+
+    def started_event(
+        self,
+        ex_info: dict[str, Any],
+        command: str,
+        host_info: dict[str, Any],
+        start_time: datetime,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
+        _id: Any,
+    ) -> Any:
+        """Take the start of a run; may return its id if ``_id`` is None."""
+
+    def heartbeat_event(
+        self, info: dict[str, Any], captured_out: str, beat_time: datetime, result: Any
+    ) -> None:
+        """Take what is known by now; ``captured_out`` is the whole text so far."""
+
+    def completed_event(self, stop_time: datetime, result: Any) -> None:
+        """Take the end of a run that went well."""
+
+    def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
+        """Take the end of a run that was interrupted."""
+
+    def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
+        """Take the end of a run that failed."""
+
+    def resource_event(self, filename: str) -> None:
+        """Take the name of a file that the run needs."""
+
+    def artifact_event(
+        self,
+        name: str,
+        filename: str,
+        metadata: dict[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        """Take the name of a file that the run made."""
+
+    def log_metrics(self, metrics_by_name: dict[str, dict[str, Any]], info: dict[str, Any]) -> None:
+        """Take the metric points since the last call; comes before each heartbeat."""
+
+    def join(self) -> None:
+        """Finish; the last call of all."""
+
+
+RunObserver.__module__ = "sacred.observers.base"
+
+
+def listener_priority(observer: Any) -> float:
+    """Return an observer's priority; 0 for one that has none or a nonsensical one."""
+    priority = getattr(observer, "priority", 0)
+    return priority if isinstance(priority, (int, float)) else 0
+
+
+def by_priority(observers: Iterable[Any]) -> list[Any]:
+    """Return the observers, highest priority first, otherwise in the order given."""
+    return sorted(observers, key=listener_priority, reverse=True)
+
+
+class Listener:
+    """One observer that is called in this process.
+
+    Events that must not fail the run are *delivered*: what the observer raises is logged, and the
+    event comes again with the next beat. Calls are serialised.
+    """
+
+    def __init__(self, observer: Any, logger: Logger) -> None:
+        self.observer = observer
+        self.failed = False
+        self._logger = logger
+        self._lock = threading.RLock()
+        self._backlog: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_BACKLOG)
+        self._points: list[ScalarMetricLogEntry] = []
+        self._accepted: dict[str, frozenset[str] | None] = {}
+        self._reported = ""
+
+    def call(self, event: str, **arguments: Any) -> Any:
+        """Call a method of the observer with its own copy of the arguments.
+
+        Raises
+        ------
+        Exception
+            Whatever the observer raises.
+        """
+        method = getattr(self.observer, event)
+        if event not in self._accepted:
+            self._accepted[event] = _accepted_keywords(method)
+        accepted = self._accepted[event]
+        given = {
+            name: copy_of(value)
+            for name, value in arguments.items()
+            if accepted is None or name in accepted or name not in _LATER_ARGUMENTS
+        }
+        with self._lock:
+            return method(**given)
+
+    def begin(self, event: str, **arguments: Any) -> Any:
+        """Tell of a run that starts or is queued; return the id the observer gives.
+
+        Raises
+        ------
+        Exception
+            Whatever a custom observer raises: then the run does not start. A view of ours that is
+            called here never stops a run unless it is required; it is told again with each beat.
+        """
+        try:
+            return self.call(event, **arguments)
+        except FileExistsError:
+            raise
+        except Exception as error:
+            view = getattr(type(self.observer), "declare_view", None) is not None
+            if not view or getattr(self.observer, "required", False):
+                raise
+            self._report(error)
+            with self._lock:
+                self._backlog.append((event, {n: copy_of(v) for n, v in arguments.items()}))
+            return None
+
+    def deliver(self, event: str, **arguments: Any) -> bool:
+        """Call the observer; what it can not take now comes again with the next beat."""
+        with self._lock:
+            if self._deliver_backlog() and self._try(event, arguments):
+                return True
+            self._backlog.append((event, {name: copy_of(v) for name, v in arguments.items()}))
+            return False
+
+    def beat(self, points: Sequence[ScalarMetricLogEntry], arguments: dict[str, Any]) -> bool:
+        """Deliver what is left over, then the metric points, then the heartbeat."""
+        with self._lock:
+            self._points += points
+            if not self._deliver_backlog():
+                return False
+            taken = len(self._points)
+            metrics = {
+                "metrics_by_name": linearize_metrics(self._points),
+                "info": arguments["info"],
+            }
+            if not self._try("log_metrics", metrics):
+                return False
+            del self._points[:taken]
+            # The state is given whole with each beat, so a heartbeat that failed need not come
+            # again: the next one says more.
+            return self._try("heartbeat_event", arguments)
+
+    def finish(self, event: str, **arguments: Any) -> bool:
+        """Deliver a last event, once, whatever is left over; what it raises is logged whole."""
+        with self._lock:
+            self._deliver_backlog()
+            try:
+                self.call(event, **arguments)
+            except Exception:
+                # An observer may raise anything; the line is Sacred's: the trace is the message.
+                import traceback
+
+                self.failed = True
+                self._logger.error(traceback.format_exc())  # noqa: TRY400
+                return False
+            return True
+
+    def join(self) -> None:
+        """Tell the observer that nothing more will come."""
+        if getattr(self.observer, "join", None) is not None:
+            with self._lock:
+                self._try("join", {})
+
+    def _deliver_backlog(self) -> bool:
+        while self._backlog:
+            event, arguments = self._backlog[0]
+            if not self._try(event, arguments):
+                return False
+            self._backlog.popleft()
+        return True
+
+    def _try(self, event: str, arguments: dict[str, Any]) -> bool:
+        if event == "log_metrics" and getattr(self.observer, event, None) is None:
+            return True
+        try:
+            self.call(event, **arguments)
+        except Exception as error:
+            self._report(error)
+            return False
+        self._reported = ""
+        return True
+
+    def _report(self, error: Exception) -> None:
+        self.failed = True
+        text = f"An error ocurred in the '{self.observer}' observer: {error}"
+        # The same failure at every beat of a week would fill the terminal.
+        if text != self._reported:
+            self._reported = text
+            self._logger.warning(text, exc_info=error)
+
+
+#: Arguments that Sacred's events gained after its documents described how to write an observer.
+_LATER_ARGUMENTS = frozenset({"host_info", "metadata", "content_type"})
+
+
+def _accepted_keywords(method: Any) -> frozenset[str] | None:
+    """Return the names a method takes, or None for all (or if that can not be seen)."""
+    code = getattr(getattr(method, "__func__", method), "__code__", None)
+    takes_any_keyword = 0x08
+    if code is None or code.co_flags & takes_any_keyword:
+        return None
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def copy_of(value: Any) -> Any:
+    """Copy dicts, lists, tuples, sets and arrays all the way down; everything else is shared.
+
+    Unlike ``copy.deepcopy`` it works for every value: a configuration may hold modules, locks and
+    open files.
+    """
+    if isinstance(value, dict):
+        return {key: copy_of(item) for key, item in _items(value)}
+    if isinstance(value, list):
+        return [copy_of(item) for item in value]
+    if type(value) is tuple:
+        return tuple([copy_of(item) for item in value])
+    if type(value) in (set, bytearray):
+        return value.copy()
+    if type(value).__module__ == "numpy" and hasattr(value, "copy"):
+        return value.copy()
+    return value
+
+
+def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return the items of a dict that other threads may change meanwhile."""
+    while True:
+        try:
+            return list(value.items())
+        except RuntimeError:
+            continue

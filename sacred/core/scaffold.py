@@ -1,0 +1,384 @@
+"""Scaffold: the configuration of one ingredient while it is being put together."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sacred.core.config.captured_function import Binding, bind
+from sacred.core.config.config_summary import ConfigSummary
+from sacred.core.config.custom_containers import make_read_only
+from sacred.core.config.utils import chain_evaluate_config_scopes, undogmatize
+from sacred.core.dotted import (
+    get_by_dotted_path,
+    is_prefix,
+    iter_prefixes,
+    iterate_flattened,
+    join_paths,
+    recursive_update,
+    rel_path,
+    set_by_dotted_path,
+)
+from sacred.core.errors import ConfigAddedError, NamedConfigNotFoundError, SacredError
+from sacred.core.randomness import create_seed_stream, get_seed
+from sacred.core.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["Scaffold"]
+
+
+class Scaffold:
+    """What is known of one ingredient's configuration in one run.
+
+    Parameters
+    ----------
+    config_scopes
+        Its configurations, called with ``fixed``, ``preset`` and ``fallback``.
+    subrunners
+        Path -> scaffold of the ingredients that it uses.
+    path
+        Its own path; empty for the experiment.
+    captured_functions, commands, named_configs, config_hooks
+        What the ingredient has.
+    generate_seed
+        Whether a seed that was drawn becomes a configuration entry.
+
+    Attributes
+    ----------
+    config_updates
+        What the user asked for.
+    presets
+        What named configurations set, for the next of them to read.
+    config, config_mods
+        The result.
+    seed, rnd
+        The seed, and the stream that the seeds of ingredients below are drawn from.
+    """
+
+    def __init__(  # noqa: PLR0917 - Sacred's signature
+        self,
+        config_scopes: Sequence[Callable[..., ConfigSummary]],
+        subrunners: Mapping[str, Scaffold],
+        path: str,
+        captured_functions: Sequence[Any],
+        commands: Mapping[str, Any],
+        named_configs: Mapping[str, Callable[..., ConfigSummary]],
+        config_hooks: Sequence[Callable[..., Any]],
+        generate_seed: bool,
+    ) -> None:
+        self.config_scopes = config_scopes
+        self.named_configs = named_configs
+        self.subrunners = subrunners
+        self.path = path
+        self.generate_seed = generate_seed
+        self.config_hooks = config_hooks
+        self.config_updates: dict[str, Any] = {}
+        self.named_configs_to_use: list[str] = []
+        self.config: dict[str, Any] = {}
+        self.fallback: dict[str, Any] = {}
+        self.presets: dict[str, Any] = {}
+        self.fixture: dict[str, Any] | None = None
+        self.logger: Any = None
+        self.seed: int | None = None
+        self.rnd: Any = None
+        self._captured_functions = captured_functions
+        self.commands = commands
+        self.config_mods = ConfigSummary()
+        self.summaries: list[ConfigSummary] = []
+        self.captured_args = {
+            join_paths(function.prefix, name)
+            for function in captured_functions
+            for name in function.signature.arguments
+        } | {"__doc__"}
+        #: Paths that config hooks of other ingredients set. Nobody has to use them.
+        self._hooked: set[str] = set()
+
+    # -- configuration ----------------------------------------------------------------------------
+
+    def set_up_config(self) -> None:
+        """Evaluate the configurations, one after the other."""
+        self.config, self.summaries = chain_evaluate_config_scopes(
+            self.config_scopes,
+            fixed=self.config_updates,
+            preset=self.config,
+            fallback=self.fallback,
+        )
+        self.get_config_modifications()
+        self._ignore_ingredients()
+
+    def _ignore_ingredients(self) -> None:
+        """Drop entries in whose place the configuration of an ingredient belongs."""
+        for path in self._paths_below():
+            group: Any = self.config
+            for prefix in iter_prefixes(path):
+                name = prefix.rpartition(".")[2]
+                if name not in group:
+                    break
+                if not isinstance(group[name], dict):
+                    del group[name]
+                    self.config_mods.ignored_fallbacks.add(prefix)
+                    break
+                group = group[name]
+
+    def _seen_from_here(self, path: str) -> str:
+        """Return where an ingredient's configuration stands among what this one sees."""
+        return rel_path(self.path, path) if self.path and is_prefix(self.path, path) else path
+
+    def _paths_below(self) -> list[str]:
+        paths = []
+        for path, scaffold in self.subrunners.items():
+            below = rel_path(self.path, path) if is_prefix(self.path, path) else ""
+            if below:
+                paths.append(below)
+            if is_prefix(self.path, path):
+                paths.extend(join_paths(below, deeper) for deeper in scaffold._paths_below())
+        return paths
+
+    def get_config_modifications(self) -> None:
+        """Gather what the updates changed into ``config_mods``."""
+        self.config_mods = ConfigSummary(
+            added={
+                path for path, _ in iterate_flattened(self.config_updates) if isinstance(path, str)
+            }
+        )
+        for summary in self.summaries:
+            self.config_mods.update_from(summary)
+
+    def gather_fallbacks(self) -> None:
+        """Make the configurations of the ingredients used readable for scopes."""
+        self.fallback = {"_log": self.logger}
+        for path, scaffold in self.subrunners.items():
+            # Copies, so that a scope can not change what belongs to an ingredient.
+            config = copy_config(scaffold.config)
+            set_by_dotted_path(self.fallback, self._seen_from_here(path), config)
+
+    def run_named_config(self, config_name: str) -> dict[str, Any]:
+        """Evaluate a named configuration, or a file, and return what it sets.
+
+        Raises
+        ------
+        NamedConfigNotFoundError
+            If there is none with that name.
+        """
+        if os.path.isfile(config_name):
+            from sacred.core.config.config_dict import ConfigDict
+            from sacred.core.config.config_files import load_config_file
+
+            named_config: Callable[..., ConfigSummary] = ConfigDict(load_config_file(config_name))
+        elif config_name in self.named_configs:
+            named_config = self.named_configs[config_name]
+        else:
+            raise NamedConfigNotFoundError(
+                named_config=config_name, available_named_configs=tuple(self.named_configs)
+            )
+        summary = named_config(
+            fixed=self.get_config_updates_recursive(),
+            preset=copy_config(self.presets),
+            fallback=self.fallback,
+        )
+        result: dict[str, Any] = undogmatize(dict(summary))
+        return result
+
+    def get_config_updates_recursive(self) -> dict[str, Any]:
+        """Return the updates of this ingredient and those below it, nested."""
+        updates: dict[str, Any] = copy_config(self.config_updates)
+        for path, scaffold in self.subrunners.items():
+            if not is_prefix(self.path, path):
+                continue
+            below = scaffold.get_config_updates_recursive()
+            if below:
+                set_by_dotted_path(updates, rel_path(self.path, path), below)
+        return updates
+
+    def run_config_hooks(
+        self, config: Mapping[str, Any], command_name: str, logger: Any
+    ) -> dict[str, Any]:
+        """Call the config hooks and return what they update; the user's updates win.
+
+        Parameters
+        ----------
+        config
+            All of the configuration so far. Each hook gets a copy of its own.
+        command_name
+            The command that will be run.
+        logger
+            The logger of the run.
+        """
+        updates = self.call_config_hooks(config, command_name, logger)
+        recursive_update(updates, self.config_updates)
+        return updates
+
+    def call_config_hooks(
+        self, config: Mapping[str, Any], command_name: str, logger: Any
+    ) -> dict[str, Any]:
+        """Call the config hooks and return what they returned, merged."""
+        updates: dict[str, Any] = {}
+        for hook in self.config_hooks:
+            returned = hook(copy_config(config), command_name, logger)
+            if returned is not None:
+                recursive_update(updates, returned)
+        return updates
+
+    def take_hook_updates(self, updates: Mapping[str, Any], is_set_up: bool) -> None:
+        """Take entries that a config hook set; those that the user updated stay.
+
+        Parameters
+        ----------
+        updates
+            The entries, nested.
+        is_set_up
+            Whether the configurations were evaluated. Else the entries count as updates for them.
+        """
+        fixed = {str(path) for path, _ in iterate_flattened(self.config_updates)}
+        for key, value in list(iterate_flattened(updates)):
+            path = str(key)
+            if any(prefix in fixed for prefix in iter_prefixes(path)) or any(
+                is_prefix(path, other) for other in fixed
+            ):
+                continue
+            set_by_dotted_path(self.config if is_set_up else self.config_updates, path, value)
+            if not is_set_up:
+                self._hooked.add(path)
+
+    # -- seeds ------------------------------------------------------------------------------------
+
+    def set_up_seed(self, rnd: Any = None) -> None:
+        """Decide the seed, and those of the ingredients below that are still without.
+
+        Parameters
+        ----------
+        rnd
+            Where a seed is drawn from that the configuration does not give.
+
+        Raises
+        ------
+        SacredError
+            If the seed of the configuration can not be one.
+        """
+        if self.seed is not None:
+            return
+        seed = self.config.get("seed")
+        if seed is None:
+            seed = get_seed(rnd)
+        self.seed = _checked_seed(seed)
+        self.rnd = create_seed_stream(self.seed)
+        if self.generate_seed:
+            self.config["seed"] = seed
+        if "seed" in self.config and "seed" in self.config_mods.added:
+            self.config_mods.modified.add("seed")
+            self.config_mods.added.discard("seed")
+        # Sacred draws in this order, and each draw decides those that follow.
+        for path, scaffold in reversed(list(self.subrunners.items())):
+            if is_prefix(self.path, path):
+                scaffold.set_up_seed(self.rnd)
+
+    # -- use --------------------------------------------------------------------------------------
+
+    def get_fixture(self) -> dict[str, Any]:
+        """Return what functions of the ingredient see: its configuration, those below in place."""
+        if self.fixture is None:
+            self.fixture = dict(self.config)
+            self._add_fixtures(self, self.fixture)
+        return self.fixture
+
+    def _add_fixtures(self, scaffold: Scaffold, fixture: dict[str, Any]) -> None:
+        for path, below in scaffold.subrunners.items():
+            place_config(fixture, self._seen_from_here(path), below.config)
+        for below in scaffold.subrunners.values():
+            self._add_fixtures(below, fixture)
+
+    def bindings(self, run: Any) -> dict[Any, Binding]:
+        """Return what the captured functions of the ingredient work with in a run.
+
+        Each function has a stream of its own, whose seed is drawn in the order of definition.
+        """
+        seeds = create_seed_stream(0 if self.seed is None else self.seed)
+        fixture = self.get_fixture()
+        bindings = {}
+        for function in self._captured_functions:
+            config: Any = fixture
+            if function.prefix:
+                config = get_by_dotted_path(fixture, function.prefix, default={})
+            if SETTINGS.CONFIG.READ_ONLY_CONFIG:
+                config = make_read_only(config)
+            bindings[function] = Binding(
+                config,
+                self.logger.getChild(function.__name__),
+                create_seed_stream(get_seed(seeds)),
+                run,
+            )
+        return bindings
+
+    def finalize_initialization(self, run: Any) -> None:
+        """Warn about suspicious changes, unless forced, and bind the captured functions."""
+        if not run.force:
+            self._warn_about_suspicious_changes()
+        bindings = self.bindings(run)
+        bind(bindings)
+        run.captured_bindings = {**getattr(run, "captured_bindings", {}), **bindings}
+
+    def _warn_about_suspicious_changes(self) -> None:
+        for path in sorted(self.config_mods.added):
+            if path in self._hooked:
+                continue
+            if not self.captured_args.intersection(iter_prefixes(path)):
+                full_path = join_paths(self.path, path)
+                config: dict[str, Any] = {}
+                set_by_dotted_path(config, full_path, get_by_dotted_path(self.config, path))
+                raise ConfigAddedError(full_path, config=config)
+            self.logger.warning('Added new config entry: "%s"', path)
+        for path, (old, new) in sorted(self.config_mods.typechanged.items()):
+            if old is type(None) or {old, new} == {int, float} or path in self._hooked:
+                continue
+            self.logger.warning(
+                'Changed type of config entry "%s" from %s to %s', path, old.__name__, new.__name__
+            )
+        for path in sorted(self.config_mods.ignored_fallbacks):
+            self.logger.warning(
+                'Ignored attempt to set value of "%s", because it is an ingredient.', path
+            )
+
+    def __repr__(self) -> str:
+        return f"<Scaffold: {self.path!r}>"
+
+
+def _checked_seed(seed: Any) -> int:
+    if not isinstance(seed, int):
+        raise SacredError(
+            f"Seed has to be integer but was {seed!r} {type(seed)}", filter_traceback="always"
+        )
+    if seed < 0:
+        raise ValueError(f"Seed has to be a non-negative integer but was {seed}")
+    return seed
+
+
+def copy_config(config: Any) -> Any:
+    """Return a deep copy; what can not be copied, such as a module, is shared."""
+    from copy import deepcopy
+
+    if type(config) is dict:
+        return {key: copy_config(value) for key, value in config.items()}
+    if type(config) is list:
+        return [copy_config(value) for value in config]
+    if config is None or isinstance(config, (bool, int, float, str, ModuleType)):
+        return config
+    try:
+        return deepcopy(config)
+    except Exception:
+        return config
+
+
+def place_config(target: dict[str, Any], path: str, config: Mapping[str, Any]) -> None:
+    """Put an ingredient's configuration at its path, changing no dictionary but ``target``.
+
+    Groups inside the configuration are shared: code that changes one, where the settings allow
+    that, changes it for all that see it.
+    """
+    *above, last = path.split(".")
+    for name in above:
+        target[name] = dict(target.get(name, {}))
+        target = target[name]
+    target[last] = dict(config)

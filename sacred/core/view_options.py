@@ -1,0 +1,197 @@
+"""The options that attach an observer to a run: ``-m -F -s -t -S -G``.
+
+The observers live above this package and are found by a registry of strings, so that a program
+that uses none of them loads none of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sacred.core.commandline import CommandLineError
+from sacred.core.options import CLIOption, cli_option
+
+__all__ = ["OBSERVERS", "VIEW_OPTIONS", "load_observer", "mask_password", "parse_mongo_db_arg"]
+
+#: Where the class of each kind of observer is.
+OBSERVERS = {
+    "file": "sacred.observers.file_storage:FileStorageObserver",
+    "gcs": "sacred.observers.gcs_observer:GoogleCloudStorageObserver",
+    "mongo": "sacred.observers.mongo:MongoObserver",
+    "s3": "sacred.observers.s3_observer:S3Observer",
+    "sql": "sacred.observers.sql:SqlObserver",
+    "tinydb": "sacred.observers.tinydb_hashfs:TinyDbObserver",
+}
+
+
+def load_observer(kind: str) -> Any:
+    """Return the observer class of a kind.
+
+    Raises
+    ------
+    CommandLineError
+        If this installation has no such observer.
+    ImportError
+        If a package that the observer needs is not installed.
+    """
+    import importlib
+
+    module_name, _, class_name = OBSERVERS[kind].partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise CommandLineError(
+            f'This installation has no "{kind}" observer ({module_name} is missing). '
+            "Leave out the option that asks for it."
+        ) from error
+    return getattr(module, class_name)
+
+
+@cli_option("-F", "--file_storage")
+def file_storage_option(args: Any, run: Any) -> None:
+    """Write this run to files.
+
+    The value is the base folder of the runs.
+    """
+    run.observers.append(load_observer("file")(args))
+
+
+@cli_option("-G", "--gcs")
+def gcs_option(args: Any, run: Any) -> None:
+    """Write this run to Google Cloud Storage.
+
+    The value is `gs://<bucket>/path/to/exp`.
+    """
+    bucket, basedir = _bucket_and_path("-G/--gcs", "gs", args)
+    run.observers.append(load_observer("gcs")(bucket=bucket, basedir=basedir))
+
+
+gcs_option.gives_way = True
+
+
+@cli_option("-m", "--mongo_db")
+def mongo_db_option(args: Any, run: Any) -> None:
+    """Write this run to MongoDB.
+
+    The value is a database: `[host:port:]db_name[.collection[:id]][!priority]`, `host:port` or a
+    `mongodb://` URI
+    """
+    keywords = parse_mongo_db_arg(args)
+    if "overwrite" in keywords:
+        keywords["overwrite"] = int(keywords["overwrite"])
+    run.observers.append(load_observer("mongo")(**keywords))
+
+
+@cli_option("-S", "--s3")
+def s3_option(args: Any, run: Any) -> None:
+    """Write this run to S3.
+
+    The value is `s3://<bucket>/path/to/exp`.
+    """
+    bucket, basedir = _bucket_and_path("-S/--s3", "s3", args)
+    run.observers.append(load_observer("s3")(bucket=bucket, basedir=basedir))
+
+
+@cli_option("-s", "--sql")
+def sql_option(args: Any, run: Any) -> None:
+    """Write this run to an SQL database.
+
+    The value is its URL: dialect://username:password@host:port/database
+    """
+    run.observers.append(load_observer("sql")(args))
+
+
+@cli_option("-t", "--tiny_db")
+def tiny_db_option(args: Any, run: Any) -> None:
+    """Write this run to a TinyDB.
+
+    The value is the folder of the database.
+    """
+    run.observers.append(load_observer("tinydb")(path=args))
+
+
+VIEW_OPTIONS: tuple[CLIOption, ...] = (
+    file_storage_option,
+    gcs_option,
+    mongo_db_option,
+    s3_option,
+    sql_option,
+    tiny_db_option,
+)
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+_URI = (
+    r"(?P<url>mongodb(?:\+srv)?://[^/\s]+(?:/(?P<db>[^?.\s]*)(?:\.(?P<collection>[^?\s]+))?"
+    r"(?:\?\S*?)?)?)(?:!(?P<priority>-?\d+))?"
+)
+_HOST = r"(?P<url>[A-Za-z0-9._\-]+:\d{1,5})(?:!(?P<priority>-?\d+))?"
+_DATABASE = (
+    r"(?:(?P<url>[A-Za-z0-9._\-]+:\d{1,5}):)?(?P<db>[A-Za-z0-9_\-]+)"
+    r"(?:\.(?P<collection>[A-Za-z0-9_\-]+)(?::(?P<overwrite>\d{1,12}))?)?"
+    r"(?:!(?P<priority>-?\d+))?"
+)
+
+
+def parse_mongo_db_arg(mongo_db: str) -> dict[str, Any]:
+    """Return the keywords for a ``MongoObserver`` from the value of ``-m``.
+
+    Parameters
+    ----------
+    mongo_db
+        ``[host:port:]db_name[.collection[:id]][!priority]``, ``host:port``, or a whole
+        ``mongodb://`` or ``mongodb+srv://`` URI, also followed by ``!priority``. The database of a
+        URI is its path.
+
+    Returns
+    -------
+    dict
+        Some of ``url``, ``db_name``, ``collection``, ``overwrite`` (digits) and ``priority``.
+
+    Raises
+    ------
+    CommandLineError
+        If the value has none of these forms.
+    """
+    text = str(mongo_db)
+    # `name.name:12` reads as host and port, as it always did; with a priority it names a document.
+    forms = (_URI,) if "://" in text else (_HOST, _DATABASE)
+    if "://" not in text and "!" in text:
+        forms = (_DATABASE, _HOST)
+    for form in forms:
+        match = re.fullmatch(form, text)
+        if match is None:
+            continue
+        found = match.groupdict()
+        keywords: dict[str, Any] = {
+            "url": found.get("url"),
+            "priority": found.get("priority"),
+            "db_name": found.get("db"),
+            "collection": found.get("collection"),
+            "overwrite": found.get("overwrite"),
+        }
+        if keywords["priority"] is not None:
+            keywords["priority"] = int(keywords["priority"])
+        return {name: value for name, value in keywords.items() if value not in (None, "")}
+    raise CommandLineError(
+        f'"{mask_password(text)}" is no database for -m/--mongo_db. Write '
+        "[host:port:]db_name[.collection[:id]][!priority], host:port, or a mongodb:// URI."
+    )
+
+
+def _bucket_and_path(flags: str, scheme: str, args: Any) -> tuple[str, str]:
+    match = re.fullmatch(rf"{scheme}://([^/\s]+)/(\S.*?)/*", str(args))
+    if match is None:
+        raise CommandLineError(
+            f'"{args}" is no place for {flags}. Write {scheme}://<bucket>/path/to/exp.'
+        )
+    return match[1], match[2]
+
+
+def mask_password(text: str) -> str:
+    """Return the text with the password of every URL in it replaced by ``***``."""
+    return re.sub(r"(://[^/@:\s]*:)[^/\s]*(?=@)", r"\1***", text)

@@ -1,0 +1,213 @@
+"""The declared views of a run: who gives its id, who follows its journal, who is behind at its end.
+
+An observer *declares* a view when its class has ``declare_view()`` and that returns a
+specification, ``{"kind", "url", "options", "name"}``, by which another process can write the view.
+Everything else is called in this process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sacred.core.launch import Channel, ReplayerLink
+
+__all__ = ["Behind", "RunViews", "declared_view", "plain_document"]
+
+#: Seconds that the start of a run waits for the id that a server gives.
+CLAIM_WAIT = 2.0
+
+
+class ViewRequiredError(RuntimeError):
+    """A view that was declared with ``required=True`` can not be written."""
+
+    exit_code = 1
+
+
+class Behind(NamedTuple):
+    """A view that does not have all of a run.
+
+    Attributes
+    ----------
+    view
+        Its name, without secrets.
+    error
+        Why, if that is known.
+    """
+
+    view: str
+    error: str | None
+
+
+def declared_view(observer: Any) -> dict[str, Any] | None:
+    """Return the specification of the view an observer declares; None if it is to be called."""
+    if getattr(type(observer), "declare_view", None) is None:
+        return None
+    view = observer.declare_view()
+    return dict(view) if view is not None else None
+
+
+class RunViews:
+    """The declared views of one run, in the order of their priority.
+
+    Nothing here raises because of a view, unless it was declared as required.
+    """
+
+    def __init__(self, observers: Iterable[Any], root: str, journal_id: str) -> None:
+        self._root = root
+        self._journal_id = journal_id
+        self._views: list[tuple[Any, dict[str, Any]]] = []
+        self._folder: str | None = None
+        self._link_or_none: ReplayerLink | None = None
+        names: set[str] = set()
+        for observer in observers:
+            view = declared_view(observer)
+            if view is not None:
+                view["name"] = _unique(str(view["name"]), names)
+                self._views.append((observer, view))
+
+    def __bool__(self) -> bool:
+        return bool(self._views)
+
+    def declares(self, observer: Any) -> bool:
+        """Return whether an observer is one of the views."""
+        return any(observer is declared for declared, _ in self._views)
+
+    def public(self) -> list[dict[str, Any]]:
+        """Return the views without their secrets, as the journal keeps them."""
+        from sacred.core.recorder import recordable
+
+        hidden = {"client", "password"}
+        views = []
+        for _, view in self._views:
+            options = {k: v for k, v in (view.get("options") or {}).items() if k not in hidden}
+            views.append(recordable({**view, "options": options}))
+        return views
+
+    def connect(self) -> None:
+        """Have the replayer process start, if there is anything for it to write."""
+        if self._views:
+            self._link()
+
+    def _link(self) -> ReplayerLink:
+        if self._link_or_none is None:
+            from sacred.core.launch import replayer_link
+
+            self._link_or_none = replayer_link(self._root, in_process=self._channel_opener())
+        return self._link_or_none
+
+    def _channel_opener(self) -> Callable[[], Channel] | None:
+        for observer, _ in self._views:
+            opener: Callable[[], Channel] | None = getattr(observer, "open_channel", None)
+            if opener is not None:
+                return opener
+        return None
+
+    # -- the id ----------------------------------------------------------------------------------
+
+    def claim(
+        self, observer: Any, run_id: Any, document: Mapping[str, Any], *, is_given: bool = False
+    ) -> Any:
+        """Take an id from a view, or tell it the one there is.
+
+        Parameters
+        ----------
+        observer
+            One that declares a view.
+        run_id
+            The run's id, if it has one.
+        document
+            What is known about the run.
+        is_given
+            Whether the user asked for this very id.
+
+        Returns
+        -------
+        The id the view gave; None if it gave none.
+
+        Raises
+        ------
+        ViewRequiredError
+            The view is required and can not be written.
+        """
+        view = next(view for declared, view in self._views if declared is observer)
+        required = bool(getattr(observer, "required", False))
+        in_process = getattr(observer, "claim_run", None)
+        if in_process is not None:
+            try:
+                given = in_process(
+                    journal_id=self._journal_id, run_id=run_id, document=document, strict=is_given
+                )
+            except FileExistsError:
+                raise
+            except Exception as error:
+                # A folder that can not be made is a view that is behind, not a run that failed.
+                if required:
+                    raise ViewRequiredError(
+                        f"The view {view['name']} can not be written: {error}"
+                    ) from error
+                return None
+            return given if run_id is None else None
+        if run_id is not None and not required:
+            return None
+        answer = self._link().claim(
+            view,
+            self._journal_id,
+            run_id,
+            plain_document(document),
+            CLAIM_WAIT if not required else 10 * CLAIM_WAIT,
+        )
+        if answer.id is None and required:
+            why = answer.error or "it did not answer in time"
+            raise ViewRequiredError(f"The view {view['name']} can not be written: {why}")
+        return answer.id
+
+    # -- following -------------------------------------------------------------------------------
+
+    def follow(self, folder: str, run_id: Any) -> None:
+        """Have the journal written into the views from now on."""
+        if not self._views:
+            return
+        self._folder = folder
+        for observer, view in self._views:
+            began = getattr(observer, "run_began", None)
+            if began is not None:
+                began(journal_id=self._journal_id, run_id=run_id, view=view["name"])
+        self._link().follow(folder, self._journal_id, run_id, [view for _, view in self._views])
+
+    def look(self) -> None:
+        """See that somebody writes the views."""
+        if self._link_or_none is not None:
+            self._link_or_none.ensure_alive()
+
+    def wait(self, position: list[list[Any]], timeout: float) -> list[Behind]:
+        """Wait until the views have what the journal has; return those that have not."""
+        if self._folder is None or not self._views:
+            return []
+        patience = timeout
+        if any(getattr(observer, "required", False) for observer, _ in self._views):
+            patience = max(timeout, 600.0)
+        states = self._link().wait(self._folder, position, patience)
+        return [
+            Behind(name, state.error) for name, state in states.items() if state.state != "current"
+        ]
+
+
+def _unique(name: str, names: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in names:
+        number += 1
+        candidate = f"{name}#{number}"
+    names.add(candidate)
+    return candidate
+
+
+def plain_document(value: Any) -> Any:
+    """Return a value as JSON can hold it: keys as text, unknown objects as text."""
+    if isinstance(value, dict) or hasattr(value, "keys"):
+        return {str(key): plain_document(value[key]) for key in list(value.keys())}
+    if isinstance(value, (list, tuple)):
+        return [plain_document(item) for item in value]
+    return value

@@ -1,0 +1,201 @@
+"""Files: the observer that declares a file view."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sacred.core.view_options import file_storage_option
+from sacred.observers.declaration import DeclaredObserver, declares_a_view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_FILE_STORAGE_PRIORITY", "FileStorageObserver", "file_storage_option"]
+
+DEFAULT_FILE_STORAGE_PRIORITY = 20
+
+
+@declares_a_view
+class FileStorageObserver(DeclaredObserver):
+    """Declares that runs shall be written as a tree of files.
+
+    The run's folder is made at the start, in this process, with ``config.json`` in it; everything
+    else is written by a process of its own.
+
+    Parameters
+    ----------
+    basedir
+        The folder of the runs; made with the first one.
+    resource_dir, source_dir
+        Where resources and sources are kept; ``_resources`` and ``_sources`` by default.
+    template
+        A template for a report at the end of each run.
+    priority
+        Higher ones are asked for a run's id first.
+    copy_artifacts, copy_sources
+        False: only say where the files are.
+
+    Raises
+    ------
+    FileNotFoundError
+        The template does not exist.
+    """
+
+    VERSION = "FileStorageObserver-0.7.0"
+
+    def __init__(
+        self,
+        basedir: str | os.PathLike[str],
+        resource_dir: str | os.PathLike[str] | None = None,
+        source_dir: str | os.PathLike[str] | None = None,
+        template: str | os.PathLike[str] | None = None,
+        priority: int = DEFAULT_FILE_STORAGE_PRIORITY,
+        copy_artifacts: bool = True,
+        copy_sources: bool = True,
+        required: bool = False,
+    ) -> None:
+        base = Path(basedir)
+        if template is not None and not os.path.exists(template):
+            raise FileNotFoundError(f"Couldn't find template file '{template}'")
+        self.required = required
+        self.initialize(
+            str(basedir),
+            Path(resource_dir) if resource_dir is not None else base / "_resources",
+            Path(source_dir) if source_dir is not None else base / "_sources",
+            template,
+            priority,
+            copy_artifacts,
+            copy_sources,
+        )
+
+    @classmethod
+    def create(cls, *args: Any, **kwargs: Any) -> FileStorageObserver:
+        """Return an observer. Deprecated: call the class."""
+        warnings.warn(
+            "FileStorageObserver.create(...) is deprecated. "
+            "Please use FileStorageObserver(...) instead.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return cls(*args, **kwargs)
+
+    @classmethod
+    def create_from(cls, *args: Any, **kwargs: Any) -> FileStorageObserver:
+        """Return an observer; the arguments are those of ``initialize``."""
+        observer = cls.__new__(cls)
+        observer.initialize(*args, **kwargs)
+        return observer
+
+    def initialize(
+        self,
+        basedir: str,
+        resource_dir: str | os.PathLike[str],
+        source_dir: str | os.PathLike[str],
+        template: str | os.PathLike[str] | None,
+        priority: int = DEFAULT_FILE_STORAGE_PRIORITY,
+        copy_artifacts: bool = True,
+        copy_sources: bool = True,
+    ) -> None:
+        """Set the attributes."""
+        self.basedir = basedir
+        self.resource_dir = resource_dir
+        self.source_dir = source_dir
+        self.template = template
+        self.priority = priority
+        self.copy_artifacts = copy_artifacts
+        self.copy_sources = copy_sources
+        self.dir: str | None = None
+        # Absolute as of now: the program may change its folder before the first run.
+        self._base = os.path.abspath(basedir)
+
+    # -- the declaration -------------------------------------------------------------------------
+
+    def _specification(self) -> dict[str, Any]:
+        return {
+            "kind": "file",
+            "url": self._base,
+            "name": f"file:{self._base}",
+            "options": {
+                "resource_dir": os.path.abspath(self.resource_dir),
+                "source_dir": os.path.abspath(self.source_dir),
+                "template": os.path.abspath(self.template) if self.template else None,
+                "copy_artifacts": self.copy_artifacts,
+                "copy_sources": self.copy_sources,
+                "priority": self.priority,
+            },
+        }
+
+    def claim_run(
+        self, *, journal_id: str, run_id: Any, document: Mapping[str, Any], strict: bool = False
+    ) -> Any:
+        """Make the run's folder, with its configuration in it.
+
+        Parameters
+        ----------
+        journal_id
+            By which the view knows the run.
+        run_id
+            The run's id if it has one: kept if it is free here.
+        document
+            What is known about the run.
+        strict
+            True: an id that is not free is an error.
+
+        Returns
+        -------
+        The id that the run has in this view.
+
+        Raises
+        ------
+        FileExistsError
+            The id is not free, and ``strict``.
+        """
+        from sacred.replayers.sinks.file import FileSink, claim_in_process
+
+        specification = self._specification()
+        given, folder = claim_in_process(specification, journal_id, run_id, document)
+        if strict and str(given) != str(run_id):
+            from sacred.replayers.sink import RunKey, SinkSpec
+
+            FileSink(SinkSpec.from_wire(specification)).release(RunKey(journal_id))
+            raise FileExistsError(
+                f"There is a run with the id {run_id} in {self._base}. "
+                "Leave out --id, or choose another one."
+            )
+        self.dir = os.path.join(self.basedir, os.path.basename(folder))
+        return given
+
+    def save_file(self, filename: str | os.PathLike[str], target_name: str | None = None) -> None:
+        """Copy a file into the run's folder, now.
+
+        Raises
+        ------
+        FileExistsError
+            The name is one of the tree's own files.
+        RuntimeError
+            No run began yet.
+        """
+        import shutil
+
+        if self.dir is None:
+            raise RuntimeError("There is no run yet.")
+        name = target_name or os.path.basename(filename)
+        if name in _OWN_FILES:
+            raise FileExistsError(
+                f"You are trying to overwrite a file necessary for the FileStorageObserver: {name}"
+            )
+        shutil.copy(filename, os.path.join(self.dir, name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileStorageObserver) and self.basedir == other.basedir
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.basedir}>"
+
+
+_OWN_FILES = frozenset({"run.json", "config.json", "cout.txt", "metrics.json", "info.json"})

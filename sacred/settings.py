@@ -1,0 +1,8 @@
+"""Sacred's path of ``sacred.core.settings``: the same module."""
+
+import sys
+
+import sacred.core.settings as _real
+from sacred.core.settings import *  # noqa: F403
+
+sys.modules[__name__] = _real

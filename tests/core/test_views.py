@@ -1,0 +1,132 @@
+"""The declared views of a run: in which order they are asked, and who is behind."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from sacred.core import views as views_module
+from sacred.core.launch import ClaimAnswer, ViewState
+from sacred.core.views import RunViews, ViewRequiredError, declared_view, plain_document
+
+
+class _Server:
+    """Declares a view of a server."""
+
+    def __init__(self, name: str = "mongo:d@h", *, required: bool = False) -> None:
+        self.name = name
+        self.required = required
+        self.began: dict[str, Any] = {}
+
+    def declare_view(self) -> dict[str, Any]:
+        url = "mongodb://me:secret@h"
+        return {"kind": "mongo", "url": url, "name": self.name, "options": {"client": {"p": 1}}}
+
+    def run_began(self, **began: Any) -> None:
+        self.began = began
+
+
+class _Folder(_Server):
+    """Declares a view that is claimed in the process."""
+
+    claims: list[dict[str, Any]]
+
+    def claim_run(self, **claim: Any) -> int:
+        self.claims = [*getattr(self, "claims", []), claim]
+        return 4
+
+
+@pytest.fixture
+def link(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
+    made = mock.Mock()
+    made.claim.return_value = ClaimAnswer(42)
+    monkeypatch.setattr("sacred.core.launch.replayer_link", lambda *_, **__: made)
+    return made
+
+
+def test_only_a_class_declares(link: mock.Mock) -> None:
+    """USE-06: a plain mock has every attribute and declares nothing."""
+    assert declared_view(mock.Mock()) is None
+    assert declared_view(object()) is None
+    assert declared_view(_Server()) is not None
+    assert not RunViews([mock.Mock()], "/r", "ab")
+
+
+def test_a_server_is_asked_when_there_is_no_id(link: mock.Mock) -> None:
+    """R14: a server gives the id; once there is one it is not asked before main()."""
+    server = _Server()
+    views = RunViews([server], "/r", "ab")
+    assert 42 == views.claim(server, None, {"name": "x"})
+    assert views.claim(server, 7, {"name": "x"}) is None
+    assert 1 == link.claim.call_count
+    assert views_module.CLAIM_WAIT == link.claim.call_args.args[4]
+
+
+def test_a_file_view_is_always_claimed(link: mock.Mock) -> None:
+    """USE-16: its folder is there inside main(), also when the id comes from elsewhere."""
+    folder = _Folder()
+    views = RunViews([folder], "/r", "ab")
+    assert 4 == views.claim(folder, None, {})
+    assert views.claim(folder, 9, {}, is_given=True) is None
+    assert [(None, False), (9, True)] == [(c["run_id"], c["strict"]) for c in folder.claims]
+    assert not link.claim.called
+
+
+def test_a_required_view_that_does_not_answer_is_an_error(link: mock.Mock) -> None:
+    """required=True gives Sacred's old promise."""
+    link.claim.return_value = ClaimAnswer(None, "refused")
+    server = _Server(required=True)
+    with pytest.raises(ViewRequiredError, match="mongo:d@h can not be written: refused"):
+        RunViews([server], "/r", "ab").claim(server, None, {})
+
+
+def test_the_journal_is_given_to_all(link: mock.Mock) -> None:
+    """One command for all views of a run; their names are unique."""
+    first, second = _Server(), _Server()
+    views = RunViews([first, second], "/r", "ab")
+    views.follow("/r/1", 1)
+    folder, journal_id, run_id, specs = link.follow.call_args.args
+    assert ("/r/1", "ab", 1) == (folder, journal_id, run_id)
+    assert ["mongo:d@h", "mongo:d@h#2"] == [spec["name"] for spec in specs]
+    assert "mongo:d@h#2" == second.began["view"]
+
+
+def test_who_is_behind(link: mock.Mock) -> None:
+    """The end tells which views do not have everything, and why."""
+    server = _Server()
+    views = RunViews([server], "/r", "ab")
+    assert [] == views.wait([], 1.0)
+    views.follow("/r/1", 1)
+    link.wait.return_value = {"mongo:d@h": ViewState("behind", "down"), "x": ViewState("current")}
+    assert [("mongo:d@h", "down")] == [tuple(behind) for behind in views.wait([], 1.0)]
+
+
+def test_no_secret_is_recorded(link: mock.Mock) -> None:
+    """The journal names the views without passwords and client keywords."""
+    public = RunViews([_Server()], "/r", "ab").public()
+    assert "secret" not in repr(public)
+    assert [{}] == [view["options"] for view in public]
+
+
+def test_a_document_for_json() -> None:
+    """Keys become text, tuples lists."""
+    assert {"1": {"a": [1, 2]}} == plain_document({1: {"a": (1, 2)}})
+
+
+def test_a_folder_that_can_not_be_made_does_not_stop_a_run(link: mock.Mock) -> None:
+    """Views never stop a run; a required one does, and an id that is taken."""
+    for error, required, raised in (
+        (PermissionError("no"), False, None),
+        (PermissionError("no"), True, ViewRequiredError),
+        (FileExistsError("taken"), False, FileExistsError),
+    ):
+        folder = _Folder(required=required)
+        folder.claim_run = mock.Mock(side_effect=error)  # type: ignore[method-assign]
+        views = RunViews([folder], "/r", "ab")
+        if raised is None:
+            assert views.claim(folder, None, {}) is None
+        else:
+            with pytest.raises(raised):
+                views.claim(folder, None, {})
