@@ -1,0 +1,85 @@
+"""Blobs: whole or not there, stored once, proved by their name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+
+import pytest
+
+from sacred.journal.blobs import BlobStore
+from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of its own."""
+    return BlobStore(tmp_path / "blobs")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (4 << 20) + 1, 9 << 20])
+def test_contents_come_back(store, tmp_path, size):
+    """Small and large files are stored under their sha256, with their md5 for the views."""
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+    stored = store.put_file(tmp_path / "file")
+    assert stored.blob.digest == hashlib.sha256(content).hexdigest()
+    assert stored.md5 == hashlib.md5(content).hexdigest()
+    assert stored.blob.size == size
+    assert store.read(stored.blob.digest) == content
+    assert store.check(stored.blob.digest) == size
+    assert [p.name for p in store.path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_content_is_stored_once(store, tmp_path):
+    """The same content again, large or small, is not written again, and looks young again."""
+    for size in (10, 5 << 20):
+        (tmp_path / "file").write_bytes(b"x" * size)
+        digest = store.put_file(tmp_path / "file").blob.digest
+        path = store.path_of(digest)
+        os.utime(path, (1, 1))
+        inode = path.stat().st_ino
+        store.put_file(tmp_path / "file")
+        assert path.stat().st_ino == inode
+        assert path.stat().st_mtime > 1
+
+
+def test_threads_may_store_the_same_content_at_once(store, tmp_path):
+    """Sixteen writers of one content leave one whole blob."""
+    content = os.urandom(300_000)
+    threads = [threading.Thread(target=store.put_bytes, args=(content,)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert store.read(hashlib.sha256(content).hexdigest()) == content
+
+
+def test_missing_and_damaged_blobs_are_named(store):
+    """A blob that is gone, or whose content is not what its name says."""
+    digest = store.put_bytes(b"content").blob.digest
+    store.path_of(digest).write_bytes(b"other")
+    for look in (store.read, store.check):
+        with pytest.raises(BlobDamagedError, match=digest):
+            look(digest)
+    store.path_of(digest).unlink()
+    with pytest.raises(BlobMissingError, match=digest):
+        store.read(digest)
+    assert not store.exists(digest)
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n", "/x"]
+)
+def test_a_digest_never_leads_out_of_the_store(store, digest):
+    """What a damaged or foreign journal names as a digest is refused unless it is one."""
+    with pytest.raises(BlobError, match="not a sha256"):
+        store.path_of(digest)
+
+
+def test_a_file_that_can_not_be_read_leaves_nothing(store, tmp_path):
+    """A missing file is an OSError of its own, and the store stays as it was."""
+    with pytest.raises(FileNotFoundError):
+        store.put_file(tmp_path / "missing")
+    assert not store.path.exists()

@@ -1,0 +1,147 @@
+"""The root: every run gets a folder of its own, and a number is never given twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from sacred.journal import JournalRoot, JournalWriter, RunFolder, find_root
+from sacred.journal.errors import (
+    JournalUnavailableError,
+    NoRootError,
+    NotAJournalError,
+    RunNotFoundError,
+)
+
+CLAIM = """
+import sys
+from sacred.journal import JournalRoot
+root = JournalRoot(sys.argv[1])
+print(*[root.claim().number for _ in range(40)])
+"""
+
+
+def test_processes_that_claim_at_once_get_different_numbers(tmp_path):
+    """Four processes claim 160 runs: 160 different folders, numbered without a gap."""
+    command = [sys.executable, "-c", CLAIM, str(tmp_path / "root")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    numbers = [int(n) for process in processes for n in process.communicate(timeout=60)[0].split()]
+    assert sorted(numbers) == list(range(1, 161))
+
+
+def test_a_preferred_number_is_given_if_it_is_free(tmp_path):
+    """A run's id becomes its folder's name where it can; else the next free number."""
+    root = JournalRoot(tmp_path / "root")
+    assert root.claim(57).number == 57
+    assert root.claim(57).number == 58
+    assert root.claim(3).number == 3
+    assert root.claim().number == 59
+
+
+def test_a_number_is_not_used_again(tmp_path):
+    """R12: not after the run was removed, nor while it lies in the trash."""
+    root = JournalRoot(tmp_path / "root")
+    for _ in range(3):
+        folder = root.claim()
+    shutil.rmtree(folder.path)
+    assert root.claim().number == 4
+    (root.path / ".trash" / "9").mkdir(parents=True)
+    assert root.claim(9).number == 5
+
+
+def test_a_lost_high_water_mark_is_a_lost_hint(tmp_path):
+    """Without the mark, or with nonsense in it, the folders decide."""
+    root = JournalRoot(tmp_path / "root")
+    root.claim(7)
+    for content in (None, "nonsense", "-3", "9" * 50):
+        mark = root.path / ".high-water"
+        mark.unlink()
+        if content is not None:
+            mark.write_text(content)
+        assert root.claim().number == max(root.numbers())
+
+
+def test_the_root_is_marked_and_kept_out_of_git(tmp_path):
+    """The marker tells the layout's version; git is told to look away."""
+    root = JournalRoot(tmp_path / "root")
+    assert not root.exists()
+    root.create()
+    root.create()
+    assert json.loads((root.path / ".sacred-journal").read_text()) == {"layout": 1}
+    assert (root.path / ".gitignore").read_text() == "*\n"
+
+
+def test_the_root_is_found_from_below(tmp_path):
+    """As git does: the folder itself, its `sacred_runs`, and the same in each parent."""
+    root = JournalRoot(tmp_path / "project" / "sacred_runs")
+    root.create()
+    deep = tmp_path / "project" / "a" / "b"
+    deep.mkdir(parents=True)
+    for start in (deep, tmp_path / "project", root.path):
+        assert find_root(start).path == root.path
+    assert find_root(given=tmp_path / "project").path == root.path
+    with pytest.raises(NoRootError, match="no root of journals"):
+        find_root(given=deep)
+    with pytest.raises(NoRootError, match="does not exist"):
+        find_root(given=tmp_path / "nowhere")
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    """Missing runs, folders without a journal and folders that can not be made."""
+    root = JournalRoot(tmp_path / "root")
+    root.create()
+    with pytest.raises(RunNotFoundError, match="there is no run 5 in"):
+        root.run(5)
+    with pytest.raises(NotAJournalError, match="does not exist"):
+        RunFolder.at(tmp_path / "x")
+    with pytest.raises(NotAJournalError, match="holds no journal"):
+        RunFolder.at(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalUnavailableError, match="choose another folder with -J DIR"):
+        JournalRoot(tmp_path / "file" / "root").claim()
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or not shutil.which("unshare") or os.geteuid() != 0,
+    reason="needs root, to mount a read-only and a tiny file system",
+)
+@pytest.mark.parametrize("options", ["ro", "size=4k,nr_inodes=3"])
+def test_a_read_only_or_full_disk_is_said(tmp_path, options):
+    """A root on a disk that takes nothing: one sentence that says what to do."""
+    program = """
+import sys
+from sacred.journal import JournalRoot, JournalWriter
+from sacred.journal.errors import JournalUnavailableError
+try:
+    for _ in range(5):
+        JournalWriter.create(JournalRoot(sys.argv[1]).claim().journal)
+except JournalUnavailableError as error:
+    print(error.strerror or error)
+"""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f'mount -t tmpfs -o {options} none "$1" && "$2" -c "$3" "$1/root"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", str(disk), sys.executable, program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode and "unshare" in done.stderr or "permitted" in done.stderr:
+        pytest.skip("this machine lets nobody mount")
+    assert "can not be written" in done.stdout, done.stderr
+    assert "SACRED_JOURNAL_ROOT" in done.stdout
+
+
+def test_any_folder_with_a_journal_can_be_read(tmp_path):
+    """A journal outside a root, by its folder or by the folder above."""
+    JournalWriter.create(tmp_path / "somewhere" / "journal").close()
+    for path in (tmp_path / "somewhere", tmp_path / "somewhere" / "journal"):
+        folder = RunFolder.at(path)
+        assert (folder.path, folder.number) == (tmp_path / "somewhere", None)
