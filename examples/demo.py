@@ -29,7 +29,14 @@ def say(text):
 
 def show(command):
     """Print a command as one would type it."""
-    print(f"  $ {shlex.join(command)}", flush=True)
+    print("  $ " + " ".join(map(quoted, command)), flush=True)
+
+
+def quoted(word):
+    """Quote a word as one would by hand: in double quotes, if that is all it takes."""
+    if shlex.quote(word) == word:
+        return word
+    return shlex.quote(word) if any(mark in word for mark in '"$`\\!') else f'"{word}"'
 
 
 def program(name):
@@ -39,6 +46,11 @@ def program(name):
 
 def run(command, *, typed=None):
     show(typed or command)
+    if sys.stdout.isatty():  # let it see the terminal, for a table as one sees it oneself
+        result = subprocess.run(command, timeout=WAIT)
+        if result.returncode:
+            sys.exit(f"the command above ended with exit status {result.returncode}")
+        return
     result = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WAIT
     )
@@ -47,7 +59,6 @@ def run(command, *, typed=None):
     sys.stdout.flush()
     if result.returncode:
         sys.exit(f"the command above ended with exit status {result.returncode}")
-    return result.stdout
 
 
 def points(root, number):
@@ -93,8 +104,11 @@ def clear(folder):
 
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo_runs").resolve()
+    before = os.getcwd()
     clear(folder)
     os.chdir(folder)
+    on_path = shutil.which("sacred") == program("sacred")
+    sacred = "sacred" if on_path else os.path.relpath(program("sacred"), folder)
     root = JournalRoot(folder / "sacred_runs")
     python = [sys.executable, "-W", "ignore"]
     digits = str(HERE / "digits.py")
@@ -108,7 +122,7 @@ def main():
     )
     updates = ["with", "wide", "epochs=500", "pause=0.05"]
     killed = train_and_kill(
-        root, [*python, digits, *updates], ["python", "digits.py", *updates], wanted=24
+        root, [*python, digits, *updates], ["python", "digits.py", *updates], wanted=42
     )
 
     say("3. What is there? One completed, one died, and the points of both.")
@@ -123,7 +137,7 @@ def main():
 
     say("5. Ask: how far did each get, and how good was it after the same number of epochs?")
     query = (
-        "select run, max(step) + 1 as epochs, round(max(value), 3) as best, "
+        "select run, max(step)::int + 1 as epochs, round(max(value), 3) as best, "
         "round(max(value) filter (step < 8), 3) as best_of_8 "
         "from metrics where metric = 'test.accuracy' group by run order by run"
     )
@@ -133,11 +147,11 @@ def main():
         "What you saw: every metric point, every printed line and the configuration of a training that was\n"
         "killed without warning are there, and so they are for one whose disk filled up or whose database was\n"
         "away. The journals are the truth; the file tree, MongoDB and SQL are views made from them.\n\n"
-        f"Try next, in {os.path.relpath(folder, HERE.parent)}:\n"
-        f"  sacred show {killed}          the run that was killed, with the end of what it printed\n"
-        f"  sacred verify {killed}        is every byte of its journal whole?\n"
-        f"  sacred events {killed} | head every event as JSON\n"
-        '  sacred query "select * from config"'
+        f"Try next, in the folder {os.path.relpath(folder, before)}:\n"
+        f"  {sacred} show {killed}          the run that was killed, with the end of what it printed\n"
+        f"  {sacred} verify {killed}        is every byte of its journal whole?\n"
+        f"  {sacred} events {killed}        every event as JSON, one a line\n"
+        f'  {sacred} query "select * from config"'
     )
 
 

@@ -140,7 +140,7 @@ class ConfigError(SacredError):
         Where to look the values up; filled in by the framework where it is left out.
     """
 
-    def __init__(  # noqa: PLR0917 - Sacred's signature
+    def __init__(
         self,
         message: str,
         conflicting_configs: Iterable[str] = (),
@@ -221,7 +221,7 @@ class ConfigAddedError(ConfigError):
 
     SPECIAL_ARGS = frozenset(("_log", "_config", "_seed", "__doc__", "config_filename", "_run"))
 
-    def __init__(  # noqa: PLR0917 - Sacred's signature
+    def __init__(
         self,
         conflicting_configs: Iterable[str],
         message: str = "Added new config entry that is not used anywhere",
@@ -292,7 +292,7 @@ class SignatureError(SacredError, TypeError):
 class NamedConfigNotFoundError(SacredError):
     """A named configuration that does not exist."""
 
-    def __init__(  # noqa: PLR0917 - Sacred's signature
+    def __init__(
         self,
         named_config: str,
         message: str = "Named config not found:",

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-def create_run(  # noqa: PLR0917 - Sacred's signature
+def create_run(
     experiment: Any,
     command_name: str,
     config_updates: Mapping[str, Any] | None = None,

@@ -58,7 +58,7 @@ class Scaffold:
         The seed, and the stream that the seeds of ingredients below are drawn from.
     """
 
-    def __init__(  # noqa: PLR0917 - Sacred's signature
+    def __init__(
         self,
         config_scopes: Sequence[Callable[..., ConfigSummary]],
         subrunners: Mapping[str, Scaffold],

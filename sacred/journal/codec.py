@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 from typing import Any, NamedTuple
 
 import msgpack
@@ -35,6 +36,9 @@ EXT_COMPLEX, EXT_OBJECT, EXT_BLOB, EXT_TEXT, EXT_DATE = 6, 7, 8, 9, 10
 #: Texts that stand for objects are cut here (characters).
 OBJECT_TEXT_LIMIT = 4096
 _MAX_DEPTH = 200
+#: So many extension values may stand within one another. Each costs a decoder 40 KiB of the C
+#: stack, where too many of them end the process.
+MAX_NESTED = 32
 #: A packer keeps the largest buffer it ever needed; beyond this it is given up (bytes).
 _PACKER_KEPT = 1 << 20
 
@@ -114,6 +118,10 @@ class BlobReference(NamedTuple):
             return None
 
 
+#: What decoding gives in place of something else, and encoding takes back.
+_OWN = frozenset({Array, ObjectText, BlobReference})
+
+
 def _describe(value: object) -> ObjectText:
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
@@ -135,22 +143,54 @@ def _encode_array(value: Any) -> msgpack.ExtType | Any:
     return _ext(EXT_ARRAY, [little.str, list(value.shape), data])
 
 
+class _Nesting(threading.local):
+    """How many extension values are around the one at hand."""
+
+    level = 0
+
+
+_nesting = _Nesting()
+
+
 def _ext(code: int, content: Any) -> msgpack.ExtType:
-    return msgpack.ExtType(code, pack(content))
+    level = _nesting.level
+    if level >= MAX_NESTED:
+        raise RecursionError
+    _nesting.level = level + 1
+    try:
+        return msgpack.ExtType(code, _pack_plain(content))
+    finally:
+        _nesting.level = level
 
 
-def _default(value: Any) -> Any:
-    """Give msgpack something it knows in place of ``value``."""
-    kind = type(value)
-    if kind is tuple:
-        return _ext(EXT_TUPLE, list(value))
+def _big(number: int) -> msgpack.ExtType | int:
+    if -(1 << 63) <= number < 1 << 64:
+        return number
+    size = number.bit_length() // 8 + 1
+    return msgpack.ExtType(EXT_INT, number.to_bytes(size, "big", signed=True))
+
+
+def _default_number(value: Any) -> Any:
+    """Give msgpack a number or text that it knows in place of ``value``; TypeError if it is none."""
     if isinstance(value, int):  # bool, IntEnum and int subclasses, and ints beyond 64 bits
-        number = int(value)
-        if -(1 << 63) <= number < 1 << 64:
-            return number
-        return msgpack.ExtType(
-            EXT_INT, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
-        )
+        return _big(int(value))
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    if generic is not None and isinstance(value, generic):
+        item = value.item()
+        if type(item) in {bool, int, float, str, bytes}:
+            return item
+    raise TypeError(type(value))
+
+
+def _data_form(value: Any) -> Any:
+    """Return something nearer to msgpack in place of ``value``, which is no container."""
+    kind = type(value)
+    if isinstance(value, int):
+        return _big(int(value))
     if kind is Array:
         return _ext(EXT_ARRAY, [value.dtype, list(value.shape), value.data])
     if kind is ObjectText:
@@ -159,44 +199,43 @@ def _default(value: Any) -> Any:
         return _ext(EXT_BLOB, value.to_wire())
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, dict):
-        return dict(value)
-    if isinstance(value, list):
-        return list(value)
-    if isinstance(value, tuple):
-        return _ext(EXT_TUPLE, list(value))
-    if isinstance(value, (set, frozenset)):
-        return msgpack.ExtType(EXT_SET, _pack_set(value))
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, complex):
         return msgpack.ExtType(EXT_COMPLEX, struct.pack("<dd", value.real, value.imag))
-    return _default_library(value)
+    return _data_form_of_library(value)
 
 
-def _pack_set(value: Any) -> bytes:
-    packed = sorted(pack(item) for item in value)
+def _ext_set(value: Any) -> msgpack.ExtType:
+    level = _nesting.level
+    if level >= MAX_NESTED:
+        raise RecursionError
+    _nesting.level = level + 1
+    try:
+        packed = sorted(_pack_plain(item) for item in value)
+    finally:
+        _nesting.level = level
     header: bytes = msgpack.Packer().pack_array_header(len(packed))
-    return header + b"".join(packed)
+    return msgpack.ExtType(EXT_SET, header + b"".join(packed))
 
 
-def _default_library(value: Any) -> Any:
+def _data_form_of_library(value: Any) -> Any:
     """Handle values of libraries that the program itself has loaded."""
     modules = sys.modules
     datetime = modules.get("datetime")
     if datetime is not None:
         if isinstance(value, datetime.datetime):
-            return _ext(EXT_DATETIME, _datetime_parts(value, datetime))
+            parts = _datetime_parts(value, datetime)
+            return _ext(EXT_DATETIME, parts)
         if isinstance(value, datetime.timedelta):
-            return _ext(EXT_DATE, ["timedelta", value // datetime.timedelta(microseconds=1)])
-        if isinstance(value, (datetime.date, datetime.time)):
-            return _ext(EXT_DATE, [type(value).__name__, value.isoformat()])
+            micros = value // datetime.timedelta(microseconds=1)
+            return _ext(EXT_DATE, ["timedelta", _big(micros)])
+        if isinstance(value, datetime.date):
+            return _ext(EXT_DATE, ["date", datetime.date.isoformat(value)])
+        if isinstance(value, datetime.time):
+            return _ext(EXT_DATE, ["time", datetime.time.isoformat(value)])
     numpy = modules.get("numpy")
-    if numpy is not None:
+    if hasattr(numpy, "generic") and hasattr(numpy, "ndarray"):  # else it is being imported
         if isinstance(value, numpy.generic):
             item = value.item()
             if not isinstance(item, numpy.generic):
@@ -205,7 +244,7 @@ def _default_library(value: Any) -> Any:
         if isinstance(value, numpy.ndarray):
             return _encode_array(value)
     pandas = modules.get("pandas")
-    if pandas is not None:
+    if hasattr(pandas, "DataFrame") and hasattr(pandas, "Index"):
         if isinstance(value, (pandas.DataFrame, pandas.Series)):
             return value.to_dict()
         if isinstance(value, pandas.Index):
@@ -216,11 +255,12 @@ def _default_library(value: Any) -> Any:
     return _ext(EXT_OBJECT, list(_describe(value)))
 
 
-def _datetime_parts(value: Any, datetime: Any) -> list[int | None]:
+def _datetime_parts(value: Any, datetime: Any) -> list[Any]:
     offset = value.utcoffset()
     epoch = datetime.datetime(1970, 1, 1, tzinfo=None if offset is None else datetime.timezone.utc)
     nanoseconds = (value - epoch) // datetime.timedelta(microseconds=1) * 1000
-    return [nanoseconds, None if offset is None else int(offset.total_seconds())]
+    seconds = None if offset is None else int(offset.total_seconds())
+    return [_big(nanoseconds), seconds]
 
 
 #: Packers not in use: one costs a microsecond and a buffer to make, and can not be shared.
@@ -228,15 +268,20 @@ _free: list[msgpack.Packer] = []
 
 
 def new_packer() -> msgpack.Packer:
-    """Return a packer of one's own, for whoever packs much and holds a lock anyway."""
-    return msgpack.Packer(default=_default, strict_types=True, use_bin_type=True)
+    """Return a packer of one's own, for whoever packs many numbers and holds a lock anyway.
+
+    It knows numbers and texts of all kinds, also numpy's, and plain containers of them; it raises
+    for anything else, which ``pack`` knows.
+    """
+    return msgpack.Packer(default=_default_number, strict_types=True, use_bin_type=True)
 
 
 def pack(value: Any) -> bytes:
     """Encode one value.
 
     Whatever has no data form becomes text that names it; nothing raises for its type. May be
-    called from any thread.
+    called from any thread, also while another thread changes the value: what is encoded then is
+    some state of each container in it.
 
     Raises
     ------
@@ -244,60 +289,84 @@ def pack(value: Any) -> bytes:
         The encoding would be larger than 4 GiB.
     """
     try:
-        packer = _free.pop()
-    except IndexError:
-        packer = new_packer()
+        return _pack_plain(value)
+    except Exception:  # not for msgpack as it is
+        pass
     try:
-        packed: bytes = packer.pack(value)
-    except (ValueError, TypeError, OverflowError, RecursionError, UnicodeEncodeError):
-        pass  # this packer may hold half a value: it is not put back
-    else:
-        if len(packed) < _PACKER_KEPT and len(_free) < 8:
-            _free.append(packer)
-        return packed
-    try:
-        return msgpack.Packer(default=_default, strict_types=True).pack(_plain(value, 0))  # type: ignore[no-any-return]
-    except (ValueError, TypeError, OverflowError) as error:
+        return _pack_plain(_plain(value, (), 0))
+    except Exception as error:
         raise InvalidEventError(f"the value can not be journalled: {error}") from error
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Walk a value that msgpack refused, replacing what it can not hold."""
+def _pack_plain(value: Any) -> bytes:
+    # Without any call back into Python: another thread that had its turn there could change the
+    # length of a dict or list after msgpack wrote it, and the rest of the frame would be lost.
+    try:
+        packer = _free.pop()
+    except IndexError:
+        packer = msgpack.Packer(strict_types=True, use_bin_type=True)
+    packed: bytes = packer.pack(value)  # one that raised may hold half a value: not put back
+    if len(packed) < _PACKER_KEPT and len(_free) < 8:
+        _free.append(packer)
+    return packed
+
+
+def _plain(value: Any, within: tuple[int, ...], extensions: int) -> Any:
+    """Walk a value that msgpack refused, replacing what it can not hold.
+
+    ``within`` are the ids of the containers around it, of which so many are ``extensions``.
+    """
+    if value is None or type(value) in {bool, float, bytes, msgpack.ExtType}:
+        return value
+    if type(value) is int:
+        return _big(value)
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             return msgpack.ExtType(EXT_TEXT, value.encode("utf-8", "surrogatepass"))
-        return value
-    if depth > _MAX_DEPTH:
-        return _describe_ext(value)
-    if isinstance(value, dict):
-        return {_plain_key(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, tuple) and type(value) not in {Array, ObjectText, BlobReference}:
-        return msgpack.ExtType(EXT_TUPLE, pack([_plain(item, depth + 1) for item in value]))
-    if isinstance(value, (set, frozenset)):
-        return msgpack.ExtType(EXT_SET, _pack_set(value))
-    return value
+        return str.__str__(value)
+    if id(value) in within:
+        return _named(value, "<contains itself>")
+    if len(within) > _MAX_DEPTH or extensions >= MAX_NESTED - 1:
+        return _named(value, "<nested too deeply>")
+    inside = (*within, id(value))
+    try:
+        if isinstance(value, dict):
+            items = list(dict.items(value))
+            pairs = ((_plain(k, inside, extensions), v) for k, v in items)
+            return {key: _plain(item, inside, extensions) for key, item in pairs}
+        if isinstance(value, list):
+            return [_plain(item, inside, extensions) for item in list.copy(value)]
+        if isinstance(value, tuple) and type(value) not in _OWN:
+            content = [_plain(item, inside, extensions + 1) for item in tuple.__iter__(value)]
+            return _ext(EXT_TUPLE, content)
+        if isinstance(value, (set, frozenset)):
+            content = [_plain(item, inside, extensions + 1) for item in list(value)]
+            return _ext_set(content)
+        return _plain(_data_form(value), inside, extensions)
+    except Exception:  # the methods of a user's class raise what they like
+        described = _describe(value)
+        return _named(value, described.text)
 
 
-def _plain_key(key: Any) -> Any:
-    if isinstance(key, str):
-        return key.encode("utf-8", "backslashreplace").decode()
-    return key
-
-
-def _describe_ext(value: object) -> msgpack.ExtType:
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    return msgpack.ExtType(EXT_OBJECT, msgpack.packb([name, "<nested too deeply>"]))
+def _named(value: object, text: str) -> msgpack.ExtType:
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return _ext(EXT_OBJECT, [s.encode("utf-8", "backslashreplace").decode() for s in (name, text)])
 
 
 def _decode_ext(code: int, data: bytes) -> Any:
+    level = _nesting.level
+    if level >= MAX_NESTED:
+        return ObjectText(f"msgpack.ext{code}", data[:256].hex())
+    _nesting.level = level + 1
     try:
         return _decode_known(code, data)
     except Exception:
         return ObjectText(f"msgpack.ext{code}", data[:256].hex())
+    finally:
+        _nesting.level = level
 
 
 def _decode_known(code: int, data: bytes) -> Any:
@@ -356,14 +425,17 @@ def unpack(data: bytes) -> Any:
     ValueError
         The bytes are not exactly one msgpack object (msgpack's own errors derive from it).
     """
-    return msgpack.unpackb(
-        data,
-        raw=False,
-        strict_map_key=False,
-        unicode_errors="surrogateescape",
-        ext_hook=_decode_ext,
-        use_list=True,
-    )
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=False,
+            unicode_errors="surrogateescape",
+            ext_hook=_decode_ext,
+            use_list=True,
+        )
+    except TypeError as error:
+        raise ValueError(f"a map with a key that can be none: {error}") from None
 
 
 def unpack_all(data: bytes) -> list[Any]:
@@ -380,7 +452,7 @@ def unpack_all(data: bytes) -> list[Any]:
         unicode_errors="surrogateescape",
         ext_hook=_decode_ext,
         use_list=True,
-        max_buffer_size=0,
+        max_buffer_size=max(1, len(data)),  # also what a length in it may tell at most
     )
     unpacker.feed(data)
     values = []
@@ -390,6 +462,8 @@ def unpack_all(data: bytes) -> list[Any]:
             values.append(unpacker.unpack())
     except msgpack.OutOfData:
         raise ValueError("the content ends inside a value") from None
+    except TypeError as error:
+        raise ValueError(f"a map with a key that can be none: {error}") from None
     except TypeError as error:  # a list as the key of a map
         raise ValueError(f"not a value: {error}") from None
     return values

@@ -39,6 +39,8 @@ class WriterCursor:
         #: What an outside position claims and was not yet seen to hold.
         self.unproven = at if at is not None and at.next_seq else None
         self.file: EpochFile | None = None
+        #: Behind the last sequence number that the present file has shown.
+        self.walked = 0
         self.stalled_at = -1
 
     def poll(self, limit: int) -> Iterator[Frame]:
@@ -56,7 +58,8 @@ class WriterCursor:
             moved = False
             for frame in self._frames(file, final=bool(later)):
                 moved = True
-                if horizon is not None and frame.count and frame.first_seq >= horizon:
+                end = frame.first_seq + frame.count
+                if horizon is not None and frame.count and end > horizon:
                     continue  # stands again in a later epoch, which wins
                 taken = self._take(frame)
                 if taken is not None:
@@ -91,6 +94,7 @@ class WriterCursor:
         else:
             file.seek(0)
         self.file = file
+        self.walked = self.at.next_seq if file.offset else 0
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
         first = self.reader._first_seq(self.writer, epoch)
         if first is not None and first < self.at.next_seq and file.offset == 0:
@@ -200,6 +204,10 @@ class WriterCursor:
         """Check a frame against what came before and turn it into events."""
         at = self.at
         if frame.count:
+            if frame.first_seq < self.walked:
+                self._report_double(frame)
+                return None
+            self.walked = frame.first_seq + frame.count
             if self._before(frame):
                 return None
             if frame.first_seq > at.next_seq:
@@ -209,8 +217,14 @@ class WriterCursor:
                     raise self._contradiction()
                 self._gap(frame.offset, frame, "the frame before was exchanged")
             elif frame.first_seq < at.next_seq and not self._sealed():
-                raise self._contradiction()
+                if self.unproven is not None:
+                    raise self._contradiction()
+                self._report_double(frame)
+                return None
             self.unproven = None
+        elif frame.offset == 0 and frame.first_seq > at.next_seq and self.unproven is None:
+            # The first frame of a file tells where the file before it ended.
+            self._gap(0, frame, "the end of the file before is missing")
         after = WriterPosition(
             frame.epoch,
             frame.first_seq + frame.count if frame.count else self.at.next_seq,
@@ -221,7 +235,9 @@ class WriterCursor:
         if events and events[-1].type == EventType.SEALED and self.file is not None:
             self.file.sealed = True
             # From here on the journal goes on as the live file would have.
-            after = after._replace(chain=int(events[-1].fields.get("chain", after.chain)))
+            chain = events[-1].fields.get("chain")
+            if type(chain) is int:
+                after = after._replace(chain=chain)
         skip = at.next_seq - frame.first_seq
         if frame.count and skip > 0:
             events = drop_rows(events, at.next_seq)
@@ -241,10 +257,18 @@ class WriterCursor:
             return False
         if end == at.next_seq:
             if frame.chain_after != at.chain:
-                raise self._contradiction()
+                if self.unproven is not None:
+                    raise self._contradiction()
+                self._report_double(frame)
             self.unproven = None
         self.at = at._replace(offset=frame.end)
         return True
+
+    def _report_double(self, frame: RawFrame) -> None:
+        size = frame.end - frame.offset
+        reason = "a frame whose sequence numbers were there before"
+        self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, size, reason))
+        self.at = self.at._replace(offset=frame.end)
 
     def _contradiction(self) -> PositionContradictedError:
         return PositionContradictedError(

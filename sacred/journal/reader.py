@@ -118,8 +118,7 @@ class JournalReader:
             for epoch in epochs:
                 file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
                 try:
-                    frame: RawFrame | None = file.next_frame()
-                except (NotYet, FrameDamagedError):
+                    file.remaining()
                     frame = self._first_whole(file)
                 except OSError as error:
                     self._report(Foreign(writer, epoch, 0, 0, f"can not be read: {error}"))
@@ -132,8 +131,21 @@ class JournalReader:
 
     @staticmethod
     def _first_whole(file: EpochFile) -> RawFrame | None:
+        """Find the first whole frame that says it belongs into this file."""
+
+        def belongs(frame: RawFrame) -> bool:
+            return (frame.writer, frame.epoch) == (file.writer, file.epoch)
+
         try:
-            return file.resync(lambda _: True)
+            frame = file.next_frame()
+        except (NotYet, FrameDamagedError):
+            frame = None
+        except OSError:
+            return None
+        if frame is not None and belongs(frame):
+            return frame
+        try:
+            return file.resync(belongs)
         except OSError:
             return None
 
@@ -146,17 +158,9 @@ class JournalReader:
         if known is not None:
             return known
         file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
-        first: int | None = None
-        try:
-            frame = file.next_frame()
-            if frame.journal_id == self.journal_id and frame.writer == writer:
-                first = frame.first_seq
-        except (NotYet, FrameDamagedError, OSError):
-            found = self._first_whole(file)
-            if found is not None and found.journal_id == self.journal_id:
-                first = found.first_seq
-        finally:
-            file.close()
+        frame = self._first_whole(file)
+        file.close()
+        first = frame.first_seq if frame is not None and frame.journal_id == self.journal_id else None
         self._first_seqs[key] = first
         return first
 
@@ -173,6 +177,8 @@ class JournalReader:
         for wire in frame.values[1:]:
             try:
                 number, when = wire["e"], wire["t"]
+                if type(number) is not int or type(when) is not int or number < 0:
+                    raise TypeError("neither type nor time")
                 event_seq = seq
                 if number == EventType.METRIC_POINT:
                     name = wire["m"]
@@ -201,18 +207,16 @@ class JournalReader:
                     fields = long_names(number, wire)
                     seq += 1
                 events.append(Event(number, when, event_seq, frame.writer, fields))
-            except (KeyError, TypeError, ValueError, IndexError) as error:
+            except NewerFormatError:
+                raise
+            except Exception as error:
                 # The checksum held, so that this was written so: by something else than us.
-                self._report(
-                    Foreign(
-                        frame.writer,
-                        frame.epoch,
-                        frame.offset,
-                        0,
-                        f"an event that is not one: {type(error).__name__}: {error}"[:200],
-                    )
-                )
+                why = f"an event that is not one: {type(error).__name__}: {error}"[:200]
+                self._report(Foreign(frame.writer, frame.epoch, frame.offset, 0, why))
                 seq += 1
+        if seq != frame.first_seq + frame.count:
+            why = f"a frame that tells of {frame.count} events and holds {seq - frame.first_seq}"
+            self._report(Foreign(frame.writer, frame.epoch, frame.offset, 0, why))
         return events
 
     def _check_format(self, fields: dict[str, Any]) -> None:

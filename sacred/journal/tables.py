@@ -234,7 +234,7 @@ def _decode_column(
     if code not in _FORMATS or len(planes) != 8 * rows:
         raise ValueError("a metric table with a column of an unknown kind or length")
     numpy = sys.modules.get("numpy")
-    if numpy is not None and rows >= 32:
+    if rows >= 32 and hasattr(numpy, "cumsum"):  # else it is being imported
         decoded = _decode_with_numpy(numpy, code, planes, rows)
     else:
         lanes = struct.pack(f"<{rows}Q", *_decode_lanes(planes))

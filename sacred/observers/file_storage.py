@@ -153,7 +153,8 @@ class FileStorageObserver(DeclaredObserver):
         FileExistsError
             The id is not free, and ``strict``.
         """
-        from sacred.replayers.sinks.file import FileSink, claim_in_process
+        from sacred.replayers.claims import claim_in_process
+        from sacred.replayers.sinks.file import FileSink
 
         specification = self._specification()
         given, folder = claim_in_process(specification, journal_id, run_id, document)

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import sacred
 from sacred.core import host_info
 from sacred.core.host_info import (
     IgnoreHostInfo,
@@ -173,6 +174,11 @@ def test_importing_costs_no_program_runner():
         "print([m for m in ('subprocess', 'xml', 'platform', 'socket') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "PYTHONPATH": os.path.dirname(sacred.__path__[0])},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     assert "[]\n" == done.stdout

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sacred.journal import EventType, JournalReader, JournalRoot, RunFolder
+from sacred.journal.spool import read_spool
 
 EXAMPLES = Path(os.environ.get("SACRED_TEST_EXAMPLES", Path(__file__).parents[2] / "examples"))
 PATIENCE = 60.0
@@ -43,6 +44,7 @@ class Journalled:
         self.ended: dict[str, Any] = {}
         self.artifacts: list[str] = []
         reader = JournalReader(folder.journal)
+        spool_end = 0
         for event in reader.read(order="time"):
             if event.type == EventType.METRIC_POINT:
                 fields = event.fields
@@ -53,12 +55,16 @@ class Journalled:
                     self.metrics[name].append((step, value))
             elif event.type == EventType.OUTPUT:
                 self.output += event.fields["data"]
+                spool_end = event.fields.get("end") or spool_end
             elif event.type == EventType.RUN_STARTED:
                 self.started = event.fields
             elif event.type == EventType.RUN_ENDED:
                 self.ended = event.fields
             elif event.type == EventType.ARTIFACT_ADDED:
                 self.artifacts.append(event.fields["name"])
+        # What a killed run left in its spool is the end of its output (R8).
+        spool = read_spool(folder.journal / "w0000.spool", spool_end)
+        self.output += b"".join(chunk.data for chunk in spool.chunks)
         self.journal_id = f"{reader.journal_id:016x}"
         self.verdicts = reader.verdicts
 

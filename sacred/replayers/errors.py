@@ -1,0 +1,48 @@
+"""Every error that writing a view can raise.
+
+::
+
+    SinkError
+    ├── TransientSinkError      the view can not be written now: try again
+    │   └── ViewMovedError      somebody else wrote this run's view meanwhile: look where it stands
+    └── TerminalSinkError       trying again will not help: stop this view and say what to do
+        ├── SinkSpecError       the view's address is none                    (also a ValueError)
+        └── SinkMissingError    a package that the view needs is not installed
+
+The class decides what happens; the text is one sentence for the person who asked for the view. Each
+class carries ``exit_code``, the exit status of a command that ends with it.
+"""
+
+from __future__ import annotations
+
+
+class SinkError(Exception):
+    """Base of all errors of a view."""
+
+    exit_code = 1
+
+
+class TransientSinkError(SinkError):
+    """The view can not be written at the moment; the journal has everything."""
+
+    exit_code = 3
+
+
+class ViewMovedError(TransientSinkError):
+    """Somebody else wrote this run's view since its position was read."""
+
+
+class TerminalSinkError(SinkError):
+    """The view can not be written, and waiting does not change that."""
+
+
+class SinkSpecError(TerminalSinkError, ValueError):
+    """The address of the view is none, or says something that no view understands."""
+
+    exit_code = 2
+
+
+class SinkMissingError(TerminalSinkError):
+    """A package that the view needs is not installed."""
+
+    exit_code = 2

@@ -1,0 +1,806 @@
+"""The follower: one run's journal -> projection -> one view, whatever is killed when.
+
+It is the only retry loop. Where the view stands is asked of the view itself, at the beginning and
+after every error of its connection; the journal is then folded from its beginning up to that point
+in silence, and from there into the view.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal.errors import JournalError, NotAJournalError, PositionContradictedError
+from sacred.journal.events import Event, EventType
+from sacred.journal.position import Position, WriterPosition
+from sacred.journal.reader import JournalReader
+from sacred.replayers.errors import (
+    SinkError,
+    TerminalSinkError,
+    TransientSinkError,
+    ViewMovedError,
+)
+from sacred.replayers.growth import POINT_BYTES, Growth
+from sacred.replayers.memo import ViewMemo
+from sacred.replayers.projection import PROJECTOR, RunProjection
+from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sacred.journal.codec import BlobReference
+    from sacred.journal.reader import Frame
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
+    from sacred.replayers.watch import FolderWatch
+
+__all__ = ["Follower", "JournalShorterError", "RunDeletedError", "ViewStatus"]
+
+log = logging.getLogger("sacred.replayers")
+# Whoever calls says what is to be seen: the replayer process its log, the command line its lines.
+log.addHandler(logging.NullHandler())
+
+#: A batch is written when so many points or characters wait, at the latest.
+BATCH_POINTS = 100_000
+BATCH_CHARACTERS = 4 << 20
+#: Seconds between two writes while following: at least, and as a multiple of what one costs.
+WRITE_INTERVAL = 0.25
+WRITE_COST = 5.0
+#: Seconds between two attempts after an error: first, and at most.
+RETRY_FIRST, RETRY_LAST = 0.2, 15.0
+#: What was held back is written when nothing was new for so long (s).
+IDLE_FLUSH = 30.0
+_ROUND = 64
+
+
+class JournalShorterError(TerminalSinkError):
+    """The journal lacks what the view has of it."""
+
+    exit_code = 3
+
+
+class RunDeletedError(TerminalSinkError):
+    """The run was deleted in the view by a person."""
+
+    exit_code = 0
+
+
+class ViewStatus(NamedTuple):
+    """How a view stands to a run.
+
+    Attributes
+    ----------
+    state
+        ``current``: it has all that the journal had at the last look. ``behind``: it has not.
+        ``failed``: it has not, and nobody tries any more.
+    view_id
+        The run's id in the view; None if it has none yet.
+    error
+        Why it is not current, in one sentence without secrets.
+    position
+        Where it stands.
+    """
+
+    state: str
+    view_id: Any
+    error: str | None
+    position: Position
+
+    @classmethod
+    def failed(cls, error: str) -> ViewStatus:
+        """Return the status of a view that could not even be tried."""
+        return cls("failed", None, error, Position())
+
+
+class _Held:
+    """Frame bounds since the committed position: where the position may stand meanwhile."""
+
+    def __init__(self, position: Position) -> None:
+        self._bounds: dict[int, deque[WriterPosition]] = {}
+        for writer, at in position.items():
+            self._bounds[writer] = deque([at])
+
+    def add(self, frame: Frame) -> None:
+        bounds = self._bounds.setdefault(frame.writer, deque([WriterPosition(0, 0, 0)]))
+        bounds.append(frame.after)
+
+    def stand(self, frame: Frame) -> None:
+        """Note that the view has a frame."""
+        self._bounds[frame.writer] = deque([frame.after])
+
+    def latest(self) -> Position:
+        """Return where the fold stands."""
+        found = {writer: bounds[-1] for writer, bounds in self._bounds.items()}
+        return Position({writer: at for writer, at in found.items() if at.epoch})
+
+    def position(self, first: dict[int, int]) -> Position:
+        """Return the farthest bounds that lie before the given sequence numbers."""
+        found = {}
+        for writer, bounds in self._bounds.items():
+            limit = first.get(writer)
+            if limit is None:
+                bounds = deque([bounds[-1]])  # noqa: PLW2901 - the others are behind us
+            while len(bounds) > 1 and limit is not None and bounds[1].next_seq <= limit:
+                bounds.popleft()
+            self._bounds[writer] = bounds
+            found[writer] = bounds[0]
+        return Position({writer: at for writer, at in found.items() if at.epoch})
+
+
+class Follower:
+    """Brings one run into one view, and keeps it there.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    sink
+        The view; the follower opens it and closes it.
+    spec
+        What the view is called, and under which key it is remembered.
+    rebuild
+        Write the run anew, also if the view says that it has it or that it was deleted there.
+    on_status
+        Called with the status after each step, from the thread that follows.
+
+    Attributes
+    ----------
+    status
+        As of the last step. May be read from any thread.
+    failure
+        The error because of which the view is not current, or None.
+    journal_id
+        16 hex digits; empty until the journal could be read.
+    reached
+        Whether the view could be opened at the last attempt.
+    rounds
+        How often everything there was has been written.
+    ended
+        Whether the journal says that the run ended.
+
+    Notes
+    -----
+    One thread uses a follower; ``ask`` and ``wake`` may be used from others.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        sink: Sink,
+        spec: SinkSpec,
+        *,
+        rebuild: bool = False,
+        on_status: Callable[[ViewStatus], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.sink = sink
+        self.spec = spec
+        self.wake = threading.Event()
+        self.status = ViewStatus("behind", None, None, Position())
+        self.failure: Exception | None = None
+        self.reached = False
+        self.rounds = 0
+        self.ended = False
+        self._rebuild = rebuild
+        self._on_status = on_status
+        self._attached = False
+        self._connection_failed = False
+        self._had = False
+        self._finished = False
+        self._damage: tuple[str, ...] = ()
+        self._memo: ViewMemo | None = None
+        self._complete = threading.Event()
+        self.journal_id = ""
+        self._references: dict[tuple[str, str, str | None, int], Any] = {}
+        self._last_write = 0.0
+        self._last_cost = 0.0
+        self._last_news = 0.0
+        self._new_fold()
+
+    def _new_fold(self) -> None:
+        keep_output = "output" in self.sink.rewrites
+        self._projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
+        self._reader: JournalReader | None = None
+        self._growth = Growth()
+        self._held = _Held(Position())
+        self._output_from: dict[int, int] = {}
+        self._view_id: Any = None
+        self._order = "arrival"
+        self._spool = 0
+        self._committed = Position()
+        self._ahead: dict[int, WriterPosition] = {}
+        self._settled = False
+        self._complete_written = True
+
+    # -- the public steps ----------------------------------------------------------------------
+
+    def run_once(self, *, patience: float = 0.0) -> ViewStatus:
+        """Bring everything that the journal holds now into the view.
+
+        Parameters
+        ----------
+        patience
+            For how long to try again after errors that may pass (s).
+
+        Returns
+        -------
+        ViewStatus
+            Never raises for what the view or the journal does.
+        """
+        deadline = time.monotonic() + patience
+        delay = RETRY_FIRST
+        while True:
+            try:
+                self._advance(complete=True)
+            except (TransientSinkError, PositionContradictedError) as error:
+                self._failed(error, "behind")
+                if time.monotonic() + delay > deadline:
+                    return self.status
+                time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                delay = min(2 * delay, RETRY_LAST)
+            except (SinkError, JournalError, OSError) as error:
+                self._failed(error, "failed")
+                return self.status
+            else:
+                self._well("current")
+                return self.status
+
+    def follow(self, stop: threading.Event, watch: FolderWatch | None = None) -> ViewStatus:
+        """Keep the view up to date until ``stop`` is set or the view can not be written at all.
+
+        When it returns, all that the journal held is in the view, or ``status`` says why not.
+        """
+        from sacred.replayers.watch import FolderWatch
+
+        own = FolderWatch() if watch is None else None
+        try:
+            with (watch or own or FolderWatch()).watching(self.folder.journal, self.wake):
+                self._follow(stop)
+        finally:
+            if own is not None:
+                own.close()
+        return self.status
+
+    def ask(self) -> None:
+        """Have everything written now, also what was held back. From any thread."""
+        self._complete.set()
+        self.wake.set()
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What was wrong with the journal, as far as it was read; one sentence each."""
+        return self._damage
+
+    def close(self) -> None:
+        """Close the sink and the files."""
+        self._detach()
+        self.sink.close()
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _follow(self, stop: threading.Event) -> None:
+        from sacred.replayers.watch import POLL_INTERVAL
+
+        delay = RETRY_FIRST
+        while True:
+            stopping = stop.is_set()
+            self.wake.clear()
+            asked = self._complete.is_set()
+            self._complete.clear()
+            idle = time.monotonic() - self._last_news > IDLE_FLUSH
+            try:
+                news = self._advance(complete=stopping or asked or self.ended or idle)
+            except (TransientSinkError, PositionContradictedError) as error:
+                self._failed(error, "behind")
+                if stopping:
+                    return
+                if asked:
+                    self._complete.set()
+                pause = delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                delay = min(2 * delay, RETRY_LAST)
+                stop.wait(pause)
+                continue
+            except (NotAJournalError, OSError) as error:
+                # Its first file may be about to appear, its disk about to come back.
+                self._failed(error, "behind")
+                if stopping:
+                    return
+                self.wake.wait(POLL_INTERVAL)
+                continue
+            except (SinkError, JournalError) as error:
+                self._failed(error, "failed")
+                return
+            delay = RETRY_FIRST
+            self._well("current" if self._is_current() else "behind")
+            if stopping:
+                return
+            if news:
+                self._last_news = time.monotonic()
+                pause = max(WRITE_INTERVAL, WRITE_COST * self._last_cost)
+                if not self._complete.is_set():
+                    stop.wait(min(pause, 60.0))
+            else:
+                self.wake.wait(POLL_INTERVAL)
+
+    def _is_current(self) -> bool:
+        reader = self._reader
+        if reader is None or self._committed.behind(reader.position):
+            return False
+        return self._complete_written or "rendered" not in self.sink.rewrites
+
+    def _well(self, state: str) -> None:
+        self._connection_failed = False
+        self.rounds += self._finished
+        self.failure = None
+        self._say(ViewStatus(state, self._view_id, None, self._committed))
+
+    def _failed(self, error: Exception, state: str) -> None:
+        if not isinstance(error, (ViewMovedError, PositionContradictedError)):
+            self._connection_failed = True
+        if isinstance(error, OSError) and not isinstance(error, JournalError):
+            text = f"{self.folder.path}: {error.strerror or error}"
+        else:
+            text = str(error)
+        self.failure = error
+        self._say(ViewStatus(state, self._view_id or self.status.view_id, text, self._committed))
+        self._detach()
+
+    def _say(self, status: ViewStatus) -> None:
+        before, self.status = self.status, status
+        self._remember()
+        if status.error and status.error != before.error:
+            log.warning("%s -> %s: %s", self.folder.path, self.spec.name, status.error)
+        elif before.error and not status.error:
+            log.info("%s -> %s: well again", self.folder.path, self.spec.name)
+        if self._on_status is not None:
+            self._on_status(status)
+
+    def _remember(self) -> None:
+        status = self.status
+        if status.view_id is None and status.error is None:
+            return
+        if isinstance(self.failure, RunDeletedError):
+            return  # the memory of it is why it is left alone
+        done = "current" if self._finished else "following"
+        state = "behind" if status.error else done
+        memo = ViewMemo(self.spec.name, status.view_id, state, status.error)
+        if memo != self._memo:
+            self._memo = memo
+            memo.save(self.folder.views, self.spec.key)
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _advance(self, *, complete: bool) -> bool:
+        """Bring what is new into the view; True if there was anything.
+
+        With ``complete`` also what would otherwise wait for more.
+        """
+        if not self._attached:
+            self._attach()
+            if not self._attached:
+                return False
+        news = False
+        for frame in self._frames():
+            news = True
+            self._settled = False
+            self._fold(frame)
+            if self._projection.pending_points >= BATCH_POINTS or (
+                self._projection.pending_output >= BATCH_CHARACTERS
+            ):
+                self._flush(complete=False, everything=True)
+        if (complete or not news) and self._take_spool():
+            complete = True
+        self._flush(complete=complete)
+        if complete and self._has_several_orders():
+            self._rebuild_in_order()
+        self._finished = complete
+        if self._reader is not None:
+            self._damage = tuple(str(verdict) for verdict in self._reader.verdicts)
+        return news
+
+    def _frames(self) -> Iterator[Frame]:
+        reader = self._reader
+        if reader is None:
+            return
+        while True:
+            moved = False
+            for frame in reader.poll(_ROUND):
+                moved = True
+                yield frame
+            if not moved:
+                return
+
+    def _detach(self) -> None:
+        """Forget where the view stood: the view is asked again."""
+        self._attached = False
+        if self._reader is not None:
+            self._reader.close()
+        self._new_fold()
+
+    def _attach(self) -> None:
+        """Ask the view where it stands, and fold the journal up to there."""
+        self._new_fold()
+        self.reached = False
+        self.sink.open()
+        self.reached = True
+        reader = self._reader = JournalReader(self.folder.journal)
+        if not reader.journal_id:
+            return  # nothing whole is in the file yet
+        self.journal_id = f"{reader.journal_id:016x}"
+        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        hint = memo.view_id if memo is not None else _run_id(self.folder.journal)
+        key = RunKey(self.journal_id, hint)
+        found = self.sink.position(key)
+        self._references = {}
+        if found is None:
+            self._attach_unknown()
+        elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
+            self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
+        else:
+            self._catch_up(key, found)
+        self._rebuild = False
+        self._attached = True
+
+    def _attach_unknown(self) -> None:
+        """Take up a run that the view does not know, unless it knew it before."""
+        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        had = self._had or (memo is not None and memo.state == "current")
+        if had and not self._rebuild and not self._connection_failed:
+            raise RunDeletedError(
+                f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
+            )
+
+    def _begin_anew(self, key: RunKey, why: str) -> None:
+        log.info("%s -> %s: written anew (%s)", self.folder.path, self.spec.name, why)
+        self.sink.reset(key)
+        found = self.sink.position(key)
+        self._new_fold()
+        self._reader = JournalReader(self.folder.journal)
+        self._references = {}
+        self._view_id = found.view_id if found is not None else None
+        self._had = found is not None
+
+    def _catch_up(self, key: RunKey, found: ViewPosition) -> None:
+        """Fold in silence what the view has, and prove that it is of this journal."""
+        self._view_id = found.view_id
+        # A claim may be taken back: that is nobody's deletion.
+        self._had = not found.claimed
+        try:
+            self._fold_known(found)
+        except PositionContradictedError as error:
+            self._begin_anew(key, str(error))
+            return
+        missing = self._missing_points(found)
+        if missing:
+            self._begin_anew(key, f"the view lost points of {missing}")
+
+    def _fold_known(self, found: ViewPosition) -> None:
+        reader = self._reader
+        if reader is None:
+            return
+        target = found.position
+        proof = dict(found.ahead.items())
+        for writer, at in target.items():
+            if writer not in proof or proof[writer].next_seq < at.next_seq:
+                proof[writer] = at
+        reached: dict[int, int] = {}
+        fresh = False
+
+        def short(wanted: dict[int, WriterPosition]) -> dict[int, WriterPosition]:
+            return {w: at for w, at in wanted.items() if reached.get(w, 0) < at.next_seq}
+
+        known = dict(target.items())
+        if not short(known):
+            self._projection.drop_changes()
+        while short(proof):
+            moved = False
+            for frame in reader.poll(_ROUND):
+                moved = True
+                _prove(frame, known, proof, self.folder.path)
+                was_short = bool(short(known))
+                fresh = self._fold(frame, known.get(frame.writer)) or fresh
+                reached[frame.writer] = max(reached.get(frame.writer, 0), frame.after.next_seq)
+                if was_short and not short(known) and not fresh:
+                    # All that is dirty is in the view already.
+                    self._projection.drop_changes()
+                    self._output_from = {}
+            if not moved:
+                self._shorter(short(proof))
+        self._committed = target
+        self._order = found.order
+        self._spool = found.spool
+        self._settled = not fresh
+        for name, count in (found.points or {}).items():
+            self._growth.written(name, count * POINT_BYTES)
+        self._growth.written("", self._projection.output_length)
+
+    def _shorter(self, lacking: dict[int, WriterPosition]) -> None:
+        """The journal ends before the view does: a power cut, or an older copy."""
+        from sacred.journal.identity import boot_id, host_name
+
+        reader = self._reader
+        identities = reader.identities if reader is not None else {}
+        newest = next(reversed(identities.values()), {}) if identities else {}
+        for writer, at in lacking.items():
+            identity = identities.get((writer, at.epoch)) or newest
+            cut = identity.get("host") == host_name() and identity.get("boot") != boot_id()
+            if not cut:
+                raise JournalShorterError(
+                    f"{self.folder.path} is shorter than what {self.spec.name} has of it (an older "
+                    "copy?): left alone; --rebuild writes the view anew from it"
+                )
+        raise PositionContradictedError("a power cut took the end of the journal")
+
+    def _missing_points(self, found: ViewPosition) -> str | None:
+        """Return a metric of which the view lacks points that its position promises."""
+        if found.points is None:
+            return None
+        waiting = self._projection.pending_by_metric()
+        for name, count in self._projection.counts.items():
+            if found.points.get(name, 0) < count - waiting.get(name, 0):
+                return name
+        return None
+
+    # -- folding -------------------------------------------------------------------------------
+
+    def _fold(self, frame: Frame, known: WriterPosition | None = None) -> bool:
+        """Fold a frame; what lies before ``known`` in silence. True if anything was new."""
+        limit = known.next_seq if known is not None else 0
+        if frame.count and frame.after.next_seq <= limit:
+            for event in frame.events:
+                self._projection.apply(event, silent=True)
+            self._held.stand(frame)
+            self._note_end(frame)
+            return False
+        output_waits = self._projection.pending_output > 0
+        for event in frame.events:
+            for part, silent in _parts(event, limit):
+                self._projection.apply(part, silent=silent)
+        if not output_waits and self._projection.pending_output > 0:
+            self._output_from = {frame.writer: max(frame.first_seq, limit)}
+        elif self._projection.pending_output > 0:
+            self._output_from.setdefault(frame.writer, max(frame.first_seq, limit))
+        self._held.add(frame)
+        self._note_end(frame)
+        return frame.count > 0
+
+    def _note_end(self, frame: Frame) -> None:
+        if frame.writer == 0:
+            self.ended = self._projection.how not in {None, "queued", "running"}
+
+    def _resolve(self, blob: BlobReference) -> Any:
+        from sacred.journal.blobs import BlobStore
+        from sacred.journal.codec import unpack
+
+        try:
+            content = BlobStore(self.folder.root.blobs).read(blob.digest)
+            return unpack(content) if blob.encoding == "msgpack" else content
+        except (JournalError, OSError, ValueError) as error:
+            log.warning("%s: %s", self.folder.path, error)
+            return blob
+
+    def _take_spool(self) -> bool:
+        """Fold what a killed run left in its spool; True if there was anything new."""
+        reader = self._reader
+        path = self.folder.journal / "w0000.spool"
+        if reader is None or not path.exists() or self._writer_lives(reader):
+            return False
+        try:
+            from sacred.journal.spool import read_spool
+        except ImportError:
+            return False
+        begin = offset = self._projection.spool_end
+        if self._settled and self._spool_is_known(path):
+            return False
+        while True:
+            read = read_spool(path, offset)
+            for chunk in read.chunks:
+                fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
+                event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
+                self._projection.apply(event)
+            if read.next_offset == offset or read.verdict != "more":
+                break
+            offset = read.next_offset
+        self._spool = self._projection.spool_end
+        return self._spool > begin
+
+    def _spool_is_known(self, path: Path) -> bool:
+        from sacred.journal.spool import read_spool
+
+        return not read_spool(path, self._spool).chunks if self._spool else False
+
+    def _writer_lives(self, reader: JournalReader) -> bool:
+        from sacred.journal.liveness import Liveness, state_now
+
+        try:
+            return state_now(reader, Liveness.RUNNING, 0) is not Liveness.DIED
+        except JournalError:
+            return False
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _flush(self, *, complete: bool, everything: bool = False) -> None:
+        """Write what is due. ``everything``: no point is held back."""
+        projection, rewrites = self._projection, self.sink.rewrites
+        if projection.start_time is None:
+            return  # a run that has not begun has no document
+        hold = "points" in rewrites and not complete and not everything
+        growth = self._growth
+        waiting = projection.pending_by_metric()
+        names = [
+            name
+            for name, count in waiting.items()
+            if count and (not hold or growth.due(name, count * POINT_BYTES))
+        ]
+        with_output = (
+            complete or "output" not in rewrites or growth.due("", projection.pending_output)
+        )
+        changes: list[Change] = []
+        fields = projection.take_fields()
+        if fields is not None:
+            changes.append(fields)
+        if with_output:
+            output = projection.take_output()
+            if output is not None:
+                if "output" in rewrites:
+                    output = OutputChanged(0, projection.output())
+                    growth.written("", projection.output_length)
+                changes.append(output)
+            self._output_from = {}
+        changes.extend(projection.take_points(names))
+        first = projection.first_pending()
+        for writer, seq in self._output_from.items():
+            first[writer] = min(first.get(writer, seq), seq)
+        position = self._held.position(first)
+        unfinished = complete and not self._complete_written and "rendered" in rewrites
+        if not changes and position == self._committed and not unfinished:
+            return
+        self._write(tuple(changes), position, fields, complete=complete)
+        for name in names:
+            growth.written(name, projection.counts[name] * POINT_BYTES)
+
+    def _write(
+        self,
+        changes: tuple[Change, ...],
+        position: Position,
+        fields: FieldsChanged | None,
+        *,
+        complete: bool,
+    ) -> None:
+        begin = time.monotonic()
+        projection = self._projection
+        if self._view_id is None:
+            document = _without_files(projection.document())
+            key = RunKey(self.journal_id, projection.run_id, document)
+            self._view_id = self.sink.claim(key)
+            self.sink.position(key)
+        key = RunKey(self.journal_id, self._view_id)
+        for entry in _files(fields):
+            if entry.key not in self._references:
+                reference = self.sink.put_file(key, entry, self._blob(entry))
+                self._references[entry.key] = reference
+        self.sink.write(
+            Batch(
+                key,
+                changes,
+                position,
+                PROJECTOR,
+                self._order,
+                tuple(projection.counts),
+                self._references,
+                complete,
+                self._spool,
+                self._held.latest(),
+            )
+        )
+        self._committed = position
+        self._complete_written = complete
+        self._had = True
+        self._last_write = time.monotonic()
+        self._last_cost = self._last_write - begin
+
+    def _blob(self, entry: FileEntry) -> Path | None:
+        from sacred.journal.blobs import BlobStore
+
+        if entry.digest is None:
+            return None
+        try:
+            path = BlobStore(self.folder.root.blobs).path_of(entry.digest)
+        except JournalError:
+            return None
+        if path.is_file():
+            return path
+        log.warning("%s: the content of %s is missing", self.folder.path, entry.name)
+        return None
+
+    # -- several writers -----------------------------------------------------------------------
+
+    def _has_several_orders(self) -> bool:
+        """Tell whether the view has to be put into the rebuilt order, once the run is over."""
+        if len(self._projection.writers) < 2 or (self._order == "time" and self._settled):
+            return False
+        reader = self._reader
+        return reader is not None and (self.ended or not self._writer_lives(reader))
+
+    def _rebuild_in_order(self) -> None:
+        """Write a run of several writers anew, its events merged by time."""
+        key = RunKey(self.journal_id, self._view_id)
+        self._begin_anew(key, "its writers merged by time")
+        reader = self._reader
+        if reader is None:
+            return
+        self._order = "time"
+        for event in reader.read(order="time"):
+            self._projection.apply(event)
+        self._take_spool()
+        at = reader.position
+        self._held = _Held(at)
+        self._flush(complete=True)
+        self._settled = True
+
+
+def _run_id(journal: Path) -> Any:
+    """Return the run's id as its start says it, or None."""
+    for event in JournalReader(journal).read():
+        if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
+            return event.fields.get("run_id")
+    return None
+
+
+def _parts(event: Event, limit: int) -> Iterator[tuple[Event, bool]]:
+    """Yield an event in the part that is known and the part that is new."""
+    if event.seq < 0 or event.seq >= limit:
+        yield event, False
+    elif event.type != EventType.METRIC_TABLE or event.seq + event.count <= limit:
+        yield event, True
+    else:
+        table = event.fields["table"]
+        rows = limit - event.seq
+        head = table._replace(
+            index=table.index[:rows],
+            steps=table.steps[:rows],
+            times=table.times[:rows],
+            values=table.values[:rows],
+        )
+        yield event._replace(fields={"table": head}), True
+        yield event._replace(seq=limit, fields={"table": table.from_row(rows)}), False
+
+
+def _prove(
+    frame: Frame,
+    known: dict[int, WriterPosition],
+    proof: dict[int, WriterPosition],
+    path: Path,
+) -> None:
+    """Compare the chain where the view stood with that of the journal.
+
+    Raises
+    ------
+    PositionContradictedError
+        The journal holds something else there: the view has events that were lost in a power cut.
+    """
+    for wanted in (known, proof):
+        at = wanted.get(frame.writer)
+        stands = at is not None and frame.count and frame.after.next_seq == at.next_seq
+        if stands and at is not None and frame.after.chain != at.chain:
+            raise PositionContradictedError(
+                f"{path} holds other events than the view before {at.next_seq}"
+            )
+
+
+def _files(fields: FieldsChanged | None) -> Iterator[FileEntry]:
+    if fields is None:
+        return
+    yield from (fields.fields.get("experiment") or {}).get("sources", ())
+    yield from fields.fields.get("resources") or ()
+    yield from fields.fields.get("artifacts") or ()
+
+
+def _without_files(document: dict[str, Any]) -> dict[str, Any]:
+    experiment = {**document.get("experiment", {}), "sources": []}
+    return {**document, "experiment": experiment, "resources": [], "artifacts": []}

@@ -1,0 +1,378 @@
+"""Runs at a glance: what ``sacred ls`` shows, and how a person names a run.
+
+Reading stays lean: metric points are counted and never decoded, so that a listing of many runs
+costs about what reading their files costs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal.errors import JournalError, NewerFormatError, NoRootError, RunNotFoundError
+from sacred.journal.events import EventType
+from sacred.journal.liveness import Liveness, state_now
+from sacred.journal.reader import JournalReader
+from sacred.journal.root import JournalRoot, RunFolder, find_root
+from sacred.replayers.jsontext import instant, jsonable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "RunOutline",
+    "find_run",
+    "looking_root",
+    "outline",
+    "outlines",
+    "select_runs",
+    "table_outline",
+]
+
+#: Statuses that are computed here and stand in no journal.
+DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
+
+_POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
+
+
+class _TableOutline(NamedTuple):
+    """A metric table of which only the length is known."""
+
+    rows: int
+
+    def from_row(self, row: int) -> _TableOutline:
+        return _TableOutline(self.rows - row)
+
+
+def table_outline(wire: dict[str, Any]) -> _TableOutline:
+    """Stand in for a metric table's columns where only its length counts.
+
+    Raises
+    ------
+    ValueError
+        It tells no length.
+    """
+    rows = wire["n"]
+    if type(rows) is not int or rows <= 0:
+        raise ValueError("a metric table of no rows")
+    return _TableOutline(rows)
+
+
+@dataclass(slots=True)
+class RunOutline:
+    """What one line of a listing says of a run.
+
+    Attributes
+    ----------
+    run
+        The folder's number; None for a journal outside of a root.
+    id
+        ``_run._id``; None before the start.
+    status
+        As the run said (``COMPLETED``, ...), or what only the outside can see: ``DIED`` (its
+        process is gone and it did not end), ``EMPTY`` (it never began), ``FOREIGN`` (no journal of
+        ours can be read there), ``NEWER`` (written by a newer version).
+    start, stop
+        ns since the epoch, UTC, or None.
+    last
+        Time of the last event of the run's first writer (ns since the epoch).
+    duration
+        Seconds from the start to the end, to the last sign of life of one that died, or to now.
+    points
+        How many metric points the journal holds.
+    result
+        As it is in the journal.
+    problem
+        What is wrong with the journal in a sentence, or None.
+    """
+
+    run: int | None
+    path: str
+    journal_id: int = 0
+    id: Any = None
+    name: str | None = None
+    command: str | None = None
+    status: str = EMPTY
+    start: int | None = None
+    stop: int | None = None
+    last: int = 0
+    duration: float | None = None
+    points: int = 0
+    events: int = 0
+    result: Any = None
+    host: str | None = None
+    problem: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {
+            "run": self.run,
+            "id": jsonable(self.id),
+            "name": self.name,
+            "command": self.command,
+            "status": self.status,
+            "start": instant(self.start),
+            "stop": instant(self.stop),
+            "duration": self.duration,
+            "points": self.points,
+            "result": jsonable(self.result),
+            "host": self.host,
+            "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
+            "path": self.path,
+            "problem": self.problem,
+        }
+
+
+def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
+    """Read a run's journal and tell what became of the run.
+
+    Never raises for what is in the folder: what is wrong is in ``status`` and ``problem``.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    now
+        The time by which the duration of a running one is measured (ns since the epoch).
+    """
+    found = RunOutline(folder.number, str(folder.path))
+    try:
+        reader = JournalReader(folder.journal, table_decoder=table_outline)
+    except (JournalError, OSError) as error:
+        has_files = folder.journal.is_dir()
+        found.status = EMPTY if has_files else FOREIGN
+        found.problem = str(error)
+        return found
+    try:
+        state = _fold(reader, found)
+        _judge(reader, found, state, now)
+    except NewerFormatError as error:
+        found.status, found.problem = NEWER, str(error)
+    except (JournalError, OSError) as error:
+        found.status, found.problem = FOREIGN, str(error)
+    finally:
+        reader.close()
+    return found
+
+
+def _fold(reader: JournalReader, found: RunOutline) -> Liveness:
+    state = Liveness.RUNNING
+    for frame in reader.poll():
+        found.events += frame.count
+        for event in frame.events:
+            if event.type in _POINTS:
+                found.points += event.count
+            if event.writer != 0:
+                continue
+            if type(event.time) is int:
+                found.last = max(found.last, event.time)
+            state = _life(found, event.type, event.time, event.fields, state)
+    found.journal_id = reader.journal_id
+    return state
+
+
+def _life(
+    found: RunOutline, kind: int, time: int, fields: dict[str, Any], state: Liveness
+) -> Liveness:
+    if kind in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
+        found.id = fields.get("run_id")
+        found.name = _text(fields.get("name"))
+        found.command = _text(fields.get("command"))
+        host = fields.get("host")
+        found.host = _text(host.get("hostname")) if isinstance(host, dict) else None
+        queued = kind == EventType.RUN_QUEUED
+        found.status = _text(fields.get("status")) or ("QUEUED" if queued else "RUNNING")
+        found.start = None if queued else time
+        return Liveness.QUEUED if queued else Liveness.RUNNING
+    if kind == EventType.RUN_RESUMED:
+        found.status, found.stop = "RUNNING", None
+        return Liveness.RUNNING
+    if kind == EventType.RUN_ENDED:
+        found.status, found.stop = _text(fields.get("status")) or "COMPLETED", time
+        if "result" in fields:
+            found.result = fields["result"]
+        return Liveness.ENDED
+    if kind == EventType.RESULT_CHANGED:
+        found.result = fields.get("result")
+    return state
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _judge(reader: JournalReader, found: RunOutline, state: Liveness, now: int | None) -> None:
+    """Tell what became of the run, and what is wrong with its journal."""
+    verdicts = reader.verdicts
+    alive = False
+    if not reader.journal_id:
+        sizes = [
+            os.path.getsize(reader.folder / name)
+            for name in os.listdir(reader.folder)
+            if name.endswith(".jzst")
+        ]
+        found.status = FOREIGN if any(sizes) else EMPTY
+        found.problem = (
+            "its files hold no frame of a journal" if any(sizes) else "its files are empty"
+        )
+        return
+    if reader._epochs(0):
+        became = state_now(reader, state, found.last)
+        alive = became is Liveness.RUNNING
+        if became is Liveness.DIED:
+            # A run that was cut off before its start event died all the same.
+            found.status = DIED
+        elif alive and found.status == EMPTY:
+            found.status = "RUNNING"
+    elif found.status == EMPTY:
+        found.problem = "it has no file of the run's first writer"
+    tails = [] if alive else [tail for tail in reader.tails() if not tail.superseded]
+    problems = [*(v for v in verdicts if not getattr(v, "superseded", False)), *tails]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        found.problem = f"{problems[0]}{more}"
+    found.duration = _duration(found, alive=alive, now=now)
+
+
+def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | None:
+    if type(found.start) is not int:
+        return None
+    end = found.stop
+    if type(end) is not int:
+        if alive:
+            import time
+
+            end = now if now is not None else time.time_ns()
+        else:
+            end = found.last
+    return max(0.0, (end - found.start) / 1e9)
+
+
+def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutline]:
+    """Yield the outlines of a root's runs in the order of their numbers.
+
+    Parameters
+    ----------
+    root
+        Where the runs are.
+    last
+        How many at most: those with the highest numbers.
+
+    Raises
+    ------
+    NoRootError
+    """
+    folders = root.runs()
+    if last is not None:
+        folders = folders[max(0, len(folders) - last) :]
+    for folder in folders:
+        yield outline(folder)
+
+
+# -- naming runs -------------------------------------------------------------------------------
+
+_LAST = re.compile(r"last(?:~(\d{1,9}))?\Z")
+
+
+def looking_root(given: str | None = None) -> JournalRoot:
+    """Find the root to look into: the given one, ``$SACRED_JOURNAL_ROOT``, or as git does.
+
+    Raises
+    ------
+    NoRootError
+        There is none; the text says where was looked and what to do.
+    """
+    return find_root(given=given or os.environ.get("SACRED_JOURNAL_ROOT") or None)
+
+
+def find_run(root: JournalRoot, text: str) -> RunFolder:
+    """Find the run that a person names.
+
+    Parameters
+    ----------
+    root
+        Where the runs are.
+    text
+        A folder's number, ``last``, ``last~2`` (two before the last), ``id:X`` (the run whose
+        ``_run._id`` is X; the latest if there are several), or the path of a run's folder.
+
+    Raises
+    ------
+    RunNotFoundError
+        There is none; the text says which there are.
+    NotAJournalError
+        The path is no run's folder.
+    """
+    if os.sep in text or text in {".", ".."}:
+        return RunFolder.at(text)
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        number = int(text)
+        if not (root.path / text).is_dir():
+            raise RunNotFoundError(f"there is no run {number} in {root.path}{_there_are(root)}")
+        return RunFolder.at(root.path / str(number))
+    match = _LAST.match(text)
+    if match:
+        folders = [folder for folder in root.runs() if folder.journal.is_dir()]
+        back = int(match[1] or 0)
+        if back >= len(folders):
+            raise RunNotFoundError(f"there is no run {text} in {root.path}{_there_are(root)}")
+        return folders[-1 - back]
+    if text.startswith("id:"):
+        wanted = text.removeprefix("id:")
+        for folder in reversed(root.runs()):
+            found = _run_id(folder)
+            if found is not None and str(found) == wanted:
+                return folder
+        raise RunNotFoundError(f"there is no run with the id {wanted!r} in {root.path}")
+    raise RunNotFoundError(
+        f"{text!r} names no run: write its number, last, last~2, id:X or the path of its folder"
+    )
+
+
+def select_runs(texts: tuple[str, ...], root: str | None = None) -> tuple[RunFolder, ...]:
+    """Find the runs that a person names; every run of the root if none is named.
+
+    Raises
+    ------
+    NoRootError, RunNotFoundError, NotAJournalError
+    """
+    if not texts:
+        return tuple(folder for folder in looking_root(root).runs() if folder.journal.is_dir())
+    try:
+        found = looking_root(root)
+    except NoRootError:
+        # A path needs no root around it.
+        if not all(os.sep in text for text in texts):
+            raise
+        found = JournalRoot(os.getcwd())
+    return tuple(find_run(found, text) for text in texts)
+
+
+def _run_id(folder: RunFolder) -> Any:
+    """Return the run's id, reading no further than its start."""
+    try:
+        reader = JournalReader(folder.journal, table_decoder=table_outline)
+        try:
+            for frame in reader.poll():
+                for event in frame.events:
+                    if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
+                        return event.fields.get("run_id")
+        finally:
+            reader.close()
+    except (JournalError, OSError):
+        pass  # it has no id that could be read
+    return None
+
+
+def _there_are(root: JournalRoot) -> str:
+    try:
+        numbers = root.numbers()
+    except NoRootError:
+        return ""
+    if not numbers:
+        return ", which holds no runs yet"
+    if len(numbers) == 1:
+        return f", which holds run {numbers[0]} only"
+    return f", which holds runs {numbers[0]} to {numbers[-1]}"

@@ -1,0 +1,79 @@
+"""Values as views show them: readable lists, dicts, numbers and text, whatever they were."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from typing import Any
+
+from sacred.journal.codec import Array, BlobReference, ObjectText, pack
+from sacred.replayers.sink import FileEntry
+
+__all__ = ["plain", "plain_text", "utc"]
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
+_ATOMS = (type(None), bool, int, float)
+
+
+def utc(nanoseconds: int) -> dt.datetime:
+    """Return a time of the journal as Sacred writes times: naive UTC, microseconds."""
+    return _EPOCH + dt.timedelta(microseconds=nanoseconds // 1000)
+
+
+def plain_text(text: str) -> str:
+    """Return a text that every backend can encode; of the same length."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of dicts with text keys, lists, numbers, text, None and datetimes.
+
+    Arrays, tuples and sets become lists, objects the text that stands for them, bytes text
+    (base64 if they are none), aware times naive UTC. Nothing raises for its type.
+    """
+    kind = type(value)
+    if kind in _ATOMS or kind is FileEntry:
+        return value
+    if kind is str:
+        return plain_text(value)
+    if isinstance(value, dict):
+        return {plain_text(str(key)): plain(item) for key, item in value.items()}
+    if kind is list:
+        return [plain(item) for item in value]
+    return _plain_rare(value)
+
+
+def _plain_rare(value: Any) -> Any:
+    if isinstance(value, Array):
+        try:
+            return value.tolist()
+        except Exception:  # an element type that needs numpy, or that it does not know either
+            return f"<array of {value.dtype}, shape {value.shape}>"
+    if isinstance(value, ObjectText):
+        return plain_text(value.text)
+    if isinstance(value, BlobReference):
+        return f"<a value of {value.size} bytes, kept as blob {value.digest}>"
+    if isinstance(value, (set, frozenset)):
+        return [plain(item) for item in sorted(value, key=pack)]
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return bytes(value).decode("utf-8")
+        except UnicodeDecodeError:
+            return base64.b64encode(bytes(value)).decode("ascii")
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            return value
+        return value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, (bool, int, float)):
+        return value
+    return plain_text(str(value))

@@ -1,0 +1,337 @@
+"""Metric points from journals into DuckDB, whole tables at a time.
+
+With numpy the columns of a journal's tables become the columns of DuckDB without a Python object
+for each point; without it they go through lists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal.events import EventType
+from sacred.journal.reader import JournalReader
+from sacred.journal.tables import COLUMN_FLOAT, COLUMN_INT, MAX_ROWS
+from sacred.replayers.jsontext import to_json
+from sacred.replayers.plain import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sacred.journal.events import Event
+    from sacred.journal.root import RunFolder
+
+__all__ = ["exact_number", "load_points"]
+
+#: Points collected before they go to DuckDB.
+_CHUNK = 1 << 19
+#: Floats hold every integer up to here.
+_EXACT = 1 << 53
+_MICROS = 9 * 10**18
+#: What a number column can not say by itself: DuckDB takes numpy's NaN for NULL.
+_NUMBER, _NAN, _NULL = 0, 1, 2
+
+_INSERT = """
+insert into metrics
+select $run, w, q, $names[m + 1], {s}, {st}, {v}, {vt}, make_timestamp(x) from sacred_chunk
+"""
+_NUMBERS = "case {0}k when 0 then {0} when 1 then 'nan'::double end"
+
+
+def exact_number(value: Any) -> tuple[float | None, str | None]:
+    """Return a step or value as (number, text); the text where the number does not say it all."""
+    if isinstance(value, float):
+        return float(value), None
+    if isinstance(value, int):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None, str(value)
+        return number, None if int(number) == value else str(int(value))
+    if value is None:
+        return None, None
+    if isinstance(value, str):
+        return None, plain_text(value)
+    return None, to_json(value)
+
+
+def load_points(connection: Any, folder: RunFolder) -> None:
+    """Read a run's points into the relation ``metrics``.
+
+    Raises
+    ------
+    NotAJournalError, NewerFormatError
+    """
+    try:
+        import numpy as np
+    except ImportError:
+        lists = _Lists(connection, folder.number)
+        for event in JournalReader(folder.journal).read(order="time"):
+            lists.add(event)
+        lists.flush()
+        return
+    arrays = _Arrays(np, connection, folder.number)
+    reader = JournalReader(folder.journal, table_decoder=_Table.of)
+    for event in reader.read(order="time"):
+        arrays.add(event)
+    arrays.flush()
+
+
+class _Lists:
+    """Points on their way into DuckDB, as Python lists."""
+
+    _insert = """
+    insert into metrics select $run, unnest($c0::int[]), unnest($c1::bigint[]),
+      unnest($c2::varchar[]), unnest($c3::double[]), unnest($c4::varchar[]), unnest($c5::double[]),
+      unnest($c6::varchar[]), make_timestamp(unnest($c7::bigint[]))
+    """
+
+    def __init__(self, connection: Any, run: int | None) -> None:
+        self._connection = connection
+        self._run = run
+        self._columns: list[list[Any]] = [[] for _ in range(8)]
+
+    def add(self, event: Event) -> None:
+        if event.type == EventType.METRIC_POINT:
+            fields = event.fields
+            point = (fields["metric"], fields["step"], fields["value"], event.time // 1000)
+            self._row(event, 0, point)
+        elif event.type == EventType.METRIC_TABLE:
+            table = event.fields["table"]
+            rows = zip(table.names(), table.steps, table.values, table.times, strict=True)
+            for row, point in enumerate(rows):
+                self._row(event, row, point)
+        if len(self._columns[0]) >= _CHUNK:
+            self.flush()
+
+    def _row(self, event: Event, row: int, point: tuple[Any, Any, Any, int]) -> None:
+        name, step, value, micros = point
+        items = (
+            event.writer,
+            event.seq + row,
+            plain_text(str(name)),
+            *exact_number(step),
+            *exact_number(value),
+            _clipped(micros),
+        )
+        for column, item in zip(self._columns, items, strict=True):
+            column.append(item)
+
+    def flush(self) -> None:
+        if self._columns[0]:
+            parameters = {f"c{number}": column for number, column in enumerate(self._columns)}
+            self._connection.execute(self._insert, {"run": self._run, **parameters})
+            self._columns = [[] for _ in range(8)]
+
+
+def _clipped(micros: Any) -> int:
+    return max(-_MICROS, min(_MICROS, micros)) if type(micros) is int else 0
+
+
+class _Table(NamedTuple):
+    """A metric table as it stands in the journal, checked and not yet decoded."""
+
+    rows: int
+    wire: dict[str, Any]
+    skip: int = 0
+
+    def from_row(self, row: int) -> _Table:
+        return _Table(self.rows - row, self.wire, self.skip + row)
+
+    @classmethod
+    def of(cls, wire: dict[str, Any]) -> _Table:
+        """Take the fields of a ``METRIC_TABLE``, by wire key; see the journal's format.
+
+        Raises
+        ------
+        ValueError
+            They are none.
+        """
+        rows, names, index = wire["n"], wire["m"], wire.get("i")
+        if type(rows) is not int or not 0 < rows <= MAX_ROWS or not names:
+            raise ValueError("a metric table of no or too many rows")
+        for code, planes in (wire["s"], wire["x"], wire["v"]):
+            if code not in {COLUMN_INT, COLUMN_FLOAT} or len(planes) != 8 * rows:
+                raise ValueError("a metric table with a column of an unknown kind or length")
+        if index is None:
+            if len(names) != 1:
+                raise ValueError("a metric table without the column that tells its metrics apart")
+        elif len(index) not in {rows, 4 * rows}:
+            raise ValueError("a metric table whose columns have different lengths")
+        elif max(_index(index, rows)) >= len(names):
+            raise ValueError("a metric table that names a metric it has not")
+        for row, _ in (*(wire.get("ss") or ()), *(wire.get("vs") or ())):
+            if type(row) is not int or not 0 <= row < rows:
+                raise ValueError("a metric table with a value beside its rows")
+        return cls(rows, wire)
+
+
+def _index(raw: bytes, rows: int) -> Sequence[int]:
+    return raw if len(raw) == rows else memoryview(raw).cast("I")
+
+
+class _Arrays:
+    """Points on their way into DuckDB, as numpy's arrays.
+
+    Tables of one length are decoded together: most have 128 rows, and a call of numpy costs as
+    much as they hold.
+    """
+
+    def __init__(self, np: Any, connection: Any, run: int | None) -> None:
+        self._np = np
+        self._connection = connection
+        self._run = run
+        self._names: dict[str, int] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held = 0
+        #: Row in the chunk, writer, first number, table.
+        self._tables: list[tuple[int, int, int, _Table]] = []
+        #: Row in the chunk, writer, number, name, time.
+        self._points: list[tuple[int, int, int, int, int]] = []
+        #: Row in the chunk and step or value, of what no column held.
+        self._odd: dict[str, list[tuple[int, Any]]] = {"s": [], "v": []}
+
+    def _name(self, name: Any) -> int:
+        return self._names.setdefault(plain_text(str(name)), len(self._names))
+
+    def add(self, event: Event) -> None:
+        """Take in an event."""
+        if event.type == EventType.METRIC_POINT:
+            fields, row = event.fields, self._held
+            name = self._name(fields["metric"])
+            micros = _clipped(event.time // 1000)
+            self._points.append((row, event.writer, event.seq, name, micros))
+            self._odd["s"].append((row, fields["step"]))
+            self._odd["v"].append((row, fields["value"]))
+            self._held += 1
+        elif event.type == EventType.METRIC_TABLE:
+            table: _Table = event.fields["table"]
+            self._tables.append((self._held, event.writer, event.seq, table))
+            for key, odd in (("s", "ss"), ("v", "vs")):
+                first = self._held - table.skip
+                self._odd[key] += [
+                    (first + row, value)
+                    for row, value in table.wire.get(odd) or ()
+                    if row >= table.skip
+                ]
+            self._held += table.rows
+        if self._held >= _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give DuckDB what was collected."""
+        if not self._held:
+            return
+        np, rows = self._np, self._held
+        whole = {key: np.zeros(rows, np.int64) for key in "wqmx"}
+        chunk: dict[str, Any] = whole | {key: np.zeros(rows) for key in "sv"}
+        texts: dict[str, dict[int, str]] = {"s": {}, "v": {}}
+        if self._points:
+            columns = np.array(self._points, np.int64).T
+            for key, column in zip("wqmx", columns[1:], strict=True):
+                chunk[key][columns[0]] = column
+        alike: dict[tuple[int, int], list[tuple[int, int, int, _Table]]] = {}
+        for held in self._tables:
+            wire = held[3].wire
+            width = len(wire.get("i") or b"") // wire["n"]
+            alike.setdefault((wire["n"], width), []).append(held)
+        for (_, width), tables in alike.items():
+            self._decode(chunk, texts, tables, width)
+        for key in "sv":
+            chunk[key + "k"] = np.isnan(chunk[key]).astype(np.uint8)
+            self._put(chunk, texts, key)
+        self._hand_out(chunk, texts)
+        self._forget()
+
+    def _decode(
+        self,
+        chunk: dict[str, Any],
+        texts: dict[str, dict[int, str]],
+        tables: list[tuple[int, int, int, _Table]],
+        width: int,
+    ) -> None:
+        """Put tables of one length, and one width of index, into their places in the chunk."""
+        np = self._np
+        wires = [table.wire for *_, table in tables]
+        rows = wires[0]["n"]
+        first = np.array([row - table.skip for row, *_, table in tables], np.int64)[:, None]
+        skip = np.array([table.skip for *_, table in tables], np.int64)[:, None]
+        within = np.arange(rows)[None, :]
+        wanted = (within >= skip) if skip.any() else np.s_[:]
+        place = (first + within)[wanted]
+        names = np.array([self._name(name) for wire in wires for name in wire["m"]], np.int64)
+        named = np.cumsum([0] + [len(wire["m"]) for wire in wires[:-1]])[:, None]
+        order = None
+        if width:
+            raw = b"".join([wire["i"] for wire in wires])
+            index = np.frombuffer(raw, f"<u{width}").reshape(-1, rows)
+            order = np.argsort(index, axis=1, kind="stable")
+            named = named + index
+        chunk["m"][place] = np.broadcast_to(names[named], (len(wires), rows))[wanted]
+        writers = np.array([writer for _, writer, _, _ in tables], np.int64)[:, None]
+        chunk["w"][place] = np.broadcast_to(writers, (len(wires), rows))[wanted]
+        seqs = np.array([seq for _, _, seq, _ in tables], np.int64)[:, None]
+        chunk["q"][place] = (seqs - skip + within)[wanted]
+        times = self._lanes([wire["x"] for wire in wires], rows, None).view("<i8")
+        chunk["x"][place] = np.clip(times, -_MICROS, _MICROS)[wanted]
+        for key in "sv":
+            columns = [wire[key] for wire in wires]
+            lanes = self._lanes(columns, rows, order)
+            floats = lanes.view("<f8")
+            ints = np.array([code == COLUMN_INT for code, _ in columns])[:, None]
+            if ints.any():
+                whole = lanes.view("<i8")
+                large = ints & ((whole > _EXACT) | (whole < -_EXACT))
+                for table, row in np.argwhere(large).tolist():
+                    text = exact_number(int(whole[table, row]))[1]
+                    if text is not None and row >= skip[table, 0]:
+                        texts[key][int(first[table, 0]) + row] = text
+                floats = np.where(ints, whole.astype(np.float64), floats)
+            chunk[key][place] = floats[wanted]
+
+    def _lanes(self, columns: list[Any], rows: int, order: Any) -> Any:
+        """Return the 64-bit lanes of a column of several tables, a row a table."""
+        np = self._np
+        planes = np.frombuffer(b"".join([column[1] for column in columns]), np.uint8)
+        lanes = planes.reshape(-1, 8, rows).transpose(0, 2, 1).copy().view("<u8")[:, :, 0]
+        deltas = (lanes >> np.uint64(1)) ^ (np.uint64(0) - (lanes & np.uint64(1)))
+        found = np.cumsum(deltas, axis=1, dtype="<u8")
+        if order is None:
+            return found
+        ordered = np.empty_like(found)
+        np.put_along_axis(ordered, order, found, axis=1)
+        return ordered
+
+    def _put(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]], key: str) -> None:
+        """Put what no column held, and what stands beside the columns, into its place."""
+        numbers, kinds = chunk[key], chunk[key + "k"]
+        for row, value in self._odd[key]:
+            number, text = exact_number(value)
+            if number is None:
+                kinds[row] = _NULL
+            elif number != number:  # noqa: PLR0124 - NaN
+                kinds[row] = _NAN
+            else:
+                numbers[row], kinds[row] = number, _NUMBER
+            if text is None:
+                texts[key].pop(row, None)
+            else:
+                texts[key][row] = text
+
+    def _hand_out(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]]) -> None:
+        terms = {}
+        for key in "sv":
+            kinds = chunk[key + "k"]
+            terms[key] = key if not kinds.any() else _NUMBERS.format(key)
+            if texts[key]:
+                column = self._np.full(len(kinds), None, object)
+                column[list(texts[key])] = list(texts[key].values())
+                chunk[key + "t"] = column
+            terms[key + "t"] = key + "t" if texts[key] else "null"
+        self._connection.register("sacred_chunk", chunk)
+        try:
+            statement = _INSERT.format(**terms)
+            self._connection.execute(statement, {"run": self._run, "names": list(self._names)})
+        finally:
+            self._connection.unregister("sacred_chunk")

@@ -1,0 +1,604 @@
+"""The projection: events of a journal -> changes of a view, and Sacred's run document.
+
+Pure: no files, no clock, no connection. What it gives for a journal depends on the events alone and
+not on how they were cut into batches.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.codec import BlobReference
+from sacred.journal.events import EventType
+from sacred.replayers.plain import plain, plain_text, utc
+from sacred.replayers.sink import OWNED_FIELDS, FieldsChanged, FileEntry, OutputChanged, PointsAdded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from sacred.journal.events import Event
+    from sacred.journal.tables import MetricTable
+    from sacred.replayers.sink import Change
+
+__all__ = ["PROJECTOR", "RunProjection"]
+
+#: A view that an older projector wrote is written anew.
+PROJECTOR = 1
+
+_Points = tuple[list[int], list[int], list[Any], list[Any], list[int]]
+
+
+class RunProjection:
+    """Folds the events of one run.
+
+    Parameters
+    ----------
+    profile
+        ``"sacred"``, the only one: exactly the fields that Sacred's observers write.
+    resolve
+        Gives the value that was too large for an event, by the blob that holds it; None leaves a
+        text in its place.
+    keep_output
+        Whether to keep the text of the output, for sinks that write it whole.
+
+    Attributes
+    ----------
+    run_id
+        ``_run._id``, as the journal says; None before the start.
+    how
+        None, ``queued``, ``running``, or how it ended: ``completed``, ``interrupted``, ``failed``.
+    counts
+        How many points of each metric were folded, in the order in which the metrics appeared.
+    views
+        The views the program declared.
+    writers
+        Numbers of the writers whose points or output were folded.
+
+    Notes
+    -----
+    Not thread-safe. An event costs what it says, never what was said before. Memory: the points
+    and the text since the last ``changes()``, the output if ``keep_output``, nothing for points
+    that were handed out.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str = "sacred",
+        resolve: Callable[[BlobReference], Any] | None = None,
+        keep_output: bool = False,
+    ) -> None:
+        if profile != "sacred":
+            raise ValueError(f"there is no projection profile {profile!r}: it is 'sacred'")
+        self.run_id: Any = None
+        self.how: str | None = None
+        self.counts: dict[str, int] = {}
+        self.views: list[dict[str, Any]] = []
+        self.writers: set[int] = set()
+        self._resolve = resolve
+        self._keep_output = keep_output
+        self._fields: dict[str, Any] = {}
+        self._sources: dict[str, FileEntry] = {}
+        self._dependencies: dict[str, None] = {}
+        self._repositories: list[dict[str, Any]] = []
+        self._resources: dict[tuple[str, str | None], FileEntry] = {}
+        self._artifacts: list[FileEntry] = []
+        self._info: dict[str, Any] = {}
+        self._dirty: set[str] = set()
+        self._removed: set[str] = set()
+        self._points: dict[str, _Points] = {}
+        self._pending_points = 0
+        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
+        self._spool_end = 0
+        self._filtered = False
+        self._text: list[str] = []
+        self._length = 0
+        self._keep: int | None = None
+        self._added: list[str] = []
+        self._added_length = 0
+
+    # -- folding -----------------------------------------------------------------------------
+
+    def apply(self, event: Event, *, silent: bool = False) -> None:
+        """Fold one event.
+
+        Parameters
+        ----------
+        event
+            The next one of its writer.
+        silent
+            It is in the view already: points are counted and not kept.
+        """
+        if event.type == EventType.METRIC_POINT:
+            self._point(event, silent=silent)
+            return
+        if event.type == EventType.METRIC_TABLE:
+            self._table(event, silent=silent)
+            return
+        handler = _HANDLERS.get(event.type)
+        if handler is not None:
+            handler(self, self._resolved(event.fields), event)
+
+    def _resolved(self, fields: dict[str, Any]) -> dict[str, Any]:
+        resolve = self._resolve
+        if resolve is None or not any(type(v) is BlobReference for v in fields.values()):
+            return fields
+        return {k: resolve(v) if type(v) is BlobReference else v for k, v in fields.items()}
+
+    def _set(self, name: str, value: Any) -> None:
+        self._fields[name] = value
+        self._dirty.add(name)
+        self._removed.discard(name)
+
+    def _remove(self, name: str) -> None:
+        if self._fields.pop(name, None) is not None:
+            self._dirty.discard(name)
+            self._removed.add(name)
+
+    # life
+
+    def _started(self, fields: dict[str, Any], event: Event) -> None:
+        queued = event.type == EventType.RUN_QUEUED
+        when = utc(event.time)
+        self.run_id = fields.get("run_id")
+        self.how = "queued" if queued else "running"
+        self.views = [view for view in fields.get("views") or () if isinstance(view, dict)]
+        experiment = {
+            "name": fields.get("name"),
+            "base_dir": None,
+            "mainfile": None,
+            **_mapping(fields.get("experiment")),
+        }
+        self._named_files(experiment)
+        self._set("experiment", plain(experiment))
+        self._set("command", plain(fields.get("command")))
+        self._set("status", plain(fields.get("status")) or ("QUEUED" if queued else "RUNNING"))
+        # The clients take the heartbeat for granted from the first moment on.
+        self._set("start_time", when)
+        self._set("heartbeat", when)
+        for name in ("config", "meta", "host"):
+            self._set(name, plain(_mapping(fields.get(name))))
+        self._info = _mapping(fields.get("info"))
+        for name, first in (("info", {}), ("resources", []), ("artifacts", []), ("result", None)):
+            self._set(name, first)
+        self._change_output(self._length, "")
+
+    def _named_files(self, experiment: dict[str, Any]) -> None:
+        """Take out what has events of its own, and keep what came without."""
+        for dependency in experiment.pop("dependencies", None) or ():
+            self._dependencies[str(dependency)] = None
+        for repository in experiment.pop("repositories", None) or ():
+            self._repositories.append(plain(repository))
+        for source in experiment.pop("sources", None) or ():
+            if isinstance(source, (list, tuple)) and len(source) >= 2:
+                name, md5 = str(source[0]), source[1]
+                base = str(experiment.get("base_dir") or "")
+                path = f"{base}/{name}" if base else name
+                self._sources[name] = FileEntry("source", name, path, None, _text_or_none(md5))
+
+    def _resumed(self, _fields: dict[str, Any], event: Event) -> None:
+        self.how = "running"
+        self._set("status", "RUNNING")
+        self._set("heartbeat", utc(event.time))
+        self._remove("stop_time")
+        self._remove("fail_trace")
+
+    def _ended(self, fields: dict[str, Any], event: Event) -> None:
+        self.how = str(fields.get("how"))
+        when = utc(event.time)
+        self._set("status", plain(fields.get("status")))
+        self._set("stop_time", when)
+        # Clients compute the duration from the heartbeat.
+        self._set("heartbeat", max(when, self._fields.get("heartbeat", when)))
+        if "result" in fields or self.how == "completed":
+            self._set("result", plain(fields.get("result")))
+        trace = fields.get("fail_trace")
+        if trace is not None:
+            lines = trace if isinstance(trace, (list, tuple)) else [trace]
+            self._set("fail_trace", [plain_text(str(line)) for line in lines])
+        for stream in list(self._decoders):
+            rest = self._decoders.pop(stream).decode(b"", True)
+            if rest and not self._filtered:
+                self._change_output(self._length, rest)
+
+    def _heartbeat(self, _fields: dict[str, Any], event: Event) -> None:
+        if "status" in self._fields:
+            self._set("heartbeat", utc(event.time))
+
+    def _view_declared(self, fields: dict[str, Any], _event: Event) -> None:
+        self.views.append(_mapping(fields.get("view")))
+
+    # state
+
+    def _info_changed(self, fields: dict[str, Any], _event: Event) -> None:
+        for path in fields.get("deleted") or ():
+            _delete_path(self._info, path)
+        for path, value in fields.get("set") or ():
+            if path:
+                _set_path(self._info, path, value)
+            else:
+                self._info = _mapping(value)
+        self._dirty.add("info")
+
+    def _info_snapshot(self, fields: dict[str, Any], _event: Event) -> None:
+        self._info = _mapping(fields.get("info"))
+        self._dirty.add("info")
+
+    def _result_changed(self, fields: dict[str, Any], _event: Event) -> None:
+        self._set("result", plain(fields.get("result")))
+
+    def _host_facts(self, fields: dict[str, Any], _event: Event) -> None:
+        facts = plain(_mapping(fields.get("facts")))
+        self._set("host", _merged(self._fields.get("host") or {}, facts))
+
+    # files
+
+    def _source_added(self, fields: dict[str, Any], _event: Event) -> None:
+        name = str(fields.get("filename"))
+        entry = _entry("source", name, str(fields.get("path") or name), fields)
+        self._sources[name] = entry
+        experiment = self._fields.get("experiment")
+        if fields.get("main") and experiment is not None and not experiment.get("mainfile"):
+            self._fields["experiment"] = {**experiment, "mainfile": plain_text(name)}
+        self._dirty.add("experiment")
+
+    def _dependencies_found(self, fields: dict[str, Any], _event: Event) -> None:
+        for dependency in fields.get("dependencies") or ():
+            self._dependencies[plain_text(str(dependency))] = None
+        self._dirty.add("experiment")
+
+    def _repository_found(self, fields: dict[str, Any], _event: Event) -> None:
+        found = {name: plain(fields.get(name)) for name in ("url", "commit", "dirty")}
+        if found not in self._repositories:
+            self._repositories.append(found)
+        self._dirty.add("experiment")
+
+    def _resource_added(self, fields: dict[str, Any], _event: Event) -> None:
+        name = str(fields.get("filename"))
+        entry = _entry("resource", name, name, fields)
+        self._resources.setdefault((name, entry.md5), entry)
+        self._dirty.add("resources")
+
+    def _artifact_added(self, fields: dict[str, Any], _event: Event) -> None:
+        name = str(fields.get("name"))
+        self._artifacts.append(_entry("artifact", name, str(fields.get("filename")), fields))
+        self._dirty.add("artifacts")
+
+    def _directory_added(self, fields: dict[str, Any], _event: Event) -> None:
+        name, folder = str(fields.get("name")), str(fields.get("filename"))
+        for relative, blob, *_ in fields.get("entries") or ():
+            about = {"blob": blob, "metadata": fields.get("metadata")}
+            about["version"] = fields.get("version")
+            path = f"{folder}/{relative}"
+            if fields.get("role") == "resource":
+                entry = _entry("resource", path, path, about)
+                self._resources.setdefault((path, entry.digest), entry)
+                self._dirty.add("resources")
+            else:
+                self._artifacts.append(_entry("artifact", f"{name}/{relative}", path, about))
+                self._dirty.add("artifacts")
+
+    # output
+
+    def _output(self, fields: dict[str, Any], event: Event) -> None:
+        self.writers.add(event.writer)
+        end = fields.get("end")
+        if end is not None:
+            if end <= self._spool_end:
+                return  # it came from the spool before
+            self._spool_end = end
+        stream = (event.writer, int(fields.get("stream", 1)))
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            self._decoders[stream] = decoder
+        text = decoder.decode(fields.get("data") or b"")
+        if text and not self._filtered:
+            self._change_output(self._length, text)
+
+    def _output_filtered(self, fields: dict[str, Any], _event: Event) -> None:
+        keep = min(int(fields.get("keep") or 0), self._length) if self._filtered else 0
+        self._filtered = True
+        self._change_output(keep, plain_text(str(fields.get("text") or "")))
+
+    def _change_output(self, keep: int, text: str) -> None:
+        """Note that the first ``keep`` characters stay and ``text`` follows."""
+        begun = self._keep
+        if begun is None or keep < begun:
+            self._keep, self._added, self._added_length = keep, [text], len(text)
+        else:
+            wanted = keep - begun
+            if wanted < self._added_length:
+                self._added = [_first(self._added, wanted)]
+                self._added_length = wanted
+            self._added.append(text)
+            self._added_length += len(text)
+        if self._keep_output:
+            if keep < self._length:
+                self._text = [_first(self._text, keep)]
+            self._text.append(text)
+        self._length = keep + len(text)
+
+    @property
+    def spool_end(self) -> int:
+        """Offset in the spool behind what was folded."""
+        return self._spool_end
+
+    @property
+    def output_length(self) -> int:
+        """Characters of output."""
+        return self._length
+
+    def output(self) -> str:
+        """Return the whole output; with ``keep_output`` only."""
+        whole = "".join(self._text)
+        self._text = [whole]
+        return whole
+
+    # points
+
+    def _columns(self, name: str) -> _Points:
+        found = self._points.get(name)
+        if found is None:
+            found = self._points[name] = ([], [], [], [], [])
+        return found
+
+    def _count(self, name: str, writer: int, rows: int) -> None:
+        known = self.counts.get(name)
+        if known is None:
+            self._dirty.add("info")  # which names the metrics in some views
+            known = 0
+        self.counts[name] = known + rows
+        self.writers.add(writer)
+
+    def _point(self, event: Event, *, silent: bool) -> None:
+        fields = event.fields
+        name = plain_text(fields["metric"])
+        self._count(name, event.writer, 1)
+        if silent:
+            return
+        writers, seqs, steps, values, times = self._columns(name)
+        writers.append(event.writer)
+        seqs.append(event.seq)
+        steps.append(plain(fields["step"]))
+        values.append(plain(fields["value"]))
+        times.append(event.time // 1000)
+        self._pending_points += 1
+
+    def _table(self, event: Event, *, silent: bool) -> None:
+        table: MetricTable = event.fields["table"]
+        rows = table.rows
+        names = [plain_text(name) for name in table.metrics]
+        if not table.index:
+            self._count(names[0], event.writer, rows)
+        for number in table.index:
+            self._count(names[number], event.writer, 1)
+        if silent:
+            return
+        self._pending_points += rows
+        steps, values = _plain_column(table.steps), _plain_column(table.values)
+        if not table.index:
+            columns = self._columns(names[0])
+            columns[0].extend([event.writer] * rows)
+            columns[1].extend(range(event.seq, event.seq + rows))
+            columns[2].extend(steps)
+            columns[3].extend(values)
+            columns[4].extend(table.times)
+            return
+        every = [self._columns(name) for name in names]
+        for row, number in enumerate(table.index):
+            columns = every[number]
+            columns[0].append(event.writer)
+            columns[1].append(event.seq + row)
+            columns[2].append(steps[row])
+            columns[3].append(values[row])
+            columns[4].append(table.times[row])
+
+    # -- what came of it ---------------------------------------------------------------------
+
+    @property
+    def pending_points(self) -> int:
+        """How many points wait for ``changes()``."""
+        return self._pending_points
+
+    @property
+    def pending_output(self) -> int:
+        """How many characters of output wait for ``changes()``."""
+        return self._added_length
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the run began."""
+        found: datetime | None = self._fields.get("start_time")
+        return found
+
+    def changes(self) -> list[Change]:
+        """Return what changed since the last call.
+
+        At most one ``FieldsChanged`` and one ``OutputChanged``, then the points, the metrics in
+        the order in which they appeared.
+        """
+        changes: list[Change] = []
+        fields = self.take_fields()
+        if fields is not None:
+            changes.append(fields)
+        output = self.take_output()
+        if output is not None:
+            changes.append(output)
+        changes.extend(self.take_points())
+        return changes
+
+    def take_fields(self) -> FieldsChanged | None:
+        """Return the fields that changed since they were last taken, as whole values."""
+        if not self._fields or not (self._dirty or self._removed):
+            return None
+        fields = {name: self._field(name) for name in OWNED_FIELDS if name in self._dirty}
+        removed = tuple(sorted(self._removed))
+        self._dirty.clear()
+        self._removed.clear()
+        return FieldsChanged(fields, removed)
+
+    def take_output(self) -> OutputChanged | None:
+        """Return the change of the output since it was last taken."""
+        keep = self._keep
+        if keep is None or not self._fields:
+            return None
+        text = "".join(self._added)
+        self._keep, self._added, self._added_length = None, [], 0
+        return OutputChanged(keep, text)
+
+    def take_points(self, names: Iterable[str] | None = None) -> list[PointsAdded]:
+        """Return the points since they were last taken, of all metrics or some."""
+        if names is None:
+            taken, self._points = self._points, {}
+        else:
+            taken = {name: self._points.pop(name) for name in names if name in self._points}
+        points = [PointsAdded(name, *columns) for name, columns in taken.items() if columns[0]]
+        self._pending_points -= sum(len(change.seqs) for change in points)
+        return points
+
+    def pending_by_metric(self) -> dict[str, int]:
+        """Return how many points of each metric wait."""
+        return {name: len(columns[0]) for name, columns in self._points.items()}
+
+    def first_pending(self) -> dict[int, int]:
+        """Return per writer the lowest sequence number of a point that waits."""
+        first: dict[int, int] = {}
+        for columns in self._points.values():
+            for writer in set(columns[0]):
+                seq = columns[1][columns[0].index(writer)]
+                first[writer] = min(first.get(writer, seq), seq)
+        return first
+
+    def drop_changes(self) -> None:
+        """Forget what waits: the view has it."""
+        self.changes()
+
+    def touch(self) -> None:
+        """Have every field and the whole output in the next changes, for a view written anew."""
+        self._dirty.update(self._fields)
+
+    def document(self) -> dict[str, Any]:
+        """Return the run's document as it is now, without points and output."""
+        return {name: self._field(name) for name in OWNED_FIELDS if name in self._fields}
+
+    def _field(self, name: str) -> Any:
+        if name == "info":
+            return plain(self._info)
+        if name == "resources":
+            return list(self._resources.values())
+        if name == "artifacts":
+            return list(self._artifacts)
+        if name == "experiment":
+            return {
+                **self._fields.get("experiment", {}),
+                "sources": list(self._sources.values()),
+                "dependencies": list(self._dependencies),
+                "repositories": list(self._repositories),
+            }
+        return self._fields.get(name)
+
+
+_HANDLERS: dict[int, Callable[[RunProjection, dict[str, Any], Event], None]] = {
+    EventType.RUN_STARTED: RunProjection._started,
+    EventType.RUN_QUEUED: RunProjection._started,
+    EventType.RUN_RESUMED: RunProjection._resumed,
+    EventType.RUN_ENDED: RunProjection._ended,
+    EventType.HEARTBEAT: RunProjection._heartbeat,
+    EventType.OUTPUT: RunProjection._output,
+    EventType.OUTPUT_FILTERED: RunProjection._output_filtered,
+    EventType.INFO_CHANGED: RunProjection._info_changed,
+    EventType.INFO_SNAPSHOT: RunProjection._info_snapshot,
+    EventType.RESULT_CHANGED: RunProjection._result_changed,
+    EventType.RESOURCE_ADDED: RunProjection._resource_added,
+    EventType.ARTIFACT_ADDED: RunProjection._artifact_added,
+    EventType.DIRECTORY_ADDED: RunProjection._directory_added,
+    EventType.SOURCE_ADDED: RunProjection._source_added,
+    EventType.DEPENDENCIES_FOUND: RunProjection._dependencies_found,
+    EventType.REPOSITORY_FOUND: RunProjection._repository_found,
+    EventType.HOST_FACTS: RunProjection._host_facts,
+    EventType.VIEW_DECLARED: RunProjection._view_declared,
+}
+
+
+def _entry(role: str, name: str, path: str, fields: dict[str, Any]) -> FileEntry:
+    blob = BlobReference.from_wire(fields.get("blob"))
+    return FileEntry(
+        role,
+        plain_text(name),
+        plain_text(path),
+        blob.digest if blob is not None else None,
+        _text_or_none(fields.get("md5")),
+        blob.size if blob is not None else 0,
+        _text_or_none(fields.get("content_type") or fields.get("guessed_type")),
+        plain(fields.get("metadata")),
+        int(fields.get("version") or 1),
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return plain_text(str(value)) if value is not None else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _plain_column(values: list[Any]) -> list[Any]:
+    kinds = set(map(type, values))
+    if kinds <= {int, float, bool}:
+        return values
+    return [plain(value) for value in values]
+
+
+def _first(parts: list[str], length: int) -> str:
+    """Return the first characters of a text in parts."""
+    return "".join(parts)[:length]
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        before = merged.get(key)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _set_path(root: Any, path: list[Any], value: Any) -> None:
+    holder = root
+    for key in path[:-1]:
+        step = _step(holder, key)
+        if step is None:
+            if not isinstance(holder, dict):
+                return
+            step = holder[key] = {}
+        holder = step
+    last = path[-1]
+    if isinstance(holder, dict):
+        holder[last] = value
+    elif isinstance(holder, list) and isinstance(last, int):
+        if 0 <= last < len(holder):
+            holder[last] = value
+        else:
+            holder.append(value)
+
+
+def _delete_path(root: Any, path: list[Any]) -> None:
+    holder = root
+    for key in path[:-1]:
+        holder = _step(holder, key)
+        if holder is None:
+            return
+    if isinstance(holder, dict):
+        holder.pop(path[-1], None)
+
+
+def _step(holder: Any, key: Any) -> Any:
+    if isinstance(holder, dict):
+        return holder.get(key)
+    if isinstance(holder, list) and isinstance(key, int) and 0 <= key < len(holder):
+        return holder[key]
+    return None

@@ -1,0 +1,427 @@
+"""Replaying: journals of a root into views, once or for as long as one likes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.errors import JournalError, NotAJournalError, RunNotFoundError
+from sacred.journal.events import EventType
+from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.reader import JournalReader
+from sacred.journal.root import JournalRoot, RunFolder
+from sacred.replayers.errors import SinkError, SinkSpecError, TransientSinkError
+from sacred.replayers.follower import Follower, RunDeletedError, ViewStatus
+from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
+from sacred.replayers.sink import SinkSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sacred.replayers.watch import FolderWatch
+
+__all__ = ["ReplayOutcome", "ReplaySummary", "find_runs", "replay"]
+
+#: Living runs that are followed at the same time, at most.
+MAX_FOLLOWED = 64
+_LOOK_FOR_RUNS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOutcome:
+    """What became of one run in one view.
+
+    Attributes
+    ----------
+    run
+        The folder's number, or its path where it has none.
+    folder
+        The run's folder.
+    view
+        The view's name, without secrets.
+    view_id
+        The run's id there; None if it has none.
+    state
+        ``current``, ``behind`` (the view can not be written now), ``failed``, ``deleted`` (by a
+        person, in the view) or ``empty`` (nothing was journalled yet).
+    error
+        Why, in one sentence.
+    damage
+        What is wrong with the journal itself, one sentence each; see ``sacred verify``.
+    """
+
+    run: int | str
+    folder: str
+    view: str
+    view_id: Any
+    state: str
+    error: str | None = None
+    damage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What a replay did.
+
+    Attributes
+    ----------
+    outcomes
+        One for each run and view, in the order of the runs.
+    """
+
+    outcomes: tuple[ReplayOutcome, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 something failed, 3 a view is behind."""
+        states = {outcome.state for outcome in self.outcomes}
+        if "failed" in states:
+            return 1
+        return 3 if "behind" in states else 0
+
+    def count(self, state: str) -> int:
+        """Return how many outcomes have a state."""
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+
+def find_runs(
+    root: JournalRoot, runs: Iterable[str | int | RunFolder] | None = None
+) -> list[RunFolder]:
+    """Return the folders of the runs that were named, or of all.
+
+    Parameters
+    ----------
+    root
+        Where to look.
+    runs
+        Numbers of folders, ``id:X`` for the run whose ``_run._id`` is X, or paths of folders.
+
+    Raises
+    ------
+    RunNotFoundError, NotAJournalError, NoRootError
+    """
+    if runs is None:
+        return root.runs()
+    found: list[RunFolder] = []
+    for run in runs:
+        for folder in _find_run(root, run):
+            if all(folder.path != other.path for other in found):
+                found.append(folder)
+    return found
+
+
+def _find_run(root: JournalRoot, run: str | int | RunFolder) -> list[RunFolder]:
+    if isinstance(run, RunFolder):
+        return [run]
+    text = str(run)
+    if text.isascii() and text.isdecimal():
+        return [root.run(int(text[:18]))]
+    if text.startswith("id:"):
+        wanted = text[3:]
+        found = [folder for folder in root.runs() if str(_started(folder).get("run_id")) == wanted]
+        if not found:
+            raise RunNotFoundError(f"there is no run with the id {wanted} in {root.path}")
+        return found
+    if "/" in text or Path(text).is_dir():
+        return [RunFolder.at(text)]
+    raise RunNotFoundError(
+        f"{text!r} names no run: write the number of its folder, id:X for its id, or a path"
+    )
+
+
+def _started(folder: RunFolder) -> dict[str, Any]:
+    """Return the fields of a run's start; empty if there is none to be read."""
+    with contextlib.suppress(JournalError, OSError):
+        for event in JournalReader(folder.journal).read():
+            if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
+                return event.fields
+    return {}
+
+
+def replay(
+    root: JournalRoot | str | Path,
+    runs: Iterable[str | int | RunFolder] | None,
+    specs: Sequence[SinkSpec | str],
+    *,
+    follow: bool = False,
+    jobs: int = 1,
+    rebuild: bool = False,
+    patience: float = 0.0,
+    progress: Callable[[int, int, ReplayOutcome], None] | None = None,
+    stop: threading.Event | None = None,
+) -> ReplaySummary:
+    """Write runs into views.
+
+    Parameters
+    ----------
+    root
+        The root of the journals.
+    runs
+        As for ``find_runs``; None for all.
+    specs
+        The views, or their addresses as text. A ``mongo`` without an address stands for the
+        MongoDB that each run declared, else the one of this machine.
+    follow
+        Go on: living runs are followed, and new ones taken up if no run was named.
+    jobs
+        How many runs and views are written at the same time.
+    rebuild
+        Write the views of these runs anew.
+    patience
+        For how long to try again where a view does not answer (s).
+    progress
+        Called with (done, all, outcome) after each; from several threads, but one at a time.
+    stop
+        Ends following once it is set; without it following ends with the last run that was named.
+
+    Returns
+    -------
+    ReplaySummary
+        Its ``exit_code`` says it in a number. A view that can not be written is in there, not
+        raised.
+
+    Raises
+    ------
+    SinkError
+        A specification is none, or needs a package that is not installed (``exit_code`` 2).
+    JournalError
+        A run that was named is not there (``exit_code`` 2).
+    """
+    if not isinstance(root, JournalRoot):
+        root = JournalRoot(root)
+    if not specs:
+        raise SinkSpecError("name a view to write: --to file:DIR, --to mongodb://host/db")
+    views = [SinkSpec.parse(spec) if isinstance(spec, str) else spec for spec in specs]
+    for view in views:
+        load_sink(view).close()  # a missing package is said before anything is done
+    every = runs is None
+    folders = find_runs(root, runs)
+    work = _Replay(views, jobs, rebuild, patience, progress)
+    if follow:
+        work.follow(root if every else None, folders, stop or threading.Event())
+    else:
+        work.once(folders)
+    return ReplaySummary(tuple(work.outcomes[key] for key in sorted(work.outcomes)))
+
+
+class _Replay:
+    """The work of one call of ``replay``."""
+
+    def __init__(
+        self,
+        views: list[SinkSpec],
+        jobs: int,
+        rebuild: bool,
+        patience: float,
+        progress: Callable[[int, int, ReplayOutcome], None] | None,
+    ) -> None:
+        self.views = views
+        self.jobs = max(1, jobs)
+        self.rebuild = rebuild
+        self.patience = patience
+        self.progress = progress
+        self.outcomes: dict[tuple[int, int], ReplayOutcome] = {}
+        self.total = 0
+        self._lock = threading.Lock()
+        self._unreachable: dict[str, ViewStatus] = {}
+
+    def _pairs(self, folders: list[RunFolder]) -> Iterator[tuple[tuple[int, int], RunFolder]]:
+        for number, folder in enumerate(folders, len(self.outcomes)):
+            for view in range(len(self.views)):
+                yield (number, view), folder
+
+    def once(self, folders: list[RunFolder]) -> None:
+        """Write each run into each view."""
+        pairs = list(self._pairs(folders))
+        self.total += len(pairs)
+        if self.jobs == 1:
+            for key, folder in pairs:
+                self._one(key, folder)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="replay") as pool:
+            for future in [pool.submit(self._one, key, folder) for key, folder in pairs]:
+                future.result()
+
+    def _one(self, key: tuple[int, int], folder: RunFolder) -> None:
+        with self._follower(key, folder) as (follower, spec):
+            if follower is None:
+                return
+            known = self._unreachable.get(spec.key)
+            if known is not None:  # no second wait for a server that did not answer the first
+                self._done(key, folder, spec, known)
+                return
+            status = follower.run_once(patience=self.patience)
+            if status.error and not follower.reached:
+                self._unreachable[spec.key] = status
+            self._done(key, folder, spec, status, follower)
+
+    @contextlib.contextmanager
+    def _follower(
+        self, key: tuple[int, int], folder: RunFolder
+    ) -> Iterator[tuple[Follower | None, SinkSpec]]:
+        spec = self.views[key[1]]
+        try:
+            spec = _declared(spec, folder)
+            follower = Follower(folder, load_sink(spec), spec, rebuild=self.rebuild)
+        except SinkError as error:
+            self._done(key, folder, spec, ViewStatus.failed(str(error)))
+            yield None, spec
+            return
+        try:
+            yield follower, spec
+        finally:
+            follower.close()
+
+    def _done(
+        self,
+        key: tuple[int, int],
+        folder: RunFolder,
+        spec: SinkSpec,
+        status: ViewStatus,
+        follower: Follower | None = None,
+    ) -> None:
+        state, error = status.state, status.error
+        failure = follower.failure if follower is not None else None
+        if isinstance(failure, RunDeletedError):
+            state = "deleted"
+        elif isinstance(failure, NotAJournalError):
+            state = "empty"
+        elif getattr(failure, "exit_code", None) == TransientSinkError.exit_code:
+            state = "behind"
+        elif state == "current" and status.view_id is None:
+            state = "empty"
+        outcome = ReplayOutcome(
+            folder.number if folder.number is not None else str(folder.path),
+            str(folder.path),
+            spec.name,
+            status.view_id,
+            state,
+            error,
+            follower.damage if follower is not None else (),
+        )
+        with self._lock:
+            self.outcomes[key] = outcome
+            if self.progress is not None:
+                self.progress(len(self.outcomes), max(self.total, len(self.outcomes)), outcome)
+
+    # -- following -----------------------------------------------------------------------------
+
+    def follow(
+        self, root: JournalRoot | None, folders: list[RunFolder], stop: threading.Event
+    ) -> None:
+        """Write what is there, follow what lives, and take up what is new in ``root``."""
+        from sacred.replayers.watch import FolderWatch
+
+        watch = FolderWatch()
+        threads: dict[str, list[threading.Thread]] = {}
+        waiting = list(folders)
+        seen = {str(folder.path) for folder in folders}
+        try:
+            while True:
+                alive = sum(t.is_alive() for group in threads.values() for t in group)
+                while waiting and alive + len(self.views) <= MAX_FOLLOWED:
+                    folder = waiting.pop(0)
+                    if _lives(folder):
+                        threads[str(folder.path)] = self._start(folder, watch, stop)
+                        alive += len(self.views)
+                    else:
+                        self.once([folder])
+                if stop.wait(_LOOK_FOR_RUNS):
+                    return
+                if root is not None:
+                    for folder in root.runs():
+                        if str(folder.path) not in seen and _has_begun(folder):
+                            seen.add(str(folder.path))
+                            waiting.append(folder)
+                elif not waiting and not any(t.is_alive() for g in threads.values() for t in g):
+                    return
+        finally:
+            stop.set()
+            for group in threads.values():
+                for thread in group:
+                    thread.join(30.0)
+            watch.close()
+
+    def _start(
+        self, folder: RunFolder, watch: FolderWatch, stop: threading.Event
+    ) -> list[threading.Thread]:
+        pairs = list(self._pairs([folder]))
+        self.total += len(pairs)
+        for key, _ in pairs:  # the place of each in the summary
+            spec = self.views[key[1]]
+            self.outcomes[key] = ReplayOutcome(
+                folder.number or str(folder.path), str(folder.path), spec.name, None, "behind"
+            )
+        threads = []
+        for key, _ in pairs:
+            thread = threading.Thread(
+                target=self._follow_one, args=(key, folder, watch, stop), daemon=True
+            )
+            thread.start()
+            threads.append(thread)
+        return threads
+
+    def _follow_one(
+        self, key: tuple[int, int], folder: RunFolder, watch: FolderWatch, stop: threading.Event
+    ) -> None:
+        over = threading.Event()
+        with self._follower(key, folder) as (follower, spec):
+            if follower is None:
+                return
+
+            def look() -> None:
+                # The run is over when nobody writes it any more, and then all is written.
+                while not over.wait(_LOOK_FOR_RUNS):
+                    if stop.is_set() or not _lives(folder):
+                        over.set()
+                        follower.wake.set()
+
+            watcher = threading.Thread(target=look, daemon=True)
+            watcher.start()
+            status = follower.follow(over, watch)
+            if status.state != "failed" and not stop.is_set():
+                status = follower.run_once(patience=max(self.patience, 60.0))
+            over.set()
+            watcher.join(5.0)
+            self._done(key, folder, spec, status, follower)
+
+
+def _lives(folder: RunFolder) -> bool:
+    try:
+        return run_liveness(folder) is Liveness.RUNNING
+    except (JournalError, OSError):
+        return False
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    return bool(_started(folder))
+
+
+def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
+    """Return what a bare ``mongo`` stands for with this run.
+
+    Raises
+    ------
+    SinkSpecError
+        The run's declaration has a password, which the journal does not keep.
+    """
+    if spec.kind != "mongo" or spec.url:
+        return spec
+    for view in _started(folder).get("views") or ():
+        if not isinstance(view, dict) or view.get("kind") != "mongo" or not view.get("url"):
+            continue
+        url = str(view["url"])
+        if ":***@" in url:
+            raise SinkSpecError(
+                f"the run declared {view.get('name')} with a password, which the journal does not "
+                "keep: write --to mongodb://user:password@host/database"
+            )
+        options = {k: v for k, v in (view.get("options") or {}).items() if v is not None}
+        database = str(options.pop("db_name", DEFAULT_DATABASE))
+        return mongo_spec(url, database, **options)
+    return mongo_spec(DEFAULT_MONGO, DEFAULT_DATABASE)

@@ -1,0 +1,1 @@
+"""The views, one file each. A sink imports its driver and the contract, no other sink."""

@@ -1,0 +1,216 @@
+"""``sacred ls``: every run is listed, whatever became of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sacred.journal import EventType
+from sacred.replayers.listing import outline, outlines
+
+
+def listed(run_sacred, *args, **options):
+    """Return the listing by run, and the answer."""
+    done = run_sacred("ls", "--json", *args, **options)
+    return {record["run"]: record for record in json.loads(done.out)}, done
+
+
+def test_fates(root, run_sacred):
+    """A completed run is COMPLETED; one whose process is gone is DIED, with its points."""
+    root.completed()
+    root.died()
+    runs, done = listed(run_sacred)
+    assert ["COMPLETED", "DIED"] == [runs[number]["status"] for number in (1, 2)]
+    assert [30, 50] == [runs[number]["points"] for number in (1, 2)]
+    assert 0 == done.code
+    assert "" == done.err
+
+
+def test_one_line(root):
+    """Name, command, id, start, duration and result are those of the journal."""
+    folder = root.completed("my id", name="digits", command="train", host={"hostname": "there"})
+    found = outline(folder)
+    assert ("my id", "digits", "train", "there") == (
+        found.id,
+        found.name,
+        found.command,
+        found.host,
+    )
+    assert (root.START, 90.0, 0.5) == (found.start, found.duration, found.result)
+    assert found.problem is None
+
+
+def test_running(root):
+    """A run whose process lives is RUNNING, and its time goes on."""
+    writer = root.writer()
+    root.start(writer, 1)
+    found = outline(root.last, now=root.START + 5 * 10**9)
+    assert ("RUNNING", 5.0) == (found.status, found.duration)
+    writer.close()
+
+
+def test_resumed_and_result(root):
+    """What the last of several ends said counts; an intermediate result is one."""
+    writer = root.writer()
+    root.start(writer, 1)
+    writer.append(EventType.RESULT_CHANGED, result=1)
+    writer.append(EventType.RUN_ENDED, how="interrupted", status="INTERRUPTED")
+    writer.append(EventType.RUN_RESUMED)
+    writer.append(EventType.RUN_ENDED, how="failed", status="FAILED")
+    writer.close()
+    found = outline(root.last)
+    assert ("FAILED", 1) == (found.status, found.result)
+
+
+def test_queued(root):
+    """A queued run is QUEUED, also when the process that queued it is gone."""
+    writer = root.writer()
+    about = {"name": "q", "command": "main", "config": {}, "meta": {}, "experiment": {}}
+    writer.append(EventType.RUN_QUEUED, run_id=1, host={}, **about)
+    writer.close()
+    assert ("QUEUED", None) == (outline(root.last).status, outline(root.last).start)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "problem"),
+    [
+        (b"", "EMPTY", "its files are empty"),
+        (b"something else " * 99, "FOREIGN", "its files hold no frame of a journal"),
+    ],
+)
+def test_broken_runs(root, run_sacred, content, status, problem):
+    """An empty or foreign file is listed as such and does not hide the others."""
+    root.file(root.completed()).write_bytes(content)
+    root.completed()
+    runs, done = listed(run_sacred)
+    assert (status, problem) == (runs[1]["status"], runs[1]["problem"])
+    assert ("COMPLETED", 0) == (runs[2]["status"], done.code)
+
+
+def test_folder_without_journal(root, run_sacred):
+    """A numbered folder that holds no journal is FOREIGN."""
+    (root.path / "7").mkdir()
+    runs, _ = listed(run_sacred)
+    assert "FOREIGN" == runs[7]["status"]
+    assert "holds no journal" in runs[7]["problem"]
+
+
+def test_truncated(root):
+    """A run with a torn last frame is DIED, and the torn end is named."""
+    file = root.file(root.died())
+    file.write_bytes(file.read_bytes()[:-3])
+    found = next(outlines(root.journals))
+    assert "DIED" == found.status
+    assert found.problem.endswith("are not whole")
+
+
+def test_newer(root):
+    """A journal that needs a newer version is NEWER and says so."""
+    writer = root.writer()
+    writer._append_packed(b"\x82\xa1t\x01\xa1e\x7f", control=True)  # the event type 127
+    writer.close()
+    found = outline(root.last)
+    assert "NEWER" == found.status
+    assert "upgrade sacred-journal" in found.problem
+
+
+def test_points_are_not_decoded(root, monkeypatch):
+    """A listing counts points and never decodes their columns."""
+    folder = root.completed(metrics=(("loss", 500),))
+
+    def refuse(*_):
+        raise AssertionError("a column was decoded")
+
+    monkeypatch.setattr("sacred.journal.tables._decode_column", refuse)
+    assert 500 == outline(folder).points
+
+
+def test_last_n(root, run_sacred):
+    """-n shows the last runs only."""
+    for _ in range(3):
+        root.completed()
+    runs, _ = listed(run_sacred, "-n", "2")
+    assert [2, 3] == list(runs)
+
+
+def test_pipe(root, run_sacred):
+    """A pipe gets a header and tab-separated lines without colours, one a run."""
+    root.completed(name="a\tb\nc\x1b[31m")
+    done = run_sacred("ls")
+    lines = done.out.splitlines()
+    assert 2 == len(lines)
+    assert lines[0].split("\t")[:3] == ["RUN", "ID", "STATUS"]
+    assert ["1", "1", "COMPLETED"] == lines[1].split("\t")[:3]
+    assert "a\\tb\\nc\\x1b[31m" == lines[1].split("\t")[5]
+
+
+def test_no_runs(root, run_sacred):
+    """A root without runs is said to be one."""
+    done = run_sacred("ls")
+    assert (0, "", "sacred: there are no runs yet\n") == (done.code, done.out, done.err)
+    assert [] == json.loads(run_sacred("ls", "--json").out)
+
+
+def test_no_root(run_sacred):
+    """Without a root anywhere: one sentence that says where was looked, exit code 2."""
+    done = run_sacred("ls", cwd="/")
+    assert 2 == done.code
+    assert 1 == done.err.count("\n")
+    assert done.err.startswith("sacred: no root of journals in / or a folder above")
+
+
+def test_root_given(root, tmp_path, run_sacred):
+    """--root is taken as it is; one that is none is an error."""
+    root.completed()
+    (tmp_path / "else").mkdir()
+    done = run_sacred("ls", "--root", root.path, cwd=tmp_path / "else")
+    assert (0, "") == (done.code, done.err)
+    done = run_sacred("ls", "--root", tmp_path / "else")
+    assert 2 == done.code
+    assert f"{tmp_path / 'else'} is no root of journals" in done.err
+
+
+def test_root_above_and_environment(root, tmp_path, run_sacred):
+    """The root of a folder above, or of the environment, is used and said."""
+    root.completed()
+    below = tmp_path / "deep" / "er"
+    below.mkdir(parents=True)
+    told = f"sacred: the runs are in {root.path}\n"
+    done = run_sacred("ls", cwd=below)
+    assert (0, told) == (done.code, done.err)
+    done = run_sacred("ls", cwd="/", env={"SACRED_JOURNAL_ROOT": str(root.path)})
+    assert (0, told) == (done.code, done.err)
+
+
+def test_imports_nothing_heavy(root, tmp_path):
+    """``sacred ls`` imports no database driver and no numpy."""
+    root.completed(metrics=(("loss", 100),))
+    code = (
+        "import sys; from sacred.cli import main; main(['ls']);"
+        "print([m for m in ('duckdb', 'pymongo', 'numpy', 'git', 'pandas') if m in sys.modules],"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=60, check=True
+    )
+    assert b"[]\n" == done.stderr
+
+
+def test_many_writers(root):
+    """Points of child writers count; only the first writer says what became of the run."""
+    writer = root.writer()
+    root.start(writer, 1)
+    pid = os.fork()
+    if pid == 0:
+        writer.log_point("loss", 0, 1.0)
+        writer.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    writer.log_point("loss", 1, 0.5)
+    root.end(writer)
+    found = outline(root.last)
+    assert ("COMPLETED", 2) == (found.status, found.points)

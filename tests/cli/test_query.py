@@ -1,0 +1,337 @@
+"""``sacred query``: SQL over the journals, read-only."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sacred.journal import BlobStore, EventType
+from sacred.journal.errors import NoRootError
+from sacred.journal.spool import encode_record
+from sacred.replayers.queries import QueryError, query
+
+
+def test_runs(root, run_sacred):
+    """One row a run; a dead one is DIED, a foreign one is there, what is wrong is said."""
+    root.completed(result=2)
+    root.died()
+    root.file(root.completed()).write_bytes(b"something else")
+    done = run_sacred("query", "select run, status, points, result_value from runs", "--json")
+    rows = [tuple(row.values()) for row in json.loads(done.out)]
+    assert [(1, "COMPLETED", 30, 2.0), (2, "DIED", 50, None), (3, "FOREIGN", 0, None)] == rows
+    assert (0, "sacred: run 3: its files hold no frame of a journal\n") == (done.code, done.err)
+
+
+def test_compare(root, run_sacred):
+    """A pipe gets a header and tab-separated values."""
+    root.completed(metrics=(("loss", 40), ("acc", 2)))
+    root.died()
+    sql = "select run, metric, count(*) n, min(value) least from metrics group by all order by all"
+    done = run_sacred("query", sql)
+    assert [
+        "run\tmetric\tn\tleast",
+        "1\tacc\t2\t0.5",
+        "1\tloss\t40\t0.025",
+        "2\tloss\t50\t0.02",
+    ] == (done.out.splitlines())
+
+
+EXTREME = [
+    math.nan, math.inf, -math.inf, -0.0, 5e-324, 1, 1 << 53, (1 << 53) + 1, -(1 << 62) - 1,
+    1 << 70, 10**400, True, None, "text", "", [1, "x"],
+]  # fmt: skip
+
+
+def expected(value):
+    """Return what ``value`` and ``value_text`` hold."""
+    if isinstance(value, float):
+        return repr(value), None
+    if isinstance(value, int):
+        if abs(value) > 1 << 1000:
+            return None, str(value)
+        return repr(float(value)), None if int(float(value)) == value else str(value)
+    if isinstance(value, str) or value is None:
+        return None, value
+    return None, json.dumps(value)
+
+
+def ask_points(root, run=1):
+    """Return metric, steps and values as they are in SQL, by seq."""
+    rows = query(
+        f"select metric, step, step_text, value, value_text from metrics where run = {run} "
+        "order by writer, seq",
+        root.journals,
+    ).rows
+    return [
+        (name, (s if s is None else repr(s), st), (v if v is None else repr(v), vt))
+        for name, s, st, v, vt in rows
+    ]
+
+
+@pytest.mark.parametrize("numpy", [True, False])
+@pytest.mark.parametrize("between", [True, False])
+def test_every_value(root, monkeypatch, numpy, between):
+    """Steps and values come as they were logged, in tables and one by one, with numpy or not."""
+    writer = root.writer()
+    root.start(writer, 1)
+    logged = []
+    for turn, value in enumerate(EXTREME * 3):
+        logged.append((f"m{turn % 3}", value, EXTREME[-1 - turn % len(EXTREME)]))
+        writer.log_point(*logged[-1])
+        if between:
+            writer.flush()
+    root.end(writer)
+    if not numpy:
+        monkeypatch.setitem(sys.modules, "numpy", None)
+    wanted = [(name, expected(step), expected(value)) for name, step, value in logged]
+    assert wanted == ask_points(root)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "\u00e4"]),
+            st.integers(-(1 << 65), 1 << 65) | st.floats(),
+            st.floats() | st.integers() | st.booleans() | st.text(max_size=3),
+        ),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_points_property(root, points):
+    """Whatever was logged is what SQL sees."""
+    writer = root.writer()
+    root.start(writer, 1)
+    for point in points:
+        writer.log_point(*point)
+    root.end(writer)
+    wanted = [(name, expected(step), expected_text(value)) for name, step, value in points]
+    assert wanted == ask_points(root, root.last.number)
+
+
+def expected_text(value):
+    """As ``expected``; a text that is no Unicode is shown with replacements."""
+    if isinstance(value, str):
+        return None, value.encode("utf-8", "replace").decode()
+    return expected(value)
+
+
+def test_times_and_order(root):
+    """seq and time are those of the journal, to the microsecond."""
+    root.completed(metrics=(("loss", 20),))
+    rows = query("select seq, time, writer from metrics order by time, seq", root.journals).rows
+    assert list(range(1, 21)) == [seq for seq, *_ in rows]
+    assert {0} == {writer for *_, writer in rows}
+    assert 2024 < rows[0][1].year
+
+
+def test_damaged_run(root):
+    """What can be read of a damaged run is there, and the loss is a problem that is told."""
+    file = root.file(root.died())
+    file.write_bytes(file.read_bytes()[:-3])
+    result = query("select count(*) from metrics", root.journals)
+    assert [(1,)] == result.rows
+    assert "are not whole" in result.problems[0]
+
+
+def test_config(root):
+    """One row a leaf, with the value as what it is."""
+    big = 1 << 70
+    root.completed(
+        config={"o": {"lr": 0.5, "n": big}, "on": True, "s": "5", "l": [1, "x"], "e": {}, "z": None}
+    )
+    rows = query("select * exclude run from config", root.journals).rows
+    assert [
+        ("o.lr", "float", "0.5", 0.5, None, None),
+        ("o.n", "int", str(big), float(big), None, None),
+        ("on", "bool", "true", None, None, True),
+        ("s", "str", "5", None, None, None),
+        ("l", "list", '[1, "x"]', None, None, None),
+        ("e", "map", "{}", None, None, None),
+        ("z", "null", None, None, None, None),
+    ] == rows
+
+
+def test_output(root):
+    """Output is text, also where a character was cut in two, and what is in the spool only."""
+    writer = root.writer()
+    root.start(writer, 1)
+    cut = "ü".encode()
+    spooled = [encode_record(1, 1, b"a" + cut[:1]), encode_record(2, 2, b"err\n")]
+    spooled += [encode_record(1, 3, cut[1:] + b"\n")]
+    writer.append_output(1, b"a" + cut[:1], 0, len(spooled[0]))
+    writer.flush()
+    (root.last.journal / "w0000.spool").write_bytes(b"".join(spooled))
+    rows = query("select stream, text, seq from output", root.journals).rows
+    assert [("stdout", "a", 1), ("stderr", "err\n", None), ("stdout", "ü\n", None)] == rows
+    writer.close()
+
+
+def test_the_rest(root):
+    """Events, artifacts, resources, sources and hosts can be asked for."""
+    blobs = BlobStore(root.journals.blobs)
+    blob = blobs.put_bytes(b"12345").blob.to_wire()
+    writer = root.writer(blobs=blobs)
+    root.start(writer, 1, host={"hostname": "there", "gpus": {"count": 2}})
+    writer.append(EventType.SOURCE_ADDED, filename="a.py", path="/x/a.py", md5="0", blob=blob)
+    writer.append(EventType.RESOURCE_ADDED, filename="/data", md5="1", blob=blob)
+    about = {"metadata": {"k": 1}, "content_type": "text/plain"}
+    writer.append(EventType.ARTIFACT_ADDED, name="m", filename="/m", blob=blob, md5="2", **about)
+    for step in range(20):
+        writer.log_point("loss", step, 1.0)
+    root.end(writer)
+    sha = blob["digest"]
+
+    def ask(sql):
+        return query(sql, root.journals).rows
+
+    assert [(1, "a.py", "/x/a.py", 5, sha, "0")] == ask("from sources")
+    assert [(1, "/data", 5, sha, "1")] == ask("from resources")
+    artifact = (1, "m", "/m", 5, sha, "2", "text/plain", '{"k": 1}', 1)
+    assert [artifact] == ask("from artifacts")
+    assert [("hostname", "there"), ("gpus.count", "2")] == ask("select key, value from hosts")
+    kinds = [kind for (kind,) in ask("select type from events where seq is not null order by seq")]
+    assert ["run_started", "source_added"] == kinds[:2]
+    assert "run_ended" == kinds[-1]
+    assert 20 == sum(
+        json.loads(fields).get("rows", 1)
+        for (fields,) in ask("select fields from events where type like 'metric%'")
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        ("selec 1", 'syntax error at or near "selec" (line 1, column 1 at "selec")'),
+        (
+            "select 1 from metricz",
+            'Did you mean "metrics"? (line 1, column 15 at "metricz")',
+        ),
+        ("select valu from metrics", 'Referenced column "valu" not found in FROM clause!'),
+        ("", "the query is empty"),
+        ("select 1; select 2", "a query is one statement, not 2"),
+        ("delete from runs", "a query reads (select, "),
+        ("with q as (select 1) delete from runs", "this is delete: journals are never changed"),
+        ("create table x (a int)", "a query reads"),
+        ("attach '/tmp/x.db'", "a query reads"),
+        ("install httpfs", "a query reads"),
+        ("load httpfs", "a query reads"),
+        ("copy runs to '/tmp/x.csv'", "a query reads"),
+        ("set threads = 1", "a query reads"),
+        ("pragma version", "a query reads"),
+        ("call pragma_version()", "a query reads"),
+        ("select * from read_text('/etc/passwd')", "disabled by configuration"),
+        ("select * from glob('/*')", "disabled by configuration"),
+        ("from '/etc/passwd'", "does not exist"),
+        ("select * from root", "does not exist"),
+        ("select 'a'::int", "Could not convert string 'a' to INT32"),
+        ("select error('mine')", "mine"),
+    ],
+)
+def test_wrong_or_not_allowed(root, run_sacred, sql, sentence):
+    """SQL that is wrong, or does more than read the journals: one sentence, exit code 2."""
+    with pytest.raises(QueryError) as caught:
+        query(sql, root.journals)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_error_on_the_command_line(root, run_sacred):
+    """The sentence goes to stderr, with exit code 2."""
+    done = run_sacred("query", "select 1 from metricz")
+    assert (2, "") == (done.code, done.out)
+    assert done.err.startswith("sacred: Table with name metricz does not exist!")
+    assert 1 == done.err.count("\n")
+
+
+def test_named_by_an_expression(root):
+    """A relation whose name is made by an expression is filled as well."""
+    root.completed()
+    rows = query("select count(*) from query_table('met' || 'rics')", root.journals).rows
+    assert [(30,)] == rows
+
+
+def test_json_values(root, run_sacred):
+    """Values that JSON has not are text; columns of one name are told apart."""
+    sql = (
+        "select 'nan'::double a, 1 a, timestamp '2024-01-02 03:04:05' t, [1, 2] l, "
+        "'x'::blob b, interval 1 day i, 1.5::decimal(3,1) d"
+    )
+    (row,) = json.loads(run_sacred("query", sql, "--json").out)
+    assert {"a": "NaN", "a_2": 1, "t": "2024-01-02T03:04:05Z", "l": [1, 2], "b": "x"} == {
+        key: row[key] for key in ("a", "a_2", "t", "l", "b")
+    }
+    assert (1.5, "1 day, 0:00:00") == (row["d"], row["i"])
+    assert [] == json.loads(run_sacred("query", "select 1 where false", "--json").out)
+
+
+def test_describe(root, run_sacred):
+    """describe and summarize work, explain shows a plan."""
+    assert "value\tDOUBLE" in run_sacred("query", "describe metrics").out
+    assert 0 == run_sacred("query", "summarize runs").code
+    assert 0 == run_sacred("query", "explain select 1").code
+
+
+def test_result_objects(root):
+    """The result has columns, rows, and gives pandas' and Arrow's tables where they are."""
+    root.completed()
+    result = query("select run, status from runs", root.journals)
+    assert (["run", "status"], [(1, "COMPLETED")], 1) == (result.columns, result.rows, len(result))
+    pytest.importorskip("pandas")
+    assert [[1, "COMPLETED"]] == result.df().to_numpy().tolist()
+    pytest.importorskip("pyarrow")
+    assert [{"run": 1, "status": "COMPLETED"}] == result.arrow().to_pylist()
+
+
+def test_no_root(tmp_path):
+    """A root that is none is an error of the journal."""
+    with pytest.raises(NoRootError):
+        query("from runs", tmp_path)
+
+
+def test_pivot(root):
+    """A pivot reads, although DuckDB makes several statements of it."""
+    root.completed(metrics=(("loss", 4), ("acc", 2)))
+    result = query("pivot metrics on metric using min(value) group by run", root.journals)
+    assert (["run", "acc", "loss"], [(1, 0.5, 0.25)]) == (result.columns, result.rows)
+
+
+def test_interrupt(root, tmp_path):
+    """Ctrl-C ends a query that would never end, with 130 and without a traceback."""
+    code = (
+        "import sys, sacred.replayers.queries as q\n"
+        "names = q._names_and_rows\n"
+        "def told(connection, sql):\n"
+        "    print('ready', flush=True)\n"
+        "    return names(connection, sql)\n"
+        "q._names_and_rows = told\n"
+        "from sacred.cli import main\n"
+        "sys.exit(main(['query', 'select sum(i) from range(1000000000000) t(i)']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert b"ready\n" == process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (130, b"\n") == (process.returncode, err)
+
+
+def test_names_of_columns_do_not_steer_the_terminal(root, run_sacred):
+    """What a metric was named is shown, and does nothing, also as the name of a column."""
+    root.completed(metrics=(("\x1b[2J\n", 1),))
+    done = run_sacred("query", "pivot metrics on metric using min(value) group by run")
+    assert "run\t\\x1b[2J\\n\n1\t1.0\n" == done.out

@@ -1,0 +1,117 @@
+"""``sacred replay`` and ``sacred-replay``: the arguments, the lines, the exit codes."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+
+def test_file_view(root, tmp_path, run_sacred):
+    """Every run is brought into a folder of files; a second time changes nothing."""
+    root.completed()
+    root.died()
+    for _ in range(2):
+        done = run_sacred("--to", f"file:{tmp_path / 'out'}", name="replay_main")
+        assert (0, "") == (done.code, done.err)
+        assert [
+            f"run 1 -> file:{tmp_path / 'out'}: up to date",
+            f"run 2 -> file:{tmp_path / 'out'}: up to date",
+        ] == done.out.splitlines()
+    document = json.loads((tmp_path / "out" / "1" / "run.json").read_text())
+    assert "COMPLETED" == document["status"]
+
+
+def test_some_runs_several_views(root, tmp_path, run_sacred):
+    """Only the runs that were named, into each view that was named, with several jobs."""
+    for _ in range(3):
+        root.completed()
+    to = ["--to", f"file:{tmp_path / 'a'}", "--to", f"file:{tmp_path / 'b'}"]
+    done = run_sacred("replay", *to, "--jobs", "2", "1", "last")
+    assert 0 == done.code
+    assert 4 == len(done.out.splitlines())
+    for view in ("a", "b"):
+        assert not (tmp_path / view / "2").exists()
+        assert (tmp_path / view / "3" / "run.json").exists()
+
+
+def test_path_without_a_root_around(root, tmp_path, run_sacred):
+    """A run may be named by its path, from anywhere."""
+    folder = root.completed()
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'out'}", folder.path, cwd="/")
+    assert (0, "") == (done.code, done.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "name a view: --to mongo"),
+        (("--to", "foo:x"), "there is no view 'foo'. Write one of file:DIR"),
+        (("--to", "mongos"), "Did you mean mongo?"),
+        (("--to", "sqlite:///x.db"), "this version has no SQL view"),
+        (("--to", "file:"), "a file view needs a folder: --to file:DIR"),
+        (("--to", "mongodb://"), "a MongoDB view is written --to mongodb://host:port/database"),
+        (("--to", "file:out", "--url", "h"), "--url and --db go with exactly one --to mongo"),
+        (("--to", "mongo", "--to", "mongo", "--db", "x"), "go with exactly one"),
+        (("--to", "file:out", "99"), "there is no run 99 in"),
+        (("--to", "file:out", "../../evil"), "does not exist"),
+        (("--to", "file:out", "--jobs", "0"), "0 is not in the range"),
+        (("--to", "file:out", "--what"), "no such option"),
+    ],
+)
+def test_wrong_use(root, run_sacred, arguments, sentence):
+    """Wrong use: one sentence that says what to do, exit code 2, nothing is written."""
+    root.completed()
+    done = run_sacred("replay", *arguments)
+    assert sentence.lower() in (done.err + done.out).lower()
+    assert 1 == (done.err + done.out).count("\n")
+    assert 2 == done.code
+
+
+def test_server_that_refuses(root, run_sacred):
+    """A server that is not there: the view is behind, exit code 3."""
+    root.completed()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = run_sacred(
+        "replay", "--to", "mongo", "--url", f"mongodb://127.0.0.1:{port}", "--db", "x"
+    )
+    assert 3 == done.code
+    assert done.out.startswith(f"run 1 -> mongo:x@127.0.0.1:{port}: behind, replay again: ")
+    assert 1 == done.out.count("\n")
+
+
+def test_address_that_is_none(root, run_sacred):
+    """An address that the driver refuses: the view failed, in one line, without a traceback."""
+    root.completed()
+    done = run_sacred("replay", "--to", "mongodb://h:notaport/db")
+    assert done.code in {1, 2}
+    assert 1 == (done.out + done.err).count("\n")
+    assert "mongo:db@h:notaport can not be connected" in done.out
+
+
+def test_view_that_can_not_be_written(root, tmp_path, run_sacred):
+    """A folder that is a file: the view is behind, exit code 3, in one line."""
+    root.completed()
+    (tmp_path / "taken").write_text("")
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'taken'}")
+    assert 3 == done.code
+    assert 1 == done.out.count("\n")
+    assert f"run 1 -> file:{tmp_path / 'taken'}: behind, replay again: " in done.out
+
+
+def test_damaged_run(root, tmp_path, run_sacred):
+    """A damaged run is replayed as far as it can be read, and the damage is said."""
+    file = root.file(root.died())
+    file.write_bytes(file.read_bytes()[:-3])
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'out'}")
+    assert f"run 1 -> file:{tmp_path / 'out'}: up to date\n" == done.out
+    assert (tmp_path / "out" / "1" / "run.json").exists()
+
+
+def test_no_runs(root, run_sacred):
+    """Nothing to do is done."""
+    done = run_sacred("replay", "--to", "file:out")
+    assert (0, "sacred: there are no runs yet\n") == (done.code, done.err)

@@ -1,0 +1,188 @@
+"""``sacred show`` and ``sacred events``: one run closely."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+
+import pytest
+
+from sacred.journal import BlobStore, EventType
+from sacred.journal.spool import encode_record
+
+
+def test_text(root, run_sacred):
+    """Configuration, metrics, info, files, result and output are shown as lines."""
+    writer = root.writer(blobs=BlobStore(root.journals.blobs))
+    root.start(writer, 1, config={"opt": {"lr": 0.1}}, meta={"comment": "a try"})
+    for step in range(40):
+        writer.log_point("loss", step, 40.0 - step)
+        writer.log_point("acc", step, step)
+    writer.append(EventType.INFO_CHANGED, set=[[["seen"], 3]], deleted=[])
+    stored = BlobStore(root.journals.blobs).put_bytes(b"12345")
+    writer.append(
+        EventType.ARTIFACT_ADDED,
+        name="model.bin",
+        filename="/x/model.bin",
+        blob=stored.blob.to_wire(),
+    )
+    writer.append_output(1, b"10%\r50%\r100%\n\x1b[31mred\x1b[0m\n")
+    root.end(writer, result={"best": 1})
+    done = run_sacred("show", "1")
+    assert (0, "") == (done.code, done.err)
+    lines = [line.strip() for line in done.out.splitlines()]
+    assert "run 1  COMPLETED" == lines[0]
+    assert "comment   a try" in lines
+    assert 'result    {"best": 1}' in lines
+    assert "opt.lr = 0.1" in lines
+    assert "seen = 3" in lines
+    assert "model.bin  (5 bytes)" in lines
+    assert ["loss", "40", "39", "1", "1", "40"] in [line.split() for line in lines]
+    assert ["acc", "40", "39", "39", "0", "39"] in [line.split() for line in lines]
+    assert ["100%", "red"] == lines[-2:]
+
+
+def test_json(root, run_sacred):
+    """--json is one object with everything."""
+    root.completed(config={"a": math.inf}, metrics=(("loss", 20), ("b", 3)))
+    found = json.loads(run_sacred("show", "last", "--json").out)
+    assert ("COMPLETED", {"a": "Infinity"}) == (found["status"], found["config"])
+    assert [("loss", 20, 0.05), ("b", 3, 1 / 3)] == [
+        (metric["name"], metric["points"], metric["last"]) for metric in found["metrics"]
+    ]
+    assert "epoch 0\nGrüße\n" == found["output"]
+
+
+def test_failed(root, run_sacred):
+    """A failed run shows its stack trace."""
+    writer = root.writer()
+    root.start(writer, 1)
+    root.end(writer, how="failed", status="FAILED", fail_trace=["Oops\n", "  at \x1b[2Jx\n"])
+    done = run_sacred("show", "1")
+    assert done.out.startswith("run 1  FAILED\n")
+    assert "trace\n  Oops\n    at \\x1b[2Jx\n" in done.out
+
+
+def test_spool(root, run_sacred):
+    """R8: what the spool has beyond the journal is the run's last output, and is not written."""
+    folder = root.died()
+    first, second = encode_record(1, 5, b"journalled\n"), encode_record(2, 6, b"not yet\n")
+    (folder.journal / "w0000.spool").write_bytes(first + second)
+    before = root.file(folder).read_bytes()
+    assert "journalled\nnot yet\n" == json.loads(run_sacred("show", "1", "--json").out)["output"]
+    last = json.loads(run_sacred("events", "1").out.splitlines()[-1])
+    assert (None, "output", "not yet\n") == (last["seq"], last["type"], last["fields"]["data"])
+    assert before == root.file(folder).read_bytes()
+
+
+def test_spool_is_not_told_twice(root, run_sacred):
+    """R8: output that events hold already, by its offsets, is not taken from the spool again."""
+    writer = root.writer()
+    root.start(writer, 1)
+    first, second = encode_record(1, 5, b"one\n"), encode_record(1, 6, b"two\n")
+    writer.append_output(1, b"one\n", 0, len(first))
+    (root.last.journal / "w0000.spool").write_bytes(first + second)
+    root.end(writer)
+    assert "one\ntwo\n" == json.loads(run_sacred("show", "1", "--json").out)["output"]
+
+
+@pytest.mark.parametrize(
+    ("text", "run"), [("1", 1), ("last", 3), ("last~2", 1), ("id:two", 2), ("sacred_runs/3", 3)]
+)
+def test_names_of_runs(root, run_sacred, text, run):
+    """A run is named by its folder's number, from the end, by its id, or by a path."""
+    root.completed()
+    root.completed("two")
+    root.completed()
+    done = run_sacred("show", text, "--json")
+    assert (run, "") == (json.loads(done.out)["run"], done.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("99", "there is no run 99 in {root}, which holds run 1 only"),
+        ("last~1", "there is no run last~1 in {root}, which holds run 1 only"),
+        ("id:nobody", "there is no run with the id 'nobody' in {root}"),
+        ("what", "'what' names no run: write its number, last, last~2, id:X or the path"),
+        ("0", "there is no run 0 in"),
+        ("-1", "no such option '-1'"),
+        ("../../evil", "holds no journal"),
+        ("/nowhere/at/all", "/nowhere/at/all does not exist"),
+        ("1/../", "holds no journal"),
+        ("9" * 40, "names no run"),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "events", "verify"])
+def test_no_such_run(root, run_sacred, command, text, sentence):
+    """A run that is not there: one sentence, exit code 2."""
+    root.completed()
+    (root.path.parent / "1").mkdir()
+    (root.path.parent / "evil").mkdir()
+    done = run_sacred(command, text)
+    assert (2, "") == (done.code, done.out)
+    assert sentence.format(root=root.path).lower() in done.err.lower() or "exist" in done.err
+    assert 1 == done.err.count("\n")
+
+
+def test_broken(root, run_sacred):
+    """A foreign file can not be shown: exit code 2 and what is wrong; the same for events."""
+    root.file(root.completed()).write_bytes(b"something else")
+    done = run_sacred("show", "1")
+    assert 2 == done.code
+    assert "its files hold no frame of a journal" in done.out
+    done = run_sacred("events", "1")
+    assert (1, "") == (done.code, done.out)
+    assert "sacred: run 1: its files hold no frame of a journal\n" == done.err
+
+
+def refuse(text):
+    """Refuse what is no JSON."""
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_events(root, run_sacred):
+    """Every event is a line of valid JSON: bytes as text, non-finite numbers by name."""
+    writer = root.writer()
+    root.start(writer, "x", config={"deep": {"t": (1, 2)}, "when": b"\xff"})
+    for step, value in enumerate([math.nan, math.inf, -math.inf, -0.0, 1 << 70, "text", None]):
+        writer.log_point("m", step, value)
+    for step in range(20):
+        writer.log_point("table", step, step / 2)
+    writer.append_output(2, b"caf\xc3\xa9 \xff\n")
+    root.end(writer)
+    done = run_sacred("events", "1")
+    events = [json.loads(line, parse_constant=refuse) for line in done.out.splitlines()]
+    assert (0, "") == (done.code, done.err)
+    assert list(range(len(events) - 1)) == [event["seq"] for event in events[1:]]
+    values = [event["fields"]["value"] for event in events if event["type"] == "metric_point"]
+    assert ["NaN", "Infinity", "-Infinity", -0.0, 1 << 70, "text", None] == values[:7]
+    assert [step / 2 for step in range(20)] == values[7:]
+    assert "run_started" == events[1]["type"]
+    assert "2023-11-14T22:13:20.000000000Z" == events[1]["time"]
+    output = next(event for event in events if event["type"] == "output")
+    assert {"stream": 2, "data": "café \ufffd\n"} == output["fields"]
+
+
+def test_events_of_a_damaged_run(root, run_sacred):
+    """What can be read comes, what is missing is named, and the exit code is 1."""
+    folder = root.died()
+    whole = run_sacred("events", "1").out.splitlines()
+    file = root.file(folder)
+    file.write_bytes(file.read_bytes()[:-3])
+    done = run_sacred("events", "1")
+    assert 1 == done.code
+    lines = done.out.splitlines()
+    assert whole[: len(lines)] == lines
+    assert len(lines) < len(whole)
+    assert "are not whole" in done.err
+
+
+def test_no_permission(root, run_sacred):
+    """A journal that may not be read is reported, not hidden."""
+    folder = root.completed()
+    os.chmod(root.file(folder), 0)
+    if os.access(root.file(folder), os.R_OK):
+        pytest.skip("root may read everything")
+    assert 0 != run_sacred("events", "1").code

@@ -1,0 +1,267 @@
+"""Bad input gets one clear sentence that says what to do, and a documented exit status."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
+from sacred.journal.verify import verify
+
+SCRIPT = textwrap.dedent(
+    """
+    from sacred import Experiment
+
+    ex = Experiment("bad", save_git_info=False)
+
+    @ex.config
+    def config():
+        what = "nothing"
+
+    @ex.automain
+    def main(what, _run):
+        _run.log_scalar("before", 1.0, 0)
+        if what == "array":
+            import numpy
+            _run.log_scalar("x", numpy.zeros(3))
+        if what == "object":
+            _run.log_scalar("x", object())
+        if what == "artifact":
+            _run.add_artifact("missing.png")
+        if what == "resource":
+            ex.open_resource("missing.txt")
+        return 7
+    """
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the script with some arguments."""
+    script = tmp_path / "bad.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+
+    def start(*arguments, before=(), environment=None):
+        return subprocess.run(
+            [*before, sys.executable, str(script), *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+        )
+
+    return start
+
+
+def _events(tmp_path, number=1):
+    folder = JournalRoot(tmp_path / "sacred_runs").run(number)
+    assert verify(folder).clean
+    return list(JournalReader(folder.journal).read())
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "says"),
+    [
+        ("array", "MetricError", "x"),
+        ("object", "MetricError", "x"),
+        ("artifact", "FileNotFoundError", "missing.png"),
+        ("resource", "FileNotFoundError", "missing.txt"),
+    ],
+)
+def test_a_mistake_in_the_users_script_is_an_exception_there(tmp_path, run, what, error, says):
+    """The user sees an exception that names the thing, the run FAILED, and nothing is lost."""
+    if what == "array":
+        pytest.importorskip("numpy")
+    result = run("with", f"what={what}")
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert error in last
+    assert says in last
+    events = _events(tmp_path)
+    ended = events[-1].fields
+    assert ended["status"] == "FAILED"
+    assert error in "".join(ended["fail_trace"])
+    points = [e.fields["metric"] for e in events if e.type == EventType.METRIC_POINT]
+    assert points == ["before"]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "..", "/etc/passwd", "a\nb"])
+def test_an_id_that_is_a_path_is_refused(tmp_path, run, name):
+    """`--id ../../evil` ends with a sentence and status 1; nothing is written anywhere."""
+    result = run(f"--id={name}")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "can not be the id of a run" in result.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "sacred_runs").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.py"]
+
+
+def test_an_id_that_is_taken_is_refused(tmp_path, run):
+    """R14: an `--id` that a run of this root has is an error, and that run stays as it is."""
+    assert run("--id=5").returncode == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "sacred_runs" / "5").rglob("*.jzst")}
+    result = run("--id=5")
+    assert result.returncode == 1
+    assert "5" in result.stderr.splitlines()[-1]
+    assert {p: p.read_bytes() for p in (tmp_path / "sacred_runs" / "5").rglob("*.jzst")} == before
+
+
+def test_a_root_that_can_not_be_made_is_said(tmp_path, run):
+    """A file where the root should be: one sentence, status 1, no traceback."""
+    (tmp_path / "file").write_text("")
+    result = run("-J", str(tmp_path / "file" / "runs"))
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "the journal can not be written" in result.stderr
+    assert "-J DIR" in result.stderr
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, to mount a small disk"
+)
+@pytest.mark.parametrize("options", ["ro", "size=4k,nr_inodes=2"])
+def test_a_read_only_or_full_disk_at_the_start_is_said(tmp_path, run, options):
+    """A disk for the journals that takes nothing: one sentence, status 1, no traceback."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o {options} none "{disk}" && exec "$@"'
+    result = run("-J", str(disk / "runs"), before=["unshare", "-m", "sh", "-c", mount, "sh"])
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "the journal can not be written" in result.stderr
+
+
+FILLS = textwrap.dedent(
+    """
+    import os, sys
+    from sacred import Experiment
+
+    ex = Experiment("fills", save_git_info=False)
+
+    @ex.automain
+    def main(_run):
+        disk = os.path.dirname(sys.argv[1].split("=")[1])
+        with open(os.path.join(disk, "ballast"), "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(os.urandom(4096))
+
+            except OSError:
+                pass
+        for step in range(20000):
+            _run.log_scalar("x", step / 7, step)
+        os.unlink(os.path.join(disk, "ballast"))
+        return "done"
+    """
+)
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, to mount a small disk"
+)
+def test_a_disk_that_fills_up_does_not_stop_the_run(tmp_path):
+    """P6: the run ends as it would, one line says what happened, and what was kept is whole."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = tmp_path / "fills.py"
+    script.write_text(FILLS, encoding="utf-8")
+    # The runs are copied out before the disk goes away with the namespace.
+    shell = (
+        f'mount -t tmpfs -o size=1m none "{disk}" && "$@"; status=$?; '
+        f'cp -r "{disk}/sacred_runs" "{tmp_path}/sacred_runs"; exit $status'
+    )
+    command = [sys.executable, str(script), f"--journal={disk}/sacred_runs"]
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", shell, "sh", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Result: 'done'" in result.stderr or "Result: done" in result.stderr
+    lines = [line for line in result.stderr.splitlines() if "No space left" in line]
+    assert len(lines) == 1, result.stderr
+    events = list(JournalReader(tmp_path / "sacred_runs" / "1").read())
+    assert events[-1].fields.get("status") == "COMPLETED" or any(
+        event.type == EventType.RUN_ENDED for event in events
+    )
+
+
+# -- replaying ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_run(tmp_path):
+    """A root with one small run."""
+    folder = JournalRoot(tmp_path / "sacred_runs").claim()
+    writer = JournalWriter.create(folder.journal)
+    writer.append(
+        EventType.RUN_STARTED,
+        run_id=1,
+        name="x",
+        command="main",
+        config={},
+        meta={},
+        experiment={"name": "x", "base_dir": "/", "mainfile": "x.py"},
+        host={"hostname": "h"},
+    )
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        ("mongoo", "mongo"),
+        ("sqlite:///x.db", "sqlite"),
+        ("file:", "folder"),
+        ("mongodb://", "mongodb://"),
+        ("mongodb://host:notaport/db", "port"),
+        ("", "view"),
+    ],
+)
+def test_a_view_that_can_not_be_meant(one_run, replay, to, says):
+    """An unknown kind or a wrong address: status 2 (1 for one that only the driver refuses)."""
+    result = replay("--to", to, expect=None)
+    assert result.returncode in {1, 2}
+    assert "Traceback" not in result.stderr
+    assert says in (result.stderr + result.stdout).lower()
+
+
+def test_a_server_that_refuses(one_run, replay):
+    """Nobody listens: status 3, one sentence with the address, the journal untouched."""
+    from servers.mongo import free_port
+
+    before = {p: p.read_bytes() for p in one_run.journal.iterdir()}
+    result = replay("--to", f"mongodb://user:secret@127.0.0.1:{free_port()}/db", expect=3)
+    said = result.stdout + result.stderr
+    assert "127.0.0.1" in said
+    assert "secret" not in said
+    assert "Traceback" not in said
+    assert {p: p.read_bytes() for p in one_run.journal.iterdir()} == before
+
+
+def test_a_run_that_does_not_exist(one_run, replay, tmp_path):
+    """A run number that is none: status 2, the number and the root in the sentence."""
+    result = replay("--to", f"file:{tmp_path / 'out'}", "57", expect=2)
+    assert "57" in result.stderr
+    assert str(tmp_path / "sacred_runs") in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_root_that_is_none(tmp_path, replay):
+    """A folder without runs: status 2, and where was looked."""
+    result = replay("--to", f"file:{tmp_path / 'out'}", "--root", str(tmp_path), expect=2)
+    assert str(tmp_path) in result.stderr

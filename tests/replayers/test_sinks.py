@@ -1,0 +1,98 @@
+"""The contract, run over every sink there is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+from sacred.replayers.contract import SinkContract
+from sacred.replayers.registry import mongo_spec
+from sacred.replayers.sink import SinkSpec
+
+
+class TestMemorySink(SinkContract):
+    """The reference keeps its own contract."""
+
+    @pytest.fixture
+    def spec(self):
+        from sacred.replayers.sinks.memory import PLACES
+
+        url = uuid.uuid4().hex
+        yield SinkSpec.parse(f"memory:{url}")
+        PLACES.pop(url, None)
+
+    def document(self, spec, view_id):
+        from sacred.replayers.sinks.memory import PLACES
+
+        run = PLACES[spec.url].runs.get(view_id) if spec.url in PLACES else None
+        return run.document() if run is not None else None
+
+    def place_foreign_run(self, spec, view_id):
+        from sacred.replayers.sinks.memory import PLACES, MemoryRun
+
+        PLACES[spec.url].runs[view_id] = MemoryRun("somebody else's", view_id, {"mine": 1})
+
+
+class TestFileSink(SinkContract):
+    """The file tree."""
+
+    @pytest.fixture
+    def spec(self, tmp_path):
+        return SinkSpec.parse(f"file:{tmp_path / 'tree'}")
+
+    def document(self, spec, view_id):
+        from pathlib import Path
+
+        base = Path(spec.url)
+        folder = base / str(view_id)
+        if not folder.exists():
+            return None
+        found = {}
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            if path.is_file() and not name.startswith(".journal"):
+                content = path.read_text()
+                found[name] = json.loads(content) if name.endswith(".json") else content
+        found["metrics"] = found.pop("metrics.json", None)
+        return found
+
+    def place_foreign_run(self, spec, view_id):
+        from pathlib import Path
+
+        folder = Path(spec.url) / str(view_id)
+        folder.mkdir()
+        (folder / "run.json").write_text('{"status": "RUNNING"}')
+
+
+@pytest.mark.server
+class TestMongoSink(SinkContract):
+    """MongoDB, on a real server."""
+
+    @pytest.fixture
+    def spec(self, mongo_server, mongo_db):
+        self.database = mongo_db
+        return mongo_spec(mongo_server.url, mongo_db.name)
+
+    def document(self, spec, view_id):
+        found = self.database.runs.find_one({"_id": view_id})
+        if found is None:
+            return None
+        found.pop("_journal", None)
+        info = found.get("info") or {}
+        for reference in info.get("metrics", []):
+            assert self.database.metrics.find_one({"name": reference["name"]}) is not None
+        metrics = {}
+        for series in self.database.metrics.find({"run_id": view_id}).sort("_id"):
+            series.pop("_journal", None)
+            metrics[series["name"]] = series
+        files = {
+            str(one["filename"]).replace(f"runs/{view_id}/", ""): one["length"]
+            for one in self.database.fs.files.find()
+            if not one["filename"].startswith("artifact") or f"runs/{view_id}/" in one["filename"]
+        }
+        return {**found, "metrics": metrics, "files": files}
+
+    def place_foreign_run(self, spec, view_id):
+        self.database.runs.insert_one({"_id": view_id, "status": "RUNNING", "omniboard": {"a": 1}})
