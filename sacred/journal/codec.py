@@ -462,8 +462,6 @@ def unpack_all(data: bytes) -> list[Any]:
             values.append(unpacker.unpack())
     except msgpack.OutOfData:
         raise ValueError("the content ends inside a value") from None
-    except TypeError as error:
-        raise ValueError(f"a map with a key that can be none: {error}") from None
     except TypeError as error:  # a list as the key of a map
-        raise ValueError(f"not a value: {error}") from None
+        raise ValueError(f"a map with a key that can be none: {error}") from None
     return values

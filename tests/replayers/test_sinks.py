@@ -87,11 +87,9 @@ class TestMongoSink(SinkContract):
         for series in self.database.metrics.find({"run_id": view_id}).sort("_id"):
             series.pop("_journal", None)
             metrics[series["name"]] = series
-        files = {
-            str(one["filename"]).replace(f"runs/{view_id}/", ""): one["length"]
-            for one in self.database.fs.files.find()
-            if not one["filename"].startswith("artifact") or f"runs/{view_id}/" in one["filename"]
-        }
+        named = [one for _, one in (found.get("experiment") or {}).get("sources", [])]
+        named += [one["file_id"] for one in found.get("artifacts", [])]
+        files = [self.database.fs.files.find_one({"_id": one})["length"] for one in named]
         return {**found, "metrics": metrics, "files": files}
 
     def place_foreign_run(self, spec, view_id):
