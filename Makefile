@@ -28,7 +28,7 @@ test: $(READY) servers  ## everything needed, then all tests, with real servers
 test-local: $(READY)  ## what needs no server
 	$(PYTEST) -m "not server and not soak"
 
-servers: $(READY)  ## fetch the servers that the tests start
+servers: $(READY)  ## fetch the servers that the tests start, and the peer
 	@$(BIN)/python tests/servers/install.py
 
 demo: $(READY)  ## train, kill, look, replay, ask

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -496,8 +497,18 @@ _STATES = {
     "behind": "behind, replay again",
     "failed": "failed",
     "deleted": "was deleted there, --rebuild writes it again",
-    "empty": "nothing is journalled yet",
+    "empty": "nothing to write",
 }
+
+
+def _reason(outcome: ReplayOutcome) -> str | None:
+    """Return why a run is not in a view; of one that has nothing, what its folder holds."""
+    if outcome.state != "empty" or outcome.error:
+        return outcome.error
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.listing import outline
+
+    return outline(RunFolder(Path(outcome.folder))).problem or "it has not begun yet"
 
 
 class _ReplayShown:
@@ -522,7 +533,8 @@ class _ReplayShown:
     def _line(outcome: ReplayOutcome) -> str:
         ident = outcome.view_id
         there = "" if ident is None or ident == outcome.run else f" as {ident}"
-        error = f": {outcome.error}" if outcome.error else ""
+        reason = _reason(outcome)
+        error = f": {reason}" if reason else ""
         state = _STATES.get(outcome.state, outcome.state)
         return f"run {outcome.run} -> {outcome.view}{there}: {state}{error}"
 

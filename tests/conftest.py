@@ -7,6 +7,11 @@ import os
 import uuid
 
 import pytest
+from servers import peer
+
+# Test modules look for it when they are imported.
+if _peer := peer.interpreter():
+    os.environ["SACRED_PEER_PYTHON"] = str(_peer)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ an event names it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -73,8 +74,7 @@ class BlobStore:
             file.seek(0)
             sha, md5, size = _hash(file, None)
             target = self.path_of(sha)
-            if target.exists():
-                os.utime(target)
+            if _has_already(target, size):
                 return StoredFile(BlobReference("sha256", sha, size), md5)
             file.seek(0)
             return self._store_stream(file)
@@ -84,9 +84,7 @@ class BlobStore:
         sha = hashlib.sha256(content).hexdigest()
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         target = self.path_of(sha)
-        if target.exists():
-            os.utime(target)  # a collector of unused blobs spares the young ones
-        else:
+        if not _has_already(target, len(content)):
             temporary = self._temporary()
             try:
                 with open(temporary, "xb") as out:
@@ -166,6 +164,18 @@ class BlobStore:
         if sha != digest:
             raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
         return size
+
+
+def _has_already(target: Path, size: int) -> bool:
+    """Tell whether a blob is there, and let it look young."""
+    try:
+        if os.stat(target).st_size != size:
+            return False  # damaged: stored anew
+    except OSError:
+        return False
+    with contextlib.suppress(OSError):  # of another user, on a shared disk
+        os.utime(target)  # a collector of unused blobs spares the young ones
+    return True
 
 
 def _hash(file: BinaryIO, out: BinaryIO | None) -> tuple[str, str, int]:

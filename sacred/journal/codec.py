@@ -122,7 +122,8 @@ class BlobReference(NamedTuple):
 _OWN = frozenset({Array, ObjectText, BlobReference})
 
 
-def _describe(value: object) -> ObjectText:
+def describe(value: object) -> ObjectText:
+    """Return the text that stands for an object; never raises."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     try:
@@ -234,16 +235,16 @@ def _data_form_of_library(value: Any) -> Any:
             return _ext(EXT_DATE, ["date", datetime.date.isoformat(value)])
         if isinstance(value, datetime.time):
             return _ext(EXT_DATE, ["time", datetime.time.isoformat(value)])
-    numpy = modules.get("numpy")
+    numpy: Any = modules.get("numpy")
     if hasattr(numpy, "generic") and hasattr(numpy, "ndarray"):  # else it is being imported
         if isinstance(value, numpy.generic):
             item = value.item()
             if not isinstance(item, numpy.generic):
                 return item
-            return _ext(EXT_OBJECT, list(_describe(value)))
+            return _ext(EXT_OBJECT, list(describe(value)))
         if isinstance(value, numpy.ndarray):
             return _encode_array(value)
-    pandas = modules.get("pandas")
+    pandas: Any = modules.get("pandas")
     if hasattr(pandas, "DataFrame") and hasattr(pandas, "Index"):
         if isinstance(value, (pandas.DataFrame, pandas.Series)):
             return value.to_dict()
@@ -252,7 +253,7 @@ def _data_form_of_library(value: Any) -> Any:
     pathlib = modules.get("pathlib")
     if pathlib is not None and isinstance(value, pathlib.PurePath):
         return str(value)
-    return _ext(EXT_OBJECT, list(_describe(value)))
+    return _ext(EXT_OBJECT, list(describe(value)))
 
 
 def _datetime_parts(value: Any, datetime: Any) -> list[Any]:
@@ -322,9 +323,9 @@ def _plain(value: Any, within: tuple[int, ...], extensions: int) -> Any:
         return _big(value)
     if isinstance(value, str):
         try:
-            value.encode()
+            str.encode(value)
         except UnicodeEncodeError:
-            return msgpack.ExtType(EXT_TEXT, value.encode("utf-8", "surrogatepass"))
+            return msgpack.ExtType(EXT_TEXT, str.encode(value, "utf-8", "surrogatepass"))
         return str.__str__(value)
     if id(value) in within:
         return _named(value, "<contains itself>")
@@ -346,7 +347,7 @@ def _plain(value: Any, within: tuple[int, ...], extensions: int) -> Any:
             return _ext_set(content)
         return _plain(_data_form(value), inside, extensions)
     except Exception:  # the methods of a user's class raise what they like
-        described = _describe(value)
+        described = describe(value)
         return _named(value, described.text)
 
 

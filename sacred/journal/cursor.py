@@ -133,7 +133,10 @@ class WriterCursor:
                 skipped = file.resync(self._accepts)
                 if skipped is None:
                     return
-                yield from self._after_damage(begin, skipped, "a frame header was damaged")
+                if self._whole_by_now(file, begin):
+                    continue
+                self._report_damage(begin, skipped, "a frame header was damaged")
+                yield skipped
                 continue
             except FrameDamagedError as error:
                 if self._same_end(file, final=final):
@@ -141,7 +144,10 @@ class WriterCursor:
                 skipped = file.resync(self._accepts)
                 if skipped is None:
                     return
-                yield from self._after_damage(begin, skipped, str(error))
+                if self._whole_by_now(file, begin):
+                    continue
+                self._report_damage(begin, skipped, str(error))
+                yield skipped
                 continue
             except OSError as error:
                 self.reader._report(
@@ -184,7 +190,22 @@ class WriterCursor:
             and frame.epoch == self.file.epoch
         )
 
-    def _after_damage(self, begin: int, frame: RawFrame, reason: str) -> Iterator[RawFrame]:
+    def _whole_by_now(self, file: EpochFile, begin: int) -> bool:
+        """Tell whether the writer finished meanwhile what was not whole a moment ago.
+
+        The file then stands at that frame, else where it stood.
+        """
+        after = file.offset
+        file.reread(begin)
+        try:
+            file.next_frame()
+        except (NotYet, FrameDamagedError):
+            file.seek(after)
+            return False
+        file.seek(begin)
+        return True
+
+    def _report_damage(self, begin: int, frame: RawFrame, reason: str) -> None:
         if frame.first_seq <= self.at.next_seq and frame.count:
             size = frame.offset - begin
             self.reader._report(
@@ -192,7 +213,6 @@ class WriterCursor:
             )
         else:
             self._gap(begin, frame, reason)
-        yield frame
 
     def _gap(self, offset: int, frame: RawFrame, reason: str) -> None:
         self.reader._report(
@@ -238,6 +258,9 @@ class WriterCursor:
             chain = events[-1].fields.get("chain")
             if type(chain) is int:
                 after = after._replace(chain=chain)
+            else:
+                why = "a seal that does not tell the chain"
+                self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
         skip = at.next_seq - frame.first_seq
         if frame.count and skip > 0:
             events = drop_rows(events, at.next_seq)

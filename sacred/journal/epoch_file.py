@@ -70,6 +70,10 @@ class EpochFile:
         """Go on reading at an offset."""
         self.offset = offset
 
+    def reread(self, offset: int) -> None:
+        """Go on reading at an offset, with nothing remembered of what stood there."""
+        self.offset, self._base, self._buffer = offset, offset, b""
+
     def _ensure(self, size: int) -> int:
         """Have ``size`` bytes from the offset on in the buffer, if they exist; return how many."""
         have = self._base + len(self._buffer) - self.offset

@@ -100,6 +100,10 @@ class EpochWriter:
         self._packer = new_packer()
         self._ring: deque[_Body] = deque()
         self._ring_bytes = 0
+        #: The files that were made, or about to be.
+        self._made: set[Path] = set()
+        #: With a fault: what has this number or a higher one is in no file.
+        self._unwritten = 0
         self._unreported: list[Loss] = []
         self._retry_at = 0.0
         self._retry_delay = _RETRY_FIRST
@@ -123,11 +127,16 @@ class EpochWriter:
         """Take the lock; False if this thread holds it already (a signal handler's call)."""
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return False
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except BaseException:  # an interrupt, which may come when the lock is taken already
+            if self._lock._is_owned():  # type: ignore[attr-defined]
+                self._lock.release()
+            raise
         return True
 
-    def _release(self) -> None:
-        self._lock.release()
+    def _settle(self) -> None:
+        """Do what was left for the moment when the lock is given back."""
         if self._deferred:  # a handler left something while the lock was held
             self._deferred = False
             self._write_deferred()
@@ -140,20 +149,26 @@ class EpochWriter:
     def _emit(self, events: bytes, count: int) -> None:
         """Write one frame. Holds the lock."""
         first, chain = self.next_seq, self._chain
-        self._ring.append((first, count, chain, events))
-        self._ring_bytes += len(events)
-        self.next_seq = first + count
-        self._chain = chain_after(chain, events)
-        if self.fault is None:
-            try:
+        after, size = chain_after(chain, events), self._ring_bytes + len(events)
+        # Nothing is called between here and the append, so that an interrupt (Ctrl-C) comes
+        # either before all of it or behind.
+        self.next_seq, self._chain, self._ring_bytes = first + count, after, size
+        try:
+            self._ring.append((first, count, chain, events))
+            if self.fault is None:
                 self._write_frame(first, count, chain, events)
-            except OSError as error:
-                self._fail(error)
-            else:
+        except OSError as error:
+            self._fail(error, first)
+        except BaseException:
+            self._doubt(first)
+            raise
+        else:
+            if self.fault is None:
                 self._after_write()
                 return
-        self._shrink_ring()
         self._try_again()
+        if self.fault is not None:
+            self._shrink_ring()
 
     def _after_write(self) -> None:
         """Have what was written made durable, forgotten, and the file followed by the next."""
@@ -185,10 +200,11 @@ class EpochWriter:
         """Forget what was written, or as the last resort what was not. Holds the lock."""
         ring = self._ring
         limit = 0 if self.durability == "process" and self.fault is None else RING_BYTES
-        while ring and (self._ring_bytes > limit or len(ring) > RING_FRAMES):
+        least = 0 if self.fault is None else 1  # an event may be larger than the limit
+        while len(ring) > least and (self._ring_bytes > limit or len(ring) > RING_FRAMES):
             first, count, _, events = ring.popleft()
             self._ring_bytes = max(0, self._ring_bytes - len(events))
-            if self.fault is not None:
+            if self.fault is not None and first >= self._unwritten:
                 self._lose(first, count)
 
     def _lose(self, first_seq: int, count: int) -> None:
@@ -210,10 +226,30 @@ class EpochWriter:
             The file is there: another process goes on for this writer.
         OSError
         """
-        path = self.folder / epoch_file_name(self.number, epoch)
-        before = self.epoch
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
-        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+        name = epoch_file_name(self.number, epoch)
+        path = aside = self.folder / name
+        before = self.path, self.epoch
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        ours = path in self._made
+        self._made.add(path)
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except FileExistsError:
+            if not ours:
+                raise
+            # Left by ourselves when an interrupt came: it is empty, and passed over.
+            self._open_epoch(epoch + 1, opened_by, **more)
+            return
+        if self._ring and os.name != "nt":
+            # A later file takes the place of the end of the one before: it gets its name when
+            # all that is written again stands in it, or else a kill would cost what was there.
+            aside = self.folder / f".{os.urandom(4).hex()}-{name}"
+            os.close(descriptor)
+            try:
+                descriptor = os.open(aside, flags, 0o666)
+            except BaseException:
+                _remove(path, aside)
+                raise
         self._fd, self._size, self.path, self.epoch = descriptor, 0, path, epoch
         # The four numbers with which every preamble of this file begins.
         whole = self._packer.pack([0, self.journal_id, self.number, epoch, 0, 0, 0])
@@ -243,12 +279,15 @@ class EpochWriter:
         # are written again.
         try:
             self._write_frame(first, 0, chain, pack(event))
-        except OSError:
-            # No event is in it: a disk that refuses for hours leaves no row of empty files.
+            for body in tuple(self._ring):
+                self._write_frame(*body)
+            if aside != path:
+                os.replace(aside, path)
+        except BaseException:
+            # All in it is elsewhere: a disk that refuses for hours leaves no row of files.
             self._close_file()
-            self.epoch = before
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+            self.path, self.epoch = before
+            _remove(path, aside)
             raise
 
     def _rotate(self) -> None:
@@ -269,10 +308,20 @@ class EpochWriter:
         except OSError as error:
             self._fail(error)
 
-    def _fail(self, error: OSError) -> None:
+    def _doubt(self, first_unwritten: int) -> None:
+        """After an interrupt inside a write: go on in the next file. Holds the lock."""
+        if self.fault is None:
+            self.fault = OSError(errno.EINTR, os.strerror(errno.EINTR))
+            self._unwritten = first_unwritten
+            self._retry_at = 0.0
+            self._close_file()
+
+    def _fail(self, error: OSError, first_unwritten: int | None = None) -> None:
         """Stop trusting the file: it is closed and never written again. Holds the lock."""
         first_time = self.fault is None
         self.fault = error
+        if first_time:
+            self._unwritten = self.next_seq if first_unwritten is None else first_unwritten
         self._close_file()
         self._retry_at = time.monotonic()  # at first at once: a passing error costs nothing
         if not first_time:
@@ -292,8 +341,6 @@ class EpochWriter:
                 self._claim_number(opened_by, **more)
                 return
             self._open_epoch(self.epoch + 1, "fault")
-            for body in self._ring:
-                self._write_frame(*body)
         except FileExistsError:
             self._supersede()
             return
@@ -321,8 +368,8 @@ class EpochWriter:
     def _claim_number(self, opened_by: str, **more: Any) -> None:
         """Begin the first file of the next free writer number.
 
-        The new writer's sequence begins at 0. Pending frames of the old one are renumbered: they
-        never were in a file that counts.
+        The new writer's sequence begins at 0. Frames of the old one that never were in a file are
+        renumbered.
         """
         self._claiming = (opened_by, more)
         bodies, self._ring = self._ring, deque()
@@ -340,7 +387,7 @@ class EpochWriter:
                 break
             else:
                 raise OSError(errno.EEXIST, "no free writer number")
-        except OSError:
+        except BaseException:
             self.number, self.next_seq, self.durable_seq, self._chain = before
             self._ring = bodies
             raise
@@ -348,8 +395,10 @@ class EpochWriter:
         self.fault = None
         self._retry_delay = _RETRY_FIRST
         self._ring_bytes = 0
-        for _, count, _, events in bodies:
-            self._emit(events, count)
+        unwritten, self._unwritten = self._unwritten, 0
+        for first, count, _, events in bodies:
+            if first >= unwritten:
+                self._emit(events, count)
 
     def _claim_as_child(self) -> None:
         self._unclaimed = False
@@ -382,7 +431,8 @@ class EpochWriter:
             except OSError:
                 return
             finally:
-                self._release()
+                self._lock.release()
+                self._settle()
             failure: OSError | None = None
             try:
                 if hasattr(os, "fdatasync"):
@@ -411,7 +461,8 @@ class EpochWriter:
                 while ring and ring[0][0] + ring[0][1] <= seq:
                     self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))
             finally:
-                self._release()
+                self._lock.release()
+                self._settle()
 
     def _start_anew(self) -> None:
         """In a forked child: forget the parent's file and claim one's own with the next event."""
@@ -423,9 +474,16 @@ class EpochWriter:
         self._parent = [self.number, self.epoch, self.next_seq]
         self._close_file()
         self.fault = None
+        self._unwritten = 0
         self._unreported = []
         self._dirty = False
         self._unclaimed = True
+
+
+def _remove(*paths: Path) -> None:
+    for path in set(paths):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def short_write() -> OSError:

@@ -114,6 +114,9 @@ def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
     epochs = reader._epochs(0)
     if not epochs:
         raise NotAJournalError(f"{reader.folder} has no file of the run's first writer")
-    path = reader.folder / epoch_file_name(0, epochs[-1])
-    identity = reader.identities.get((0, epochs[-1]))
+    # The newest file may be empty: a writer that was killed while it made it.
+    known = [epoch for epoch in epochs if (0, epoch) in reader.identities]
+    newest = known[-1] if known else epochs[-1]
+    path = reader.folder / epoch_file_name(0, newest)
+    identity = reader.identities.get((0, newest))
     return Liveness.RUNNING if writer_lives(path, identity, last) else Liveness.DIED

@@ -160,9 +160,26 @@ class JournalReader:
         file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
         frame = self._first_whole(file)
         file.close()
-        first = frame.first_seq if frame is not None and frame.journal_id == self.journal_id else None
+        first = (
+            frame.first_seq if frame is not None and frame.journal_id == self.journal_id else None
+        )
+        if first is None:
+            self._note_foreign(file)
         self._first_seqs[key] = first
         return first
+
+    def _note_foreign(self, file: EpochFile) -> None:
+        """Report a file that begins with a whole frame, but of something else."""
+        try:
+            file.seek(0)
+            file.next_frame()
+            file.seek(0)
+            why = "a file of another journal, writer or epoch"
+            self._report(Foreign(file.writer, file.epoch, 0, file.remaining(), why))
+        except (NotYet, FrameDamagedError, OSError):
+            pass  # not yet, or damaged: said where it is read
+        finally:
+            file.close()
 
     def _horizon(self, writer: int, later: list[int]) -> int | None:
         firsts = [self._first_seq(writer, epoch) for epoch in later]

@@ -141,7 +141,7 @@ class JournalRoot:
 
     def exists(self) -> bool:
         """Tell whether the folder is marked as a root."""
-        return (self.path / MARKER).is_file()
+        return os.path.isfile(self.path / MARKER)  # False too where nobody may look
 
     def create(self) -> None:
         """Make the folder and its marker if they are not there.
@@ -208,16 +208,18 @@ class JournalRoot:
         return (self.path / ".trash" / str(number)).exists()
 
     def _high_water(self) -> int:
+        return self._mark() or max(self.numbers(), default=0)
+
+    def _mark(self) -> int:
         try:
             text = (self.path / _HIGH_WATER).read_text(encoding="ascii").strip()
-            high = int(text) if _NUMBER.match(text) else 0
+            return int(text) if _NUMBER.match(text) else 0
         except (OSError, ValueError):
-            high = 0
-        return high or max(self.numbers(), default=0)
+            return 0
 
     def _raise_high_water(self, high: int, number: int) -> None:
-        if number <= high:
-            return
+        if number <= high or number <= self._mark():
+            return  # another process was given a higher one meanwhile
         temporary = self.path / f"{_HIGH_WATER}.{os.getpid()}"
         try:
             temporary.write_text(f"{number}\n", encoding="ascii")

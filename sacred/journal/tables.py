@@ -124,6 +124,7 @@ def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]
     elif kinds == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 63:
         code = COLUMN_INT
     else:
+        values = list(map(_plain_number, values))
         # The commoner of the two number types gets the lanes.
         ints = sum(map(_is_lane_int, values))
         code = COLUMN_INT if ints > sum(type(value) is float for value in values) else COLUMN_FLOAT
@@ -140,6 +141,19 @@ def _is_float(value: Any) -> bool:
 
 def _is_lane_int(value: Any) -> bool:
     return type(value) is int and -(1 << 63) <= value < 1 << 63
+
+
+def _plain_number(value: Any) -> Any:
+    """Return numpy's numbers and the like as the Python numbers that the codec makes of them."""
+    if type(value) in {int, float, bool, str} or value is None:
+        return value
+    if isinstance(value, float):
+        return float(value)
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    if generic is not None and isinstance(value, generic):
+        item = value.item()
+        return item if type(item) in {int, float} else value
+    return value
 
 
 def _set_aside(values: Any, fits: Callable[[Any], bool]) -> tuple[list[Any], list[Any]]:

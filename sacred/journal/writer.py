@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from sacred.journal.codec import BlobReference, new_packer, pack
+from sacred.journal.codec import BlobReference, ObjectText, describe, new_packer, pack
 from sacred.journal.epoch_writer import EpochWriter, Loss, short_write
 from sacred.journal.errors import (
     InvalidEventError,
@@ -37,7 +37,7 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import CONTROL, KEYS, EventType
 from sacred.journal.frames import RAW_HEADERS, RAW_LIMIT
-from sacred.journal.root import unavailable
+from sacred.journal.root import parse_epoch_file_name, unavailable
 from sacred.journal.tables import encode_table
 
 if TYPE_CHECKING:
@@ -158,9 +158,13 @@ class JournalWriter(EpochWriter):
         writer = cls(path, journal_id, durability, blobs, on_fault)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if any(map(parse_epoch_file_name, os.listdir(path))):
+                raise FileExistsError
             writer._open_epoch(1, "start")
-        except FileExistsError:
+        except FileExistsError as error:
             writer.closed = True
+            if not path.is_dir():
+                raise unavailable(path, error) from error
             raise JournalUnavailableError(17, f"{path} holds a journal already") from None
         except OSError as error:
             writer.closed = True
@@ -191,7 +195,7 @@ class JournalWriter(EpochWriter):
     def _point_is_due(self, now: int) -> None:
         if self.closed:
             self._rows.clear()  # the run has ended, and its journal with it
-        elif self._due or now - self._last >= IDLE or self._unclaimed:
+        elif self._due or not 0 <= now - self._last < IDLE or self._unclaimed:
             self.flush()
             self._last = now
         else:  # the first of a burst: wait for company
@@ -219,9 +223,14 @@ class JournalWriter(EpochWriter):
         named: dict[str, bytes] = {}
 
         def log_point(name: str, step: Any, value: Any) -> None:
-            if owned() or not take(False):  # a signal handler, another thread, a forked child
-                point = {"t": now_ns(), "e": 16, "m": name, "s": step, "v": value}
-                self._append_packed(pack(point), control=True)
+            try:
+                mine = not owned() and take(False)
+            except BaseException:  # an interrupt, which may come when the lock is taken already
+                if owned():
+                    give()
+                raise
+            if not mine:  # a signal handler, another thread, a forked child
+                self._append_packed(self._pack_point(name, step, value, now_ns()), control=True)
                 return
             try:
                 descriptor = self._fd
@@ -243,10 +252,9 @@ class JournalWriter(EpochWriter):
                     if type(name) is str and len(named) < MAX_NAMES:
                         named[name] = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
                     descriptor = -1
-                if descriptor < 0 or pending:
+                if descriptor < 0 or pending or len(content) > FRAME_BYTES:
                     if not self.closed:
-                        point = {"t": now, "e": 16, "m": name, "s": step, "v": value}
-                        self._write_out(pack(point))
+                        self._write_out(self._pack_point(name, step, value, now))
                     return
                 size = len(content)
                 if size <= RAW_LIMIT:
@@ -254,15 +262,19 @@ class JournalWriter(EpochWriter):
                 else:
                     frame = self._encoder.encode(content)
                 events = content[len(self._prefix) + events_at :]
-                self._ring.append((first, 1, chain, events))
-                self.next_seq = first + 1
-                self._chain = chained(events, chain)
+                after = chained(events, chain)
+                # Nothing is called between here and the append: see _emit.
+                self.next_seq, self._chain = first + 1, after
                 try:
+                    self._ring.append((first, 1, chain, events))
                     if write(descriptor, frame) != len(frame):
                         raise short_write()
                 except OSError as error:
-                    self._fail(error)
+                    self._fail(error, first)
                     self._try_again()
+                except BaseException:
+                    self._doubt(first)
+                    raise
                 if not self._dirty or not first & 1023:
                     self._after_write()
             finally:
@@ -309,19 +321,36 @@ class JournalWriter(EpochWriter):
             raise InvalidEventError(f"{kind} has no field {error}: {', '.join(keys)}") from None
         packed = pack(wire)
         if len(packed) > EVENT_BYTES:
+            if self._blobs is None:
+                raise InvalidEventError("an event larger than 16 MiB, and no store for blobs")
             packed = self._pack_large(wire)
         return self._append_packed(packed, control=event_type in CONTROL)
 
     def _pack_large(self, wire: dict[str, Any]) -> bytes:
-        """Move the values that make an event too large into blobs."""
-        if self._blobs is None:
-            raise InvalidEventError("an event larger than 16 MiB, and no store for blobs")
-        for key, value in wire.items():
-            content = pack(value)
-            if len(content) > VALUE_BYTES:
-                stored = self._blobs.put_bytes(content)
-                wire[key] = BlobReference(*stored.blob[:3], "msgpack")
+        """Move the largest values of an event that is too large into blobs.
+
+        What no blob can take (there is no store, or its disk is full) becomes a text that says so.
+        """
+        sizes = sorted(((len(pack(value)), key) for key, value in wire.items()), reverse=True)
+        total = sum(size for size, _ in sizes)
+        for size, key in sizes:
+            if total <= VALUE_BYTES:
+                break
+            wire[key] = self._blob_of(wire[key], size)
+            total -= size
         return pack(wire)
+
+    def _blob_of(self, value: Any, size: int) -> BlobReference | ObjectText:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if self._blobs is None:
+            return ObjectText(kind, f"<{size} bytes: no store for values of more than 16 MiB>")
+        try:
+            stored = self._blobs.put_bytes(pack(value))
+        except OSError as error:
+            if self._on_fault is not None:
+                self._on_fault(error)
+            return ObjectText(kind, f"<{size} bytes that could not be stored: {error.strerror}>")
+        return BlobReference(*stored.blob[:3], "msgpack")
 
     def append_output(
         self, stream: int, data: bytes, begin: int | None = None, end: int | None = None
@@ -367,7 +396,8 @@ class JournalWriter(EpochWriter):
             elif not self._due:
                 self._due = now + PATIENCE
         finally:
-            self._release()
+            self._lock.release()
+            self._settle()
         if self._dozing:
             self._rouse()
         return -1
@@ -382,7 +412,10 @@ class JournalWriter(EpochWriter):
                 if not self.closed:
                     self._write_out()
             finally:
-                self._release()
+                self._lock.release()
+                self._settle()
+        else:  # a signal handler: the call that it interrupted takes it along
+            self._deferred = True
 
     def sync(self) -> bool:
         """Write what is pending and wait until it survives a power cut.
@@ -414,7 +447,8 @@ class JournalWriter(EpochWriter):
                 self.closed = True
                 self._close_file()
             finally:
-                self._release()
+                self._lock.release()
+                self._settle()
         self._wake.put(None)
         flusher = self._flusher
         if flusher is not None and flusher is not threading.current_thread():
@@ -422,41 +456,71 @@ class JournalWriter(EpochWriter):
         _living.discard(self)
 
     def _write_out(self, last: bytes | None = None) -> None:
-        """Write the pending points, then the pending events, then ``last``. Holds the lock."""
+        """Write the pending points, then the pending events, then ``last``. Holds the lock.
+
+        What is pending stays so until a frame holds it: an interrupt (Ctrl-C) loses nothing.
+        """
+        rows, pending = self._rows, self._pending
         if self._unclaimed:
+            if not rows and not pending and last is None:
+                return
             self._claim_as_child()
         self._due = 0
-        rows = self._rows
         body: list[bytes] = []
-        count = size = 0
-        if rows:
-            number = len(rows)
-            batch = rows[:number]
-            del rows[:number]
-            # A caller flushes at 128; only a flusher that was kept from running finds more.
-            for start in range(0, number, 4096):
-                part = batch[start : start + 4096]
-                if body:
-                    self._emit(b"".join(body), count)
-                    body, count = [], 0
-                body.append(_pack_rows(part))
-                count += len(part)
-            size = sum(map(len, body))
-        pending = self._pending
-        while pending or last is not None:
-            if pending:
-                packed = pending.popleft()
-                self._pending_bytes -= len(packed)
-            else:
-                packed, last = last, None  # type: ignore[assignment]
+        size = held = queued = 0
+        # A caller flushes at 128; only a flusher that was kept from running finds more.
+        while rows:
+            part = rows[:4096]
+            packed, held = self._pack_points(part)
+            if held == len(rows):
+                body, size = [packed], len(packed)
+                break
+            self._send([packed], held, 0)
+            held = 0
+        for packed in tuple(pending):
             if body and size + len(packed) > FRAME_BYTES:
-                self._emit(b"".join(body), count)
-                body, count, size = [], 0, 0
+                self._send(body, held, queued)
+                body, size, held, queued = [], 0, 0, 0
             body.append(packed)
-            count += 1
             size += len(packed)
+            queued += 1
+        if last is not None:
+            if body and size + len(last) > FRAME_BYTES:
+                self._send(body, held, queued)
+                body, held, queued = [], 0, 0
+            body.append(last)
         if body:
-            self._emit(b"".join(body) if len(body) > 1 else body[0], count)
+            self._send(body, held, queued, bool(last))
+
+    def _send(self, body: list[bytes], rows: int, queued: int, more: int = 0) -> None:
+        """Write a frame of the first pending rows and events, which are pending no more."""
+        before = self.next_seq
+        try:
+            self._emit(b"".join(body) if len(body) > 1 else body[0], rows + queued + more)
+        finally:
+            if self.next_seq != before:
+                del self._rows[:rows]
+                for _ in range(queued):
+                    self._pending_bytes -= len(self._pending.popleft())
+
+    def _pack_points(self, rows: list[tuple[str, Any, Any, int]]) -> tuple[bytes, int]:
+        """Encode the first of some metric points, as many as fit; return how many that are."""
+        try:
+            packed = _pack_rows(rows)
+        except Exception:  # a name that is none
+            packed = _pack_rows([(_name_of(name), *rest) for name, *rest in rows])
+        if 0 < len(packed) <= FRAME_BYTES:
+            return packed, len(rows)
+        if len(rows) > 1:
+            return self._pack_points(rows[: len(rows) // 2])
+        return self._pack_point(*rows[0]), 1
+
+    def _pack_point(self, name: Any, step: Any, value: Any, when: int) -> bytes:
+        """Encode one metric point, whatever was given for it."""
+        wire: dict[str, Any] = {"t": when, "e": int(EventType.METRIC_POINT), "m": _name_of(name)}
+        wire.update(s=step, v=value)
+        packed = pack(wire)
+        return packed if len(packed) <= EVENT_BYTES else self._pack_large(wire)
 
     # -- the flusher -------------------------------------------------------------------------
 
@@ -476,17 +540,22 @@ class JournalWriter(EpochWriter):
                 self._flusher.start()
             except RuntimeError:  # the interpreter is shutting down: close() writes the rest
                 self._flusher = None
+            except BaseException:  # an interrupt: the next call tries again
+                self._flusher, self._dozing = None, True
+                raise
         self._wake.put(None)
 
     def _tick(self) -> float | None:
         """Do what is due; return for how long to sleep (s), or None for until woken."""
-        if self._due and time.time_ns() >= self._due - PATIENCE // 2:
-            self.flush()
+        now = time.time_ns()
+        if self._due and (now >= self._due - PATIENCE // 2 or now < self._due - PATIENCE):
+            self.flush()  # it is time, or the clock was put back
         if self.fault is not None and time.monotonic() >= self._retry_at and self._acquire():
             try:
                 self._try_again()
             finally:
-                self._release()
+                self._lock.release()
+                self._settle()
         if self._due or self._rows:
             return _TICK
         return None
@@ -551,6 +620,19 @@ def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueu
         del writer
 
 
+def _check_name(name: Any) -> None:
+    """Raise if a name is no text that every reader can take for one."""
+    if type(name) is not str:
+        raise TypeError
+    name.encode()
+
+
+def _name_of(name: Any) -> str:
+    """Return what a metric is called that was given some name."""
+    text = name if isinstance(name, str) else describe(name).text
+    return str.encode(text, "utf-8", "backslashreplace").decode()
+
+
 def _pack_rows(rows: list[tuple[str, Any, Any, int]]) -> bytes:
     """Encode metric points: as rows with names interned in the frame, or as a table."""
     if len(rows) < TABLE_ROWS:
@@ -559,11 +641,14 @@ def _pack_rows(rows: list[tuple[str, Any, Any, int]]) -> bytes:
         for name, step, value, when in rows:
             metric: Any = seen.get(name)
             if metric is None:
+                _check_name(name)
                 seen[name] = len(seen)
                 metric = name
             parts.append(pack({"t": when, "e": 16, "m": metric, "s": step, "v": value}))
         return b"".join(parts)
     names, steps, values, times = zip(*rows, strict=True)
+    for name in set(names):
+        _check_name(name)
     fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
     fields.update(encode_table(names, steps, times, values))
     return pack(fields)

@@ -12,7 +12,8 @@ from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.journal.spool import read_spool
-from sacred.replayers.jsontext import event_records, jsonable, spool_record, to_json
+from sacred.replayers.jsontext import event_lines as lines_of
+from sacred.replayers.jsontext import jsonable, spool_line
 from sacred.replayers.listing import RunOutline, outline
 from sacred.replayers.projection import RunProjection
 
@@ -276,10 +277,9 @@ def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
             end = event.fields.get("end") if event.type == EventType.OUTPUT else None
             if type(end) is int:
                 spool_end = max(spool_end, end)
-            for record in event_records(event):
-                yield to_json(record)
+            yield from lines_of(event)
         for chunk in spool_beyond(folder, spool_end):
-            yield to_json(spool_record(chunk))
+            yield spool_line(chunk)
         found = outline(folder)
         if found.problem:
             problems.extend(str(verdict) for verdict in reader.verdicts)

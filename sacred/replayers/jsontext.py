@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sacred.journal.spool import SpoolChunk
     from sacred.journal.tables import MetricTable
 
-__all__ = ["event_records", "instant", "jsonable", "leaves", "spool_record", "to_json"]
+__all__ = ["event_lines", "instant", "jsonable", "leaves", "spool_line", "to_json"]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the journal's times are UTC throughout
 #: Times that ``datetime`` can hold (ns since the epoch).
@@ -80,8 +80,8 @@ def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
-def event_records(event: Event) -> Iterator[dict[str, Any]]:
-    """Yield what ``sacred events`` shows of an event.
+def event_lines(event: Event) -> Iterator[str]:
+    """Yield what ``sacred events`` shows of an event: JSON, mostly one line.
 
     A table of metric points is shown as its points, so that the same journal gives the same lines
     however its points were put together.
@@ -90,8 +90,11 @@ def event_records(event: Event) -> Iterator[dict[str, Any]]:
         table: MetricTable = event.fields["table"]
         columns = zip(table.names(), table.steps, table.times, table.values, strict=True)
         for row, (name, step, micros, value) in enumerate(columns):
-            fields = {"metric": name, "step": step, "value": value}
-            yield _record(event.writer, event.seq + row, micros * 1000, "metric_point", fields)
+            yield _point_line(event.writer, event.seq + row, micros * 1000, (name, step, value))
+        return
+    if event.type == EventType.METRIC_POINT:
+        point = (event.fields["metric"], event.fields["step"], event.fields["value"])
+        yield _point_line(event.writer, event.seq, event.time, point)
         return
     fields = event.fields
     if event.type == EventType.OUTPUT:
@@ -99,26 +102,38 @@ def event_records(event: Event) -> Iterator[dict[str, Any]]:
     elif isinstance(fields.get("data"), (bytes, bytearray)):
         fields = {**fields, "data": base64.b64encode(fields["data"]).decode("ascii")}
     seq = event.seq if event.seq >= 0 else None
-    yield _record(event.writer, seq, event.time, event.name, fields)
+    yield _line(event.writer, seq, event.time, event.name, fields)
 
 
-def spool_record(chunk: SpoolChunk) -> dict[str, Any]:
+def spool_line(chunk: SpoolChunk) -> str:
     """Return what ``sacred events`` shows of output that is in the spool and in no event yet."""
     fields = {"stream": chunk.stream, "data": _text(chunk.data)}
     fields |= {"begin": chunk.begin, "end": chunk.end}
-    return _record(0, None, chunk.time_ns, "output", fields)
+    return _line(0, None, chunk.time_ns, "output", fields)
 
 
-def _record(
-    writer: int, seq: int | None, time: Any, kind: str, fields: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "writer": writer,
-        "seq": seq,
-        "time": instant(time),
-        "type": kind,
-        "fields": jsonable(fields),
-    }
+def _line(writer: int, seq: int | None, time: Any, kind: str, fields: dict[str, Any]) -> str:
+    return to_json(
+        {"writer": writer, "seq": seq, "time": instant(time), "type": kind, "fields": fields}
+    )
+
+
+def _point_line(writer: int, seq: int, time: Any, point: tuple[Any, Any, Any]) -> str:
+    """Return what ``_line`` would, put together: there may be millions."""
+    when = instant(time)
+    stamp = "null" if when is None else f'"{when}"'
+    metric, step, value = map(_scalar, point)
+    return (
+        f'{{"writer": {writer}, "seq": {seq}, "time": {stamp}, "type": "metric_point", '
+        f'"fields": {{"metric": {metric}, "step": {step}, "value": {value}}}}}'
+    )
+
+
+def _scalar(value: Any) -> str:
+    kind = type(value)
+    if kind is int or (kind is float and math.isfinite(value)):
+        return repr(value)
+    return to_json(value)
 
 
 def _text(data: Any) -> str:

@@ -11,7 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.journal.errors import JournalError, NewerFormatError, NoRootError, RunNotFoundError
+from sacred.journal.errors import (
+    JournalError,
+    NewerFormatError,
+    NoRootError,
+    NotAJournalError,
+    RunNotFoundError,
+)
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, state_now
 from sacred.journal.reader import JournalReader
@@ -309,9 +315,12 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
         return RunFolder.at(text)
     if text.isascii() and text.isdigit() and len(text) < 19:
         number = int(text)
-        if not (root.path / text).is_dir():
+        path = root.path / str(number)
+        if not os.path.lexists(path):
             raise RunNotFoundError(f"there is no run {number} in {root.path}{_there_are(root)}")
-        return RunFolder.at(root.path / str(number))
+        if not path.is_dir():
+            raise NotAJournalError(f"{path} is no folder of a run")
+        return RunFolder.at(path)
     match = _LAST.match(text)
     if match:
         folders = [folder for folder in root.runs() if folder.journal.is_dir()]

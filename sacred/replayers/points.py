@@ -6,11 +6,13 @@ for each point; without it they go through lists.
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
-from sacred.journal.tables import COLUMN_FLOAT, COLUMN_INT, MAX_ROWS
+from sacred.journal.tables import COLUMN_FLOAT, COLUMN_INT, MAX_ROWS, decode_table
 from sacred.replayers.jsontext import to_json
 from sacred.replayers.plain import plain_text
 
@@ -20,19 +22,21 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
-__all__ = ["exact_number", "load_points"]
+__all__ = ["PointLoader", "exact_number"]
 
 #: Points collected before they go to DuckDB.
 _CHUNK = 1 << 19
 #: Floats hold every integer up to here.
 _EXACT = 1 << 53
 _MICROS = 9 * 10**18
+_SEQS = 1 << 62
+_KINDS = frozenset({EventType.METRIC_POINT, EventType.METRIC_TABLE})
 #: What a number column can not say by itself: DuckDB takes numpy's NaN for NULL.
 _NUMBER, _NAN, _NULL = 0, 1, 2
 
 _INSERT = """
 insert into metrics
-select $run, w, q, $names[m + 1], {s}, {st}, {v}, {vt}, make_timestamp(x) from sacred_chunk
+select r, w, q, $names[m + 1], {s}, {st}, {v}, {vt}, make_timestamp(x) from sacred_chunk
 """
 _NUMBERS = "case {0}k when 0 then {0} when 1 then 'nan'::double end"
 
@@ -54,60 +58,89 @@ def exact_number(value: Any) -> tuple[float | None, str | None]:
     return None, to_json(value)
 
 
-def load_points(connection: Any, folder: RunFolder) -> None:
-    """Read a run's points into the relation ``metrics``.
+class PointLoader:
+    """Reads the points of runs into the relation ``metrics``, many runs at a time.
 
-    Raises
-    ------
-    NotAJournalError, NewerFormatError
+    Parameters
+    ----------
+    connection
+        DuckDB's, with the relation in it.
     """
-    try:
-        import numpy as np
-    except ImportError:
-        lists = _Lists(connection, folder.number)
-        for event in JournalReader(folder.journal).read(order="time"):
-            lists.add(event)
-        lists.flush()
-        return
-    arrays = _Arrays(np, connection, folder.number)
-    reader = JournalReader(folder.journal, table_decoder=_Table.of)
-    for event in reader.read(order="time"):
-        arrays.add(event)
-    arrays.flush()
+
+    def __init__(self, connection: Any) -> None:
+        self._points: _Arrays | _Lists
+        try:
+            import numpy as np
+        except ImportError:
+            self._points = _Lists(connection)
+        else:
+            self._points = _Arrays(np, connection)
+
+    def load(self, folder: RunFolder) -> None:
+        """Read a run's points; ``flush`` makes sure that they are in the relation.
+
+        Raises
+        ------
+        NotAJournalError, NewerFormatError
+        OverflowError
+            Its sequence numbers are too large to be any.
+        """
+        reader = JournalReader(folder.journal, table_decoder=self._points.decode)
+        try:
+            for event in reader.read(order="time"):
+                if event.type in _KINDS:
+                    if event.seq > _SEQS:
+                        raise OverflowError(f"there is no event {event.seq} in a journal")
+                    self._points.add(folder.number, event)
+        finally:
+            reader.close()
+
+    def flush(self) -> None:
+        """Give DuckDB what was collected."""
+        self._points.flush()
 
 
 class _Lists:
     """Points on their way into DuckDB, as Python lists."""
 
+    # DuckDB 1 takes a NaN in a list for NULL, so that what is one is told beside.
     _insert = """
-    insert into metrics select $run, unnest($c0::int[]), unnest($c1::bigint[]),
-      unnest($c2::varchar[]), unnest($c3::double[]), unnest($c4::varchar[]), unnest($c5::double[]),
-      unnest($c6::varchar[]), make_timestamp(unnest($c7::bigint[]))
+    insert into metrics
+    select c0, c1, c2, c3, if(n4, 'nan'::double, c4), c5, if(n6, 'nan'::double, c6), c7,
+      make_timestamp(c8)
+    from (select unnest($c0::bigint[]) as c0, unnest($c1::int[]) as c1, unnest($c2::bigint[]) as c2,
+      unnest($c3::varchar[]) as c3, unnest($c4::double[]) as c4, unnest($n4::bool[]) as n4,
+      unnest($c5::varchar[]) as c5, unnest($c6::double[]) as c6, unnest($n6::bool[]) as n6,
+      unnest($c7::varchar[]) as c7, unnest($c8::bigint[]) as c8)
     """
 
-    def __init__(self, connection: Any, run: int | None) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._run = run
-        self._columns: list[list[Any]] = [[] for _ in range(8)]
+        self._forget()
 
-    def add(self, event: Event) -> None:
+    def _forget(self) -> None:
+        self._columns: list[list[Any]] = [[] for _ in range(9)]
+
+    decode = staticmethod(decode_table)
+
+    def add(self, run: int | None, event: Event) -> None:
+        """Take in an event."""
         if event.type == EventType.METRIC_POINT:
             fields = event.fields
-            point = (fields["metric"], fields["step"], fields["value"], event.time // 1000)
-            self._row(event, 0, point)
-        elif event.type == EventType.METRIC_TABLE:
+            point = (fields["metric"], fields["step"], fields["value"], _micros(event.time))
+            self._row((run, event.writer, event.seq), point)
+        else:
             table = event.fields["table"]
             rows = zip(table.names(), table.steps, table.values, table.times, strict=True)
             for row, point in enumerate(rows):
-                self._row(event, row, point)
+                self._row((run, event.writer, event.seq + row), point)
         if len(self._columns[0]) >= _CHUNK:
             self.flush()
 
-    def _row(self, event: Event, row: int, point: tuple[Any, Any, Any, int]) -> None:
+    def _row(self, place: tuple[Any, int, int], point: tuple[Any, Any, Any, int]) -> None:
         name, step, value, micros = point
         items = (
-            event.writer,
-            event.seq + row,
+            *place,
             plain_text(str(name)),
             *exact_number(step),
             *exact_number(value),
@@ -117,14 +150,22 @@ class _Lists:
             column.append(item)
 
     def flush(self) -> None:
+        """Give DuckDB what was collected."""
         if self._columns[0]:
             parameters = {f"c{number}": column for number, column in enumerate(self._columns)}
-            self._connection.execute(self._insert, {"run": self._run, **parameters})
-            self._columns = [[] for _ in range(8)]
+            for number in (4, 6):
+                numbers = self._columns[number]
+                parameters[f"n{number}"] = [one is not None and math.isnan(one) for one in numbers]
+            self._connection.execute(self._insert, parameters)
+            self._forget()
 
 
-def _clipped(micros: Any) -> int:
-    return max(-_MICROS, min(_MICROS, micros)) if type(micros) is int else 0
+def _micros(nanoseconds: Any) -> int:
+    return _clipped(nanoseconds // 1000) if type(nanoseconds) is int else 0
+
+
+def _clipped(micros: int) -> int:
+    return max(-_MICROS, min(_MICROS, micros))
 
 
 class _Table(NamedTuple):
@@ -166,7 +207,7 @@ class _Table(NamedTuple):
 
 
 def _index(raw: bytes, rows: int) -> Sequence[int]:
-    return raw if len(raw) == rows else memoryview(raw).cast("I")
+    return raw if len(raw) == rows else struct.unpack(f"<{rows}I", raw)
 
 
 class _Arrays:
@@ -176,38 +217,43 @@ class _Arrays:
     much as they hold.
     """
 
-    def __init__(self, np: Any, connection: Any, run: int | None) -> None:
+    def __init__(self, np: Any, connection: Any) -> None:
         self._np = np
         self._connection = connection
-        self._run = run
-        self._names: dict[str, int] = {}
         self._forget()
 
     def _forget(self) -> None:
         self._held = 0
-        #: Row in the chunk, writer, first number, table.
-        self._tables: list[tuple[int, int, int, _Table]] = []
-        #: Row in the chunk, writer, number, name, time.
-        self._points: list[tuple[int, int, int, int, int]] = []
+        self._names: dict[str, int] = {}
+        #: Row in the chunk, run, writer, first number; and the table.
+        self._tables: list[tuple[tuple[int, int, int, int], _Table]] = []
+        #: Row in the chunk, run, writer, number, name, time.
+        self._points: list[tuple[int, int, int, int, int, int]] = []
         #: Row in the chunk and step or value, of what no column held.
         self._odd: dict[str, list[tuple[int, Any]]] = {"s": [], "v": []}
 
     def _name(self, name: Any) -> int:
         return self._names.setdefault(plain_text(str(name)), len(self._names))
 
-    def add(self, event: Event) -> None:
+    @staticmethod
+    def decode(wire: dict[str, Any]) -> _Table:
+        """Take the fields of a ``METRIC_TABLE``."""
+        return _Table.of(wire)
+
+    def add(self, run: int | None, event: Event) -> None:
         """Take in an event."""
         if event.type == EventType.METRIC_POINT:
             fields, row = event.fields, self._held
             name = self._name(fields["metric"])
-            micros = _clipped(event.time // 1000)
-            self._points.append((row, event.writer, event.seq, name, micros))
+            place = (row, run or 0, event.writer, event.seq)
+            self._points.append((*place, name, _micros(event.time)))
             self._odd["s"].append((row, fields["step"]))
             self._odd["v"].append((row, fields["value"]))
             self._held += 1
-        elif event.type == EventType.METRIC_TABLE:
+        else:
             table: _Table = event.fields["table"]
-            self._tables.append((self._held, event.writer, event.seq, table))
+            place = (self._held, run or 0, event.writer, event.seq)
+            self._tables.append((place, table))
             for key, odd in (("s", "ss"), ("v", "vs")):
                 first = self._held - table.skip
                 self._odd[key] += [
@@ -224,16 +270,16 @@ class _Arrays:
         if not self._held:
             return
         np, rows = self._np, self._held
-        whole = {key: np.zeros(rows, np.int64) for key in "wqmx"}
+        whole = {key: np.zeros(rows, np.int64) for key in "rwqmx"}
         chunk: dict[str, Any] = whole | {key: np.zeros(rows) for key in "sv"}
         texts: dict[str, dict[int, str]] = {"s": {}, "v": {}}
         if self._points:
             columns = np.array(self._points, np.int64).T
-            for key, column in zip("wqmx", columns[1:], strict=True):
+            for key, column in zip("rwqmx", columns[1:], strict=True):
                 chunk[key][columns[0]] = column
-        alike: dict[tuple[int, int], list[tuple[int, int, int, _Table]]] = {}
+        alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], _Table]]] = {}
         for held in self._tables:
-            wire = held[3].wire
+            wire = held[1].wire
             width = len(wire.get("i") or b"") // wire["n"]
             alike.setdefault((wire["n"], width), []).append(held)
         for (_, width), tables in alike.items():
@@ -248,15 +294,16 @@ class _Arrays:
         self,
         chunk: dict[str, Any],
         texts: dict[str, dict[int, str]],
-        tables: list[tuple[int, int, int, _Table]],
+        tables: list[tuple[tuple[int, int, int, int], _Table]],
         width: int,
     ) -> None:
         """Put tables of one length, and one width of index, into their places in the chunk."""
         np = self._np
-        wires = [table.wire for *_, table in tables]
+        wires = [table.wire for _, table in tables]
         rows = wires[0]["n"]
-        first = np.array([row - table.skip for row, *_, table in tables], np.int64)[:, None]
-        skip = np.array([table.skip for *_, table in tables], np.int64)[:, None]
+        held, runs, writers, seqs = np.array([at for at, _ in tables], np.int64).T[:, :, None]
+        skip = np.array([table.skip for _, table in tables], np.int64)[:, None]
+        first = held - skip
         within = np.arange(rows)[None, :]
         wanted = (within >= skip) if skip.any() else np.s_[:]
         place = (first + within)[wanted]
@@ -269,9 +316,8 @@ class _Arrays:
             order = np.argsort(index, axis=1, kind="stable")
             named = named + index
         chunk["m"][place] = np.broadcast_to(names[named], (len(wires), rows))[wanted]
-        writers = np.array([writer for _, writer, _, _ in tables], np.int64)[:, None]
-        chunk["w"][place] = np.broadcast_to(writers, (len(wires), rows))[wanted]
-        seqs = np.array([seq for _, _, seq, _ in tables], np.int64)[:, None]
+        for key, column in (("r", runs), ("w", writers)):
+            chunk[key][place] = np.broadcast_to(column, (len(wires), rows))[wanted]
         chunk["q"][place] = (seqs - skip + within)[wanted]
         times = self._lanes([wire["x"] for wire in wires], rows, None).view("<i8")
         chunk["x"][place] = np.clip(times, -_MICROS, _MICROS)[wanted]
@@ -332,6 +378,6 @@ class _Arrays:
         self._connection.register("sacred_chunk", chunk)
         try:
             statement = _INSERT.format(**terms)
-            self._connection.execute(statement, {"run": self._run, "names": list(self._names)})
+            self._connection.execute(statement, {"names": list(self._names)})
         finally:
             self._connection.unregister("sacred_chunk")

@@ -18,7 +18,7 @@ from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.listing import looking_root, outline, table_outline
 from sacred.replayers.plain import plain_text
-from sacred.replayers.points import exact_number, load_points
+from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
 
@@ -141,9 +141,15 @@ def _check(sql: str) -> None:
         raise QueryError(_sentence(error)) from None
     if not statements:
         raise QueryError("the query is empty")
-    if len(statements) != 1:
-        raise QueryError(f"a query is one statement, not {len(statements)}")
-    kind = str(statements[0].type).rpartition(".")[2]
+    kinds = [str(statement.type).rpartition(".")[2] for statement in statements]
+    first = re.match(r"\s*(\w+)", sql)
+    if first and first[1].lower() == "pragma":  # which DuckDB 1 tells as the select it becomes
+        kinds = ["PRAGMA"]
+    elif kinds == ["CREATE", "SELECT"] and not any(s.query for s in statements):
+        kinds = ["MULTI"]  # a pivot, as DuckDB 1 tells it
+    if len(kinds) != 1:
+        raise QueryError(f"a query is one statement, not {len(kinds)}")
+    kind = kinds[0]
     # A pivot is several statements to DuckDB: it looks for the names of the columns first.
     if kind not in {"SELECT", "EXPLAIN", "MULTI"}:
         raise QueryError(
@@ -162,16 +168,19 @@ def _named(sql: str) -> frozenset[str]:
 
 def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
     """Ask DuckDB and take its answer; Ctrl-C stops it."""
+    import _thread
     import threading
 
     import duckdb
 
+    begun: list[bool] = []
     answers: list[Any] = []
     errors: list[BaseException] = []
     # Not Thread.join: before Python 3.13 one that is interrupted takes the thread for ended.
     done = threading.Event()
 
     def ask() -> None:
+        begun.append(True)
         try:
             answers.append(take(connection, sql))
         except BaseException as error:
@@ -180,17 +189,19 @@ def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
             done.set()
 
     # In a thread of its own, because a signal waits until DuckDB comes back, which may be never.
-    thread = threading.Thread(target=ask, name="sacred-query", daemon=True)
-    thread.start()
+    # Not threading.Thread: an interrupt inside its start() leaves a thread that nobody waits for,
+    # and Python ends by aborting while DuckDB runs.
     try:
+        _thread.start_new_thread(ask, ())
         while not done.wait(1.0):
             pass
     except BaseException:
-        while not done.wait(0.1):
-            connection.interrupt()
+        for _ in range(_INTERRUPTS):
+            if done.wait(0.1):
+                break
+            if begun:
+                connection.interrupt()
         raise
-    finally:
-        thread.join()
     if not errors:
         return answers[0]
     if isinstance(errors[0], duckdb.Error):
@@ -216,7 +227,9 @@ def _sentence(error: Exception) -> str:
         said = text[: match.start()]
         head = len(f"LINE {match[1]}: ")
         column = len(match[3]) - head
-        token = match[2][column : column + len(match[4])]
+        # DuckDB 1 marks the first character only.
+        word = re.match(r"\w+|\S", match[2][column:])
+        token = match[2][column : column + max(len(match[4]), word.end() if word else 0)]
         shown = "" if match[2].startswith("...") else f", column {column + 1}"
         near = f' at "{token}"' if token else ""
         place = f" (line {match[1]}{shown}{near})"
@@ -226,12 +239,17 @@ def _sentence(error: Exception) -> str:
     return " ".join(said.split()) + place
 
 
+#: How often a query is told to stop, a tenth of a second apart, before it is left alone.
+_INTERRUPTS = 300
+
+
 class _Loader:
     """Fills the relations that a query names."""
 
     def __init__(self, connection: Any, names: frozenset[str]) -> None:
         self._connection = connection
         self._names = names
+        self._points = PointLoader(connection)
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
         self.problems: list[str] = []
 
@@ -267,7 +285,7 @@ class _Loader:
             return
         try:
             if "metrics" in names:
-                load_points(self._connection, folder)
+                self._points.load(folder)
             if names - {"runs", "metrics"}:
                 self._load_events(folder)
         except (JournalError, OSError, OverflowError) as error:
@@ -295,6 +313,7 @@ class _Loader:
 
     def flush(self) -> None:
         """Give DuckDB what was collected."""
+        self._points.flush()
         for name in self._rows:
             self._insert(name)
 

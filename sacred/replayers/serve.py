@@ -106,9 +106,16 @@ class _View:
         """Whether the journal says that the run ended."""
         return self.follower is not None and self.follower.ended
 
+    @property
+    def vanished(self) -> bool:
+        """Whether somebody deleted the run: there is nothing left to write."""
+        return not self.folder.journal.is_dir()
+
     def finished(self) -> bool:
         """Whether everything was written since ``finish`` was called."""
         if self.failed or self.follower is None:
+            return True
+        if self.vanished:
             return True
         done = self.status.state == "current" and self.follower.rounds > self.rounds_wanted
         return done or (self.resting and self.status.state == "current")
@@ -417,7 +424,7 @@ class Service:
             return list(self._views.values())
 
     def _all_ended(self) -> bool:
-        return all(view.ended or view.failed for view in self._snapshot())
+        return all(view.ended or view.failed or view.vanished for view in self._snapshot())
 
     def _stop_all(self) -> None:
         views = self._snapshot()

@@ -115,3 +115,18 @@ def test_no_runs(root, run_sacred):
     """Nothing to do is done."""
     done = run_sacred("replay", "--to", "file:out")
     assert (0, "sacred: there are no runs yet\n") == (done.code, done.err)
+
+
+def test_nothing_to_write(root, tmp_path, run_sacred):
+    """A foreign file, and a run that has not begun, are named with the reason; the others go on."""
+    root.file(root.completed()).write_bytes(b"something else")
+    root.writer().close()
+    root.completed()
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'out'}")
+    to = f"-> file:{tmp_path / 'out'}:"
+    assert [
+        f"run 1 {to} nothing to write: its files hold no frame of a journal",
+        f"run 2 {to} nothing to write: it has not begun yet",
+        f"run 3 {to} up to date",
+    ] == done.out.splitlines()
+    assert (0, "") == (done.code, done.err)

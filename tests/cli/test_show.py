@@ -9,7 +9,9 @@ import os
 import pytest
 
 from sacred.journal import BlobStore, EventType
+from sacred.journal.events import Event
 from sacred.journal.spool import encode_record
+from sacred.replayers.jsontext import event_lines
 
 
 def test_text(root, run_sacred):
@@ -165,6 +167,17 @@ def test_events(root, run_sacred):
     assert {"stream": 2, "data": "café \ufffd\n"} == output["fields"]
 
 
+def test_lines_of_points_are_those_of_any_event():
+    """A point's line, put together for speed, is what the JSON module would write."""
+    for step, value in [(0, 0.1), (-1, 1e300), (1 << 70, math.nan), ('a"b', None), (True, [1.5])]:
+        fields = {"metric": 'n"ü', "step": step, "value": value}
+        (line,) = event_lines(Event(EventType.METRIC_POINT, 5, 7, 3, fields))
+        fields["value"] = "NaN" if value is math.nan else value
+        about = {"time": "1970-01-01T00:00:00.000000005Z", "type": "metric_point"}
+        whole = {"writer": 3, "seq": 7, **about, "fields": fields}
+        assert json.dumps(whole, ensure_ascii=False) == line
+
+
 def test_events_of_a_damaged_run(root, run_sacred):
     """What can be read comes, what is missing is named, and the exit code is 1."""
     folder = root.died()
@@ -186,3 +199,16 @@ def test_no_permission(root, run_sacred):
     if os.access(root.file(folder), os.R_OK):
         pytest.skip("root may read everything")
     assert 0 != run_sacred("events", "1").code
+
+
+def test_a_number_that_is_no_folder(root, run_sacred):
+    """A file, or a link that leads nowhere, under a run's number: one sentence, exit code 2."""
+    (root.path / "1").write_text("x")
+    (root.path / "2").symlink_to(root.path / "2")
+    for number in ("1", "2"):
+        done = run_sacred("show", number)
+        assert (2, "") == (done.code, done.out)
+        assert f"sacred: {root.path / number} is no folder of a run\n" == done.err
+    assert ["FOREIGN", "FOREIGN"] == [
+        record["status"] for record in json.loads(run_sacred("ls", "--json").out)
+    ]

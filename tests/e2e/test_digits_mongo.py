@@ -23,8 +23,31 @@ QUICK = ("with", "epochs=5")
 LONG = ("with", "epochs=400", "pause=0.02")
 
 
+_clients = []
+
+
+@pytest.fixture(autouse=True)
+def _close_clients():
+    yield
+    while _clients:
+        _clients.pop().close()
+
+
 def _database(server, name):
-    return pymongo.MongoClient(server.url, serverSelectionTimeoutMS=5000)[name]
+    _clients.append(pymongo.MongoClient(server.url, serverSelectionTimeoutMS=5000))
+    return _clients[-1][name]
+
+
+def _interrupt(training):
+    """Press Ctrl-C until it ends: scikit-learn's partial_fit takes an interrupt for itself."""
+    deadline = time.monotonic() + 20
+    while training.process.poll() is None and time.monotonic() < deadline:
+        training.process.send_signal(signal.SIGINT)
+        try:
+            training.process.wait(3)
+        except subprocess.TimeoutExpired:
+            continue
+    training.wait()
 
 
 def _address(server, name):
@@ -64,8 +87,7 @@ def test_a_server_that_comes_later(train, check_mongo, private_mongo, until):
     database = _database(private_mongo, "late")
     until(lambda: database.runs.find_one(), "the run is in the database while it still goes on")
     assert training.process.poll() is None
-    training.process.send_signal(signal.SIGINT)
-    training.wait()
+    _interrupt(training)
     folder = training.folder()
     document = until(
         lambda: database.runs.find_one({"status": "INTERRUPTED"}), "the end is in the database"
@@ -82,8 +104,7 @@ def test_a_server_that_is_killed_and_comes_back(train, check_mongo, private_mong
     training.wait_for_points(60)
     private_mongo.start()
     until(lambda: database.runs.find_one(), "the database is back")
-    training.process.send_signal(signal.SIGINT)
-    training.wait()
+    _interrupt(training)
     folder = training.folder()
     document = until(
         lambda: database.runs.find_one({"status": "INTERRUPTED"}), "the end is in the database"
@@ -120,8 +141,7 @@ def test_kills(train, check_mongo, replay, replayers, until, mongo_server, mongo
         os.kill(found[0], signal.SIGKILL)
     if victims == "replayer":
         training.wait_for_points(60)
-        training.process.send_signal(signal.SIGINT)
-        training.wait()
+        _interrupt(training)
     else:
         training.kill()
     until(lambda: not replayers(), "no replayer runs any more")

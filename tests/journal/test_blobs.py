@@ -83,3 +83,25 @@ def test_a_file_that_can_not_be_read_leaves_nothing(store, tmp_path):
     with pytest.raises(FileNotFoundError):
         store.put_file(tmp_path / "missing")
     assert not store.path.exists()
+
+
+def test_a_blob_that_was_cut_is_stored_anew(store, tmp_path):
+    """The same content given again mends a blob that a crash left empty or short."""
+    for size in (100, 5 << 20):
+        content = os.urandom(size)
+        (tmp_path / "file").write_bytes(content)
+        digest = store.put_file(tmp_path / "file").blob.digest
+        store.path_of(digest).write_bytes(content[: size // 2])
+        store.put_file(tmp_path / "file")
+        assert store.read(digest) == content
+
+
+def test_a_blob_of_somebody_else_is_used(store, monkeypatch):
+    """On a shared disk a blob may belong to another user, who alone may touch it."""
+    digest = store.put_bytes(b"content").blob.digest
+
+    def refuse(path, *rest):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert store.put_bytes(b"content").blob.digest == digest

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 import struct
+import threading
+import tracemalloc
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,3 +140,107 @@ def test_non_finite_numbers_stay():
     read = unpack(pack([math.nan, math.inf, -math.inf]))
     assert math.isnan(read[0])
     assert read[1:] == [math.inf, -math.inf]
+
+
+def test_what_a_users_class_raises_does_not_come_through():
+    """Whatever the methods of a value raise, the value is recorded as data or as text."""
+
+    class Table(dict):
+        def __iter__(self):
+            raise RuntimeError
+
+        keys = items = __iter__
+
+    class Number(int):
+        def __int__(self):
+            raise KeyError
+
+    class Text(str):
+        __slots__ = ()
+
+        def encode(self, *args):
+            raise KeyError
+
+    class Zone(dt.tzinfo):
+        def utcoffset(self, when):
+            raise ZeroDivisionError
+
+    class Strange:
+        def __repr__(self):
+            return "\ud800"
+
+    assert unpack(pack([Table(a=1), Text("t")])) == [{"a": 1}, "t"]
+    for value in (Number(3), dt.datetime(2020, 1, 1, tzinfo=Zone()), Strange()):
+        assert type(unpack(pack({"x": [value]}))["x"][0]) is ObjectText
+
+
+@pytest.mark.parametrize("kind", ["tuple", "frozenset", "both", "dict"])
+def test_nothing_nested_ends_the_process(kind):
+    """Extension values within one another are cut at 32: more would overflow a reader's C stack."""
+    wrap = {
+        "tuple": lambda inner, n: (inner,),
+        "frozenset": lambda inner, n: frozenset([inner]),
+        "both": lambda inner, n: (inner,) if n % 2 else [inner],
+        "dict": lambda inner, n: {"a": (inner,)},
+    }[kind]
+    for depth in (20, 40, 300, 3000):
+        value = 1
+        for number in range(depth):
+            value = wrap(value, number)
+        read = unpack(pack(value))
+        if depth == 20:
+            assert read == value
+    forged = b"\x01"
+    for _ in range(2000):
+        forged = msgpack.packb(msgpack.ExtType(3, b"\x91" + forged))
+    unpack(forged)
+
+
+def test_cycles_that_branch_end():
+    """A node that knows its parent and its children is no endless tree."""
+    node = {}
+    node.update(parent=node, children=[node, node, {"parent": node}], data=(1, 2))
+    read = unpack(pack(node))
+    assert read["data"] == (1, 2)
+    assert read["parent"] == ObjectText("builtins.dict", "<contains itself>")
+
+
+def test_keys_that_are_no_unicode_stay_apart():
+    """Two keys that differ come back as two keys, whatever they are made of."""
+    value = {"\ud800": 1, "\\ud800": 2, ("\udce9", 3): 4, frozenset({1}): 5, dt.date(2020, 1, 1): 6}
+    assert unpack(pack(value)) == value
+
+
+def test_a_value_that_another_thread_changes_is_encoded_whole():
+    """A dict that grows and shrinks meanwhile gives one value, never half of one."""
+    shared = {number: (number,) for number in range(300)}
+    done = threading.Event()
+
+    def change():
+        number = 0
+        while not done.is_set():
+            shared[number % 1000] = (number,)
+            shared.pop(number * 7 % 1000, None)
+            number += 1
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(60):
+            assert type(unpack(pack({"info": shared}))["info"]) is dict
+    finally:
+        done.set()
+        thread.join(30)
+
+
+@pytest.mark.parametrize("lead", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
+def test_forged_lengths_cost_nothing(lead):
+    """A length of two thousand million in a few bytes is refused before anything is allocated."""
+    tracemalloc.start()
+    try:
+        for look in (unpack, unpack_all):
+            with pytest.raises(ValueError):
+                look(lead + b"\x7f\xff\xff\xff\x03")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

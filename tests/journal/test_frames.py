@@ -52,14 +52,18 @@ def test_all_sizes(size, kind):
     assert _decode(frame) == content
 
 
-@pytest.mark.parametrize("content", [b"", bytes(CONTENT_CAP + 1)])
+@pytest.mark.parametrize("content", [b"", bytes(CONTENT_CAP + 1)], ids=["empty", "too large"])
 def test_no_frame_is_empty_or_too_large(content):
     """A content outside the limits is refused when it is written."""
     with pytest.raises(ValueError):
         FrameEncoder().encode(content)
 
 
-@pytest.mark.parametrize("content", [b"a point", b"compressible " * 40, os.urandom(300)])
+@pytest.mark.parametrize(
+    "content",
+    [b"a point", b"compressible " * 40, os.urandom(300)],
+    ids=["short", "compressible", "random"],
+)
 def test_every_flipped_bit_is_noticed(content):
     """Not one single-bit change of a frame decodes to anything else than the content."""
     frame = FrameEncoder().encode(content)

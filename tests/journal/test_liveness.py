@@ -138,3 +138,19 @@ def test_verify_names_torn_damaged_and_missing(folder):
     damaged[-100] ^= 1
     writer.path.write_bytes(bytes(damaged))
     assert verify(folder).verdict == "gap"
+
+
+def test_an_empty_next_file_does_not_make_a_dead_run_live(folder):
+    """A writer killed while it made its next file is dead at once, not when it is forgotten."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"started\n"
+    process.kill()
+    process.wait(30)
+    (folder.journal / "w0000-e0002.jzst").write_bytes(b"")
+    assert run_liveness(folder) is Liveness.DIED
+    process.stdout.close()
+    process.stdin.close()

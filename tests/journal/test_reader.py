@@ -83,8 +83,9 @@ def test_every_flipped_bit_costs_the_frame_it_hit(make, only_file, read_texts, s
             assert [(gap.first_seq, gap.next_seq) for gap in gaps] == [(hit - 1, hit)], bit
         elif hit == 3:  # indistinguishable from a torn end
             assert len(reader.tails()) == 1
-        else:  # the first frame holds no event: nothing is lost, and it is said
-            assert reader.verdicts != []
+        elif reader.verdicts == []:  # a bit of the compressed data that means nothing
+            head = slice(bounds[0])
+            assert _content(bytes(damaged)[head]) == _content(data[head])
 
 
 @pytest.mark.parametrize("filler", [b"\0", b"\xff", None])
@@ -399,3 +400,128 @@ def test_a_run_that_is_deleted_while_it_is_read(make):
     shutil.rmtree(folder)
     with pytest.raises(NotAJournalError):
         list(reader.read())
+
+
+def test_a_copy_under_another_epochs_name_costs_nothing(make, only_file, read_texts):
+    """A file's copy under the name of a later epoch is foreign: it hides nothing."""
+    folder = make(5)
+    for name in (epoch_file_name(0, 2), epoch_file_name(0, 9)):
+        (folder / name).write_bytes((folder / epoch_file_name(0, 1)).read_bytes())
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:5]
+    assert [(type(v), v.epoch) for v in reader.verdicts] == [(Foreign, 2), (Foreign, 9)]
+
+
+def test_every_doubled_frame_is_reported(make, only_file, read_texts, split):
+    """P4: a frame that stands twice is read once, and said to be there twice."""
+    folder = make(5)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    for number in range(1, 6):
+        path.write_bytes(b"".join([*frames[: number + 1], *frames[number:]]))
+        found, reader = read_texts(folder)
+        assert found == EVENTS[:5]
+        assert {type(verdict) for verdict in reader.verdicts} == {Foreign}
+        assert "there before" in reader.verdicts[0].reason
+    path.write_bytes(b"".join([*frames[:3], frames[4], frames[3], frames[5]]))
+    found, reader = read_texts(folder)
+    assert found == [*EVENTS[:2], *EVENTS[3:5]]
+    assert {type(verdict) for verdict in reader.verdicts} == {Gap, Foreign}
+
+
+def test_the_lost_end_of_a_file_is_seen_in_the_next_one(make, only_file, read_texts, split):
+    """P3: the first frame of a file tells where the one before ended, also with nothing behind it."""
+    folder = make(6)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    path.write_bytes(b"".join(frames[:5]))
+    began = _reframe(frames[0], preamble={3: 2, 4: 6, 6: _chain(frames, 6)})
+    (folder / epoch_file_name(0, 2)).write_bytes(began)
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:4]
+    assert [(v.epoch, v.first_seq, v.next_seq) for v in reader.verdicts] == [(2, 4, 6)]
+
+
+FORGED = {"t": 1, "e": int(EventType.MESSAGE), "level": "info", "text": "forged"}
+TABLE = {"t": 1, "e": 17, "n": 3, "m": ["a"], "x": [0, b"0" * 24]}
+COLUMN = [0, b"0" * 24]
+
+
+@pytest.mark.parametrize("order", ["arrival", "time"])
+@pytest.mark.parametrize(
+    ("first", "count", "event"),
+    [
+        (4, 1, FORGED),
+        (3, 5, FORGED),
+        (5, 3, FORGED),
+        (5, 0, FORGED),
+        (5, 1 << 63, FORGED),
+        ((1 << 64) - 1, 5, FORGED),
+        (5, 1, {**FORGED, "t": "noon"}),
+        (5, 1, {**FORGED, "t": None}),
+        (5, 1, {**FORGED, "e": -4}),
+        (5, 1, {**FORGED, "e": 16.0}),
+        (5, 1, {**FORGED, "e": [1]}),
+        (5, 1, {**FORGED, "e": 1 << 70}),
+        (5, 1, [1]),
+        (5, 1, "text"),
+        (5, 1, {"t": 1, "e": 16, "m": -1, "s": 1, "v": 1}),
+        (5, 0, {"t": 1, "e": 136, "chain": "zz"}),
+        (5, 0, {"t": 1, "e": 1, "min_reader": "a"}),
+        (5, 3, {**TABLE, "s": [0, "x" * 24], "v": COLUMN}),
+        (5, 3, {**TABLE, "s": COLUMN, "v": [0, [1] * 24]}),
+        (5, 3, {**TABLE, "s": COLUMN, "v": COLUMN, "vs": [[10**9, 1]]}),
+        (5, 3, {**TABLE, "s": COLUMN, "v": COLUMN, "vs": 3}),
+        (5, 3, {**TABLE, "s": COLUMN, "v": COLUMN, "i": "aaa"}),
+        (5, 3, {**TABLE, "m": {}, "s": COLUMN, "v": COLUMN}),
+    ],
+)
+def test_frames_that_lie_are_reported_and_raise_nothing(
+    make, only_file, split, order, first, count, event
+):
+    """A frame that is whole and says nonsense: a verdict, the events before it, no exception."""
+    folder = make(5)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    forged = _reframe(frames[2], preamble={4: first, 5: count, 6: 7}, events=[event])
+    path.write_bytes(b"".join([*frames, forged]))
+    reader = JournalReader(folder)
+    found = [e.fields["text"] for e in reader.read(order=order) if e.type == EventType.MESSAGE]
+    assert found[:5] == EVENTS[:5]
+    assert reader.verdicts
+
+
+def test_a_search_behind_damage_is_bounded(make, only_file, split):
+    """Megabytes that look like beginnings of frames cost seconds, not hours."""
+    folder = make(2)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    lure = b"\x28\xb5\x2f\xfd\xa4" + (1 << 24).to_bytes(4, "little") + b"\x00\x00\x10"
+    path.write_bytes(b"".join(frames) + lure * 100_000)
+    reader = JournalReader(folder)
+    assert len(list(reader.read())) == 3
+    assert len(reader.tails()) == 1
+
+
+def test_a_frame_that_is_finished_during_a_look_is_no_damage(
+    make, only_file, read_texts, split, monkeypatch
+):
+    """A live end is never called damaged: the writer may finish it, and go on, while we search."""
+    from sacred.journal.epoch_file import EpochFile
+
+    folder = make(6)
+    path = only_file(folder)
+    data = path.read_bytes()
+    bounds = list(itertools.accumulate(map(len, split(data))))
+    real = EpochFile.resync
+    for cut in (bounds[2] + 1, bounds[2] + 30, bounds[3] - 1):
+        path.write_bytes(data[:cut])
+
+        def resync(file, accept):
+            path.write_bytes(data)
+            return real(file, accept)
+
+        monkeypatch.setattr(EpochFile, "resync", resync)
+        found, reader = read_texts(folder)
+        assert found == EVENTS[:6]
+        assert reader.verdicts == []

@@ -145,3 +145,17 @@ def test_any_folder_with_a_journal_can_be_read(tmp_path):
     for path in (tmp_path / "somewhere", tmp_path / "somewhere" / "journal"):
         folder = RunFolder.at(path)
         assert (folder.path, folder.number) == (tmp_path / "somewhere", None)
+
+
+def test_a_late_writer_does_not_lower_the_mark(tmp_path, monkeypatch):
+    """R12: of two processes that claim at once, the one with the lower number may come last."""
+    root = JournalRoot(tmp_path / "root")
+    root.claim()
+    slow = JournalRoot(tmp_path / "root")
+    high = slow._high_water()
+    number = slow._try_claim(2).number
+    for _ in range(3):
+        last = root.claim()
+    slow._raise_high_water(high, number)
+    shutil.rmtree(last.path)
+    assert root.claim().number == last.number + 1

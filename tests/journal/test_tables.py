@@ -92,3 +92,30 @@ def test_a_table_that_does_not_fit_together_is_refused(change):
     fields = encode_table(("a", "b", "a"), (1, 2, 3), (0, 0, 0), (1.0, 2.0, 3.0))
     with pytest.raises(ValueError):
         decode_table({**fields, **change})
+
+
+def test_numpys_numbers_go_into_the_lanes():
+    """numpy's floats and ints are numbers like others: no list of what does not fit."""
+    np = pytest.importorskip("numpy")
+    values = tuple(np.float64(i / 3) for i in range(20))
+    steps = tuple(np.int64(i) for i in range(20))
+    fields = unpack(pack(encode_table(("a",) * 20, steps, tuple(range(20)), values)))
+    assert "vs" not in fields
+    assert "ss" not in fields
+    table = decode_table(fields)
+    assert table.values == [i / 3 for i in range(20)]
+    assert table.steps == list(range(20))
+    mixed = (np.float32(0.1), 1.5, np.int8(3), True, None, "x", 2**70, np.True_) * 3
+    fields = unpack(pack(encode_table(("a",) * 24, mixed, tuple(range(24)), mixed)))
+    read = decode_table(fields).values
+    assert read == [float(np.float32(0.1)), 1.5, 3, True, None, "x", 2**70, True] * 3
+    assert [type(value) for value in read[:8]] == [
+        float,
+        float,
+        int,
+        bool,
+        type(None),
+        str,
+        int,
+        bool,
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -536,3 +537,347 @@ def test_an_idle_journal_goes_idle(tmp_path):
     time.sleep(0.1)
     assert writer.path.stat().st_size == size
     writer.close()
+
+
+# -- values, disks and interrupts that nobody planned for ----------------------------------------
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+@pytest.mark.parametrize("count", [1, 40])
+def test_one_odd_point_does_not_harm_the_others(tmp_path, durability, count):
+    """A name that is none, or a value that raises, costs no other point, and ends no thread."""
+
+    class Bad(dict):
+        def __iter__(self):
+            raise RuntimeError
+
+        keys = items = __iter__
+
+    odd = [(["x"], 1.0), (None, 2.0), (5, 3.0), ("caf\udce9", 4.0), ("bad", Bad(a=1))]
+    writer = JournalWriter.create(tmp_path / "journal", durability=durability)
+    for name, value in odd:
+        for step in range(count):
+            writer.log_point("good", step, 0.5)
+        writer.log_point(name, 0, value)
+    _until(lambda: len(_points(writer.folder)) == 5 * (count + 1), "all points are written")
+    writer.close()
+    points = _points(writer.folder)
+    others = [(name, value) for name, _, value in points if name != "good"]
+    assert others == [
+        ("['x']", 1.0),
+        ("None", 2.0),
+        ("5", 3.0),
+        ("caf\\udce9", 4.0),
+        ("bad", {"a": 1}),
+    ]
+    assert [step for name, step, _ in points if name == "good"] == list(range(count)) * 5
+    reader = JournalReader(writer.folder)
+    list(reader.read())
+    assert reader.verdicts == []
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_points_too_large_for_a_frame(tmp_path, durability, stored):
+    """Large values share no frame; one beyond 16 MiB becomes a blob, or a text that says so."""
+    store = BlobStore(tmp_path / "blobs") if stored else None
+    writer = JournalWriter.create(tmp_path / "journal", durability=durability, blobs=store)
+    for step in range(20):
+        writer.log_point("large", step, "x" * 1_000_000)
+    writer.log_point("huge", 0, "y" * 17_000_000)
+    writer.log_point("small", 0, 1.0)
+    writer.close()
+    points = _points(writer.folder)
+    assert [(name, step) for name, step, _ in points] == [
+        *[("large", step) for step in range(20)],
+        ("huge", 0),
+        ("small", 0),
+    ]
+    huge = points[20][2]
+    if stored:
+        assert unpack(store.read(huge.digest)) == "y" * 17_000_000
+    else:
+        assert "no store" in huge.text
+
+
+def test_a_full_disk_for_blobs_stops_nothing(tmp_path, monkeypatch):
+    """P6: a value that can not be stored is named, and the run goes on."""
+    faults = []
+    store = BlobStore(tmp_path / "blobs")
+    writer = JournalWriter.create(tmp_path / "journal", blobs=store, on_fault=faults.append)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(BlobStore, "put_bytes", refuse)
+    writer.append(EventType.INFO_SNAPSHOT, info={"x": bytes(17 << 20)})
+    writer.close()
+    assert "No space left" in _events(writer.folder)[0].fields["info"].text
+    assert len(faults) == 1
+
+
+def test_many_middling_values_make_no_event_too_large(tmp_path):
+    """An event of many values under 1 MiB each is kept, its largest ones as blobs."""
+    store = BlobStore(tmp_path / "blobs")
+    writer = JournalWriter.create(tmp_path / "journal", blobs=store)
+    fields = dict.fromkeys(("name", "command", "run_id"), "n" * 1_000_000)
+    parts = {key: {"x": "v" * 6_000_000} for key in ("config", "meta", "experiment", "host")}
+    writer.append(EventType.RUN_STARTED, **fields, **parts)
+    writer.close()
+    read = _events(writer.folder)[0].fields
+    for key, value in {**fields, **parts}.items():
+        found = read[key]
+        if type(found) is BlobReference:
+            found = unpack(store.read(found.digest))
+        assert found == value
+
+
+def test_a_large_event_survives_a_passing_error(tmp_path, disk):
+    """An event larger than what is kept in memory is written when the disk takes again."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "one")
+    disk.failing = "EIO"
+    text = os.urandom(3 << 20).hex()
+    _say(writer, text)
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "two")
+    writer.close()
+    texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+    assert texts == ["one", text, "two"]
+    assert writer.losses == []
+
+
+@pytest.mark.parametrize("left", [100, 500, 900, 1500])
+def test_a_disk_that_fills_takes_nothing_back(tmp_path, monkeypatch, left):
+    """P1, P6: what was in the file before the disk was full is read, also if it never takes again.
+
+    A next file that has room for its first frame only must not hide the end of the one before.
+    """
+    writer = JournalWriter.create(tmp_path / "journal")
+    for number in range(5):
+        _say(writer, f"{number}")
+    real = os.write
+    room = sum(path.stat().st_size for path in writer.folder.iterdir()) + left
+
+    def write(descriptor, data):
+        used = sum(path.stat().st_size for path in writer.folder.iterdir())
+        if used + len(data) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    for number in range(8):
+        writer._retry_at = 0.0
+        _say(writer, f"late {number} " + os.urandom(1000).hex())
+    writer.close()
+    monkeypatch.undo()
+    texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+    assert texts[:5] == [str(number) for number in range(5)]
+    assert [path for path in writer.folder.iterdir() if path.name.startswith(".")] == []
+    assert len(list(writer.folder.iterdir())) <= 2
+
+
+def test_what_is_in_a_file_is_not_counted_as_lost(tmp_path, disk, monkeypatch):
+    """P3: a gap event names what no file has, not what was written before the disk refused."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.RING_BYTES", 3000)
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer._sync_file = lambda: None  # nothing is durable yet
+    for number in range(4):
+        _say(writer, f"early {number} " + "x" * 500)
+    disk.failing = "ENOSPC"
+    for number in range(20):
+        _say(writer, f"while {number} " + "x" * 500)
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "last")
+    writer.close()
+    events = _events(writer.folder)
+    gap = next(event.fields for event in events if event.type == EventType.GAP)
+    assert gap["first_seq"] == 4
+    seqs = [event.seq for event in events]
+    assert seqs[:4] == [0, 1, 2, 3]
+    missing = sorted(set(range(max(seqs))) - set(seqs))
+    assert missing == list(range(4, 4 + gap["count"]))
+
+
+def test_a_superseded_writer_says_nothing_twice(tmp_path, disk):
+    """R3: under its new number it writes what no file has, and not what the old file holds."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "one")
+    (tmp_path / "journal" / "w0000-e0002.jzst").write_bytes(b"")
+    disk.failing = "EIO"
+    _say(writer, "two")
+    disk.failing = None
+    writer._retry_at = 0.0
+    _say(writer, "three")
+    writer.close()
+    events = _events(writer.folder)
+    texts = [(e.writer, e.fields["text"]) for e in events if e.type == MESSAGE]
+    assert texts == [(0, "one"), (1, "two"), (1, "three")]
+
+
+INTERRUPTED = textwrap.dedent(
+    """
+    import gc, json, signal, sys, time
+    from sacred.journal import EventType, JournalWriter
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    gc.disable()  # an interrupt inside a finalizer would be swallowed
+    writer = JournalWriter.create(sys.argv[1], durability=sys.argv[2])
+    returned, texts, step = [], [], 0
+    signal.signal(signal.SIGALRM, interrupt)
+    for number in range(100):
+        stop = time.monotonic() + 0.1
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0004 + number * 0.00002)
+            while time.monotonic() < stop:
+                writer.log_point("x", step, 0.5)
+                returned.append(step)
+                step += 1
+                if step % 40 == 0:
+                    writer.append(EventType.MESSAGE, level="info", text=str(step))
+                    texts.append(str(step))
+        except KeyboardInterrupt:
+            step += 1000
+    writer.close()
+    print(json.dumps([returned, texts]))
+    """
+)
+
+
+@pytest.mark.parametrize("durability", ["process", "second", "event"])
+def test_an_interrupt_loses_no_point(tmp_path, durability):
+    """Ctrl-C in the middle of a write: nothing whose call returned is lost, nothing stands twice."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path / "j"), durability],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+    returned, texts = json.loads(done.stdout)
+    steps = [step for _, step, _ in _points(tmp_path / "j")]
+    assert len(steps) == len(set(steps))
+    assert set(returned) <= set(steps)
+    found = [e.fields["text"] for e in _events(tmp_path / "j") if e.type == MESSAGE]
+    assert set(texts) <= set(found)
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("failing_call", ["write", "replace"])
+def test_an_interrupt_at_a_write_or_rename(tmp_path, monkeypatch, failing_call):
+    """The same at the worst places: before and behind the system call itself."""
+    for behind in (False, True):
+        writer = JournalWriter.create(tmp_path / f"{failing_call}-{behind}")
+        _say(writer, "one")
+        real = getattr(os, failing_call)
+
+        def interrupted(*args, real=real, behind=behind):
+            monkeypatch.setattr(os, failing_call, real)
+            if behind:
+                real(*args)
+            raise KeyboardInterrupt
+
+        if failing_call == "replace":
+            writer._doubt(writer.next_seq)
+        monkeypatch.setattr(os, failing_call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _say(writer, "two")
+        _say(writer, "three")
+        writer.close()
+        texts = [e.fields["text"] for e in _events(writer.folder) if e.type == MESSAGE]
+        assert texts == ["one", "two", "three"]
+        reader = JournalReader(writer.folder)
+        list(reader.read())
+        assert reader.verdicts == []
+
+
+def test_a_clock_that_is_put_back_delays_nothing(tmp_path, monkeypatch):
+    """P1: after the wall clock was put back by an hour, points are written as soon as before."""
+    offset = 0
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + offset)
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.log_point("x", 0, 0.0)
+    writer.log_point("x", 1, 0.0)  # the first of a burst: is to wait
+    offset = -3600 * 10**9
+    writer.log_point("x", 2, 0.0)
+    _until(lambda: len(_points(writer.folder)) == 3, "the points are written")
+    writer.close()
+
+
+def test_a_point_of_a_signal_handler_does_not_wait_for_the_next(tmp_path):
+    """A handler that came while the lock was held: its point is written when the lock is free."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    assert writer._acquire()
+    writer.log_point("x", 0, 0.5)  # as a handler would, in the thread that holds the lock
+    writer._lock.release()
+    writer._settle()
+    assert _points(writer.folder) == [("x", 0, 0.5)]
+    writer.close()
+
+
+def test_a_child_that_only_closes_leaves_no_file(tmp_path):
+    """R9: a child that flushes and closes without an event claims no number."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    child = os.fork()
+    if child == 0:
+        writer.flush()
+        writer.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.close()
+    assert [path.name for path in writer.folder.iterdir()] == ["w0000-e0001.jzst"]
+
+
+def test_no_journal_is_begun_beside_another(tmp_path):
+    """A folder that lost its first file still holds a journal; a file is no folder."""
+    JournalWriter.create(tmp_path / "journal").close()
+    folder = tmp_path / "journal"
+    (folder / "w0000-e0001.jzst").rename(folder / "w0000-e0002.jzst")
+    with pytest.raises(JournalUnavailableError, match="holds a journal already"):
+        JournalWriter.create(folder)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalUnavailableError, match="can not be written"):
+        JournalWriter.create(tmp_path / "file")
+
+
+def test_a_kill_while_a_file_is_written_again_costs_nothing(tmp_path):
+    """P1: killed at any system call of going on in the next file, all that was there is read."""
+    program = textwrap.dedent(
+        """
+        import errno, os, signal, sys
+        from sacred.journal import EventType, JournalWriter
+        writer = JournalWriter.create(sys.argv[1])
+        for number in range(6):
+            writer.append(EventType.MESSAGE, level="info", text=str(number))
+        calls = int(sys.argv[2])
+        def counted(real):
+            def call(*args, **more):
+                global calls
+                calls -= 1
+                if calls == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*args, **more)
+            return call
+        os.write, os.open, os.replace, os.close = map(
+            counted, (os.write, os.open, os.replace, os.close))
+        writer._fail(OSError(errno.EIO, "as if"))
+        writer.append(EventType.MESSAGE, level="info", text="6")
+        """
+    )
+    killed = 0
+    for calls in range(1, 16):
+        folder = tmp_path / str(calls)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder), str(calls)], check=False, timeout=60
+        )
+        killed += done.returncode == -signal.SIGKILL
+        texts = [e.fields["text"] for e in _events(folder) if e.type == MESSAGE]
+        assert texts[:6] == [str(number) for number in range(6)]
+        reader = JournalReader(folder)
+        list(reader.read())
+        assert [v for v in reader.verdicts if not getattr(v, "superseded", False)] == []
+    assert 8 <= killed < 15

@@ -43,12 +43,21 @@ def table(rows, names, start=0):
 
 def both_ways(connection, monkeypatch, folder):
     """Return what numpy's arrays and what Python's lists make of a journal."""
-    points.load_points(connection, RunFolder(folder.parent, 7))
-    with_numpy = rows_of(connection)
-    connection.execute("delete from metrics")
+
+    def loaded():
+        connection.execute("delete from metrics")
+        loader = points.PointLoader(connection)
+        for run in (7, 8):
+            loader.load(RunFolder(folder.parent, run))
+        loader.flush()
+        rows = rows_of(connection)
+        half = len(rows) // 2
+        assert rows[:half] == ["(7," + row.removeprefix("(8,") for row in rows[half:]]
+        return rows[:half]
+
+    with_numpy = loaded()
     monkeypatch.setitem(sys.modules, "numpy", None)
-    points.load_points(connection, RunFolder(folder.parent, 7))
-    return with_numpy, rows_of(connection)
+    return with_numpy, loaded()
 
 
 def test_many_names(connection, monkeypatch, tmp_path):
@@ -85,13 +94,13 @@ def test_rows_that_are_skipped(connection, names, skip):
 
     def loaded(skips):
         connection.execute("delete from metrics")
-        arrays = points._Arrays(np, connection, 1)
+        arrays = points._Arrays(np, connection)
         seq = 0
         for wire, rows in zip(wires, skips, strict=True):
             found = points._Table.of(wire)
             found = found.from_row(rows) if rows else found
             fields = {"table": found}
-            arrays.add(Event(EventType.METRIC_TABLE, 0, seq + rows, 0, fields))
+            arrays.add(1, Event(EventType.METRIC_TABLE, 0, seq + rows, 0, fields))
             seq += wire["n"]
         arrays.flush()
         return rows_of(connection)

@@ -1,4 +1,4 @@
-"""Install what the servers of the tests are made of: ``python tests/servers/install.py``.
+"""Install what the tests speak to or compare with: ``python tests/servers/install.py``.
 
 As root, missing Debian packages are installed; else this says which, and fails (exit status 2).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import mongo
+from servers import mongo, peer
 
 
 def main() -> int:
@@ -44,6 +44,7 @@ def main() -> int:
                 return 2
     try:
         mongo.install()
+        peer.install()
     except mongo.ServerMissingError as error:
         print(error, file=sys.stderr)
         return 2

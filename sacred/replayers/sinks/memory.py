@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.position import Position
-from sacred.replayers.errors import TerminalSinkError, ViewMovedError
+from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
     Batch,
@@ -148,7 +148,7 @@ class MemorySink:
         """Keep a file's content."""
         known = self.place.of_journal(run.journal_id)
         if known is None:
-            raise TerminalSinkError("a file of a run that has no id in the view yet")
+            raise ViewMovedError("the run is not in the view any more")
         known.files[entry.key] = blob.read_bytes() if blob is not None else None
         return entry.digest
 

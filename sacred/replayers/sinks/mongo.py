@@ -163,6 +163,7 @@ class _State:
         self.view_id = view_id
         self.revision = revision
         self.series: dict[str, _Series] = {}
+        self.listed = 0  # how many series the run's document names
         self.large: dict[str, int] = {}
         self.output_file: Any = None
         self.anew = False
@@ -341,10 +342,12 @@ class MongoSink:
         from pymongo.errors import DuplicateKeyError
 
         wanted = wanted_id(run.run_id)
+        rendered = self._rendered(dict(run.fields), {}, [])
+        self._shrink(rendered, _State(None, 0))
         document = {
             "format": FORMAT,
             "captured_out": "",
-            **_document(self._rendered(dict(run.fields), {}, []), safe_keys=True),
+            **_document(rendered, safe_keys=True),
             "_journal": {
                 "id": run.journal_id,
                 "run_id": _value(run.run_id),
@@ -418,6 +421,7 @@ class MongoSink:
                 return None
             ours = found["_journal"]
             state = _State(found["_id"], int(ours.get("revision", 0)))
+            state.listed = int(ours.get("series", 0))
             state.large = dict(ours.get("large") or {})
             state.output_file = ours.get("captured_out")
             state.anew = bool(ours.get("anew"))
@@ -551,8 +555,12 @@ class MongoSink:
             elif isinstance(change, OutputChanged):
                 stale_file = state.output_file
                 fields["captured_out"] = self._output(batch, state, change.text)
+        listed = self._metric_references(batch, state)
+        if "info" not in fields and len(listed) != state.listed:
+            fields["info.metrics"] = self._relisted(state, listed)
         self._shrink(fields, state)
         marks = {
+            "_journal.series": len(listed),
             "_journal.position": batch.position.to_wire(),
             "_journal.projector": batch.projector,
             "_journal.revision": state.revision + 1,
@@ -572,6 +580,7 @@ class MongoSink:
         if not result.matched_count:
             raise ViewMovedError("another replayer wrote this run meanwhile, or it was deleted")
         state.revision += 1
+        state.listed = len(listed)
         state.anew = False
         if stale_file is not None and stale_file != state.output_file:
             self._fs.delete(stale_file)
@@ -603,6 +612,17 @@ class MongoSink:
             ids = series.ids if series is not None else []
             references += [{"name": name, "id": str(one)} for one in ids]
         return references
+
+    def _relisted(self, state: _State, listed: list[dict[str, str]]) -> list[Any]:
+        """Return ``info.metrics`` with all series, behind what the user has put there."""
+        found = self._runs.find_one({"_id": state.view_id}, {"info.metrics": 1}) or {}
+        known = (found.get("info") or {}).get("metrics")
+        ids = {one["id"] for one in listed}
+        own = known if isinstance(known, list) else []
+        return [
+            *(one for one in own if not isinstance(one, dict) or one.get("id") not in ids),
+            *listed,
+        ]
 
     def _rendered(
         self,
@@ -661,14 +681,14 @@ class MongoSink:
             else:
                 state.large.pop(name, None)
         while sum(state.large.values()) > DOCUMENT_BYTES:
-            able = [name for name in state.large if name in fields and name != "captured_out"]
+            # Neither the output, which has a limit of its own, nor what the clients count on.
+            spared = {"captured_out", "experiment", "info.metrics"}
+            able = [name for name in state.large if name in fields and name not in spared]
             if not able:
                 return
             largest = max(able, key=lambda name: state.large[name])
             notice = f"{state.large.pop(largest)} bytes: too large for MongoDB, kept in the journal"
             value = fields[largest]
-            if largest == "experiment":
-                return
             fields[largest] = (
                 {"too_large": notice, **_kept_metrics(value)}
                 if isinstance(value, dict)
@@ -684,8 +704,9 @@ class MongoSink:
         with self._errors():
             if entry.role == "artifact":
                 state = self._states.get(run.journal_id)
-                view_id = state.view_id if state is not None else run.run_id
-                name = f"artifact://{self.runs_name}/{view_id}/{entry.name}"
+                if state is None:
+                    raise ViewMovedError("the run is not in the view any more")
+                name = f"artifact://{self.runs_name}/{state.view_id}/{entry.name}"
                 parts = ("artifact", run.journal_id, self.runs_name, entry.name)
                 file_id = _object_id(*parts, str(entry.version), str(entry.digest))
                 content_type, metadata = entry.content_type, _value(entry.metadata)

@@ -1,0 +1,320 @@
+"""The file view: Sacred's FileStorage tree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+
+import pytest
+
+from sacred.journal.blobs import BlobStore
+from sacred.journal.events import EventType
+from sacred.journal.writer import JournalWriter
+from sacred.replayers.claims import claim_in_process
+from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.replayers.follower import Follower
+from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
+from sacred.replayers.sinks import file as module
+from sacred.replayers.sinks.file import FileSink
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\Z")
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return SinkSpec.parse(f"file:{tmp_path / 'tree'}")
+
+
+def once(folder, spec, **options):
+    follower = Follower(folder, FileSink(spec), spec, **options)
+    try:
+        return follower.run_once()
+    finally:
+        follower.close()
+
+
+def test_the_tree_is_that_of_sacred(root, spec, tmp_path, run_writer):
+    """FSO-02, FSO-04, FSO-05: names, keys and types as sacred 0.8.7 writes them."""
+    folder = root.claim()
+    run_writer(folder, points=2)
+    once(folder, spec)
+    tree = tmp_path / "tree"
+    md5 = hashlib.md5(b"print(1)\n").hexdigest()
+    data = hashlib.md5(b"the artifact").hexdigest()
+    assert sorted(os.listdir(tree)) == ["1", "_resources", "_sources"]
+    assert os.listdir(tree / "_sources") == [f"main_{md5}.py"]
+    assert os.listdir(tree / "_resources") == [f"data_{data}.csv"]
+    assert sorted(os.listdir(tree / "1")) == [
+        ".journal",
+        "a file.txt",
+        "config.json",
+        "cout.txt",
+        "info.json",
+        "metrics.json",
+        "run.json",
+    ]
+    run = json.loads((tree / "1" / "run.json").read_text())
+    assert sorted(run) == [
+        "artifacts",
+        "command",
+        "experiment",
+        "heartbeat",
+        "host",
+        "meta",
+        "resources",
+        "result",
+        "start_time",
+        "status",
+        "stop_time",
+    ]
+    assert all(TIME.match(run[name]) for name in ("start_time", "stop_time", "heartbeat"))
+    assert run["artifacts"] == ["a file.txt"]
+    assert run["resources"] == [["/base/data.csv", str(tree / "_resources" / f"data_{data}.csv")]]
+    assert run["experiment"]["sources"] == [["main.py", f"_sources/main_{md5}.py"]]
+    assert sorted(run["experiment"]) == [
+        "base_dir",
+        "dependencies",
+        "mainfile",
+        "name",
+        "repositories",
+        "sources",
+    ]
+    metrics = json.loads((tree / "1" / "metrics.json").read_text())
+    assert sorted(metrics) == ["dotted.name", "loss"]
+    assert metrics["loss"]["steps"] == [0, 1]
+    assert metrics["loss"]["values"] == [0.0, 0.25]
+    assert all(TIME.match(time) for time in metrics["loss"]["timestamps"])
+    config = (tree / "1" / "config.json").read_text()
+    assert config == json.dumps(json.loads(config), indent=2, sort_keys=True)
+    text = (tree / "1" / "metrics.json").read_text()
+    assert text == json.dumps(metrics, indent=2, sort_keys=True)
+    assert (tree / "1" / "cout.txt").read_text() == "first line: ä\nsecond line\n"
+    assert (tree / "1" / "a file.txt").read_bytes() == b"the artifact"
+
+
+def _simple(folder, **more):
+    writer = JournalWriter.create(folder.journal, durability="process")
+    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
+    fields |= {"experiment": {"name": "x", "base_dir": "/"}, "host": {}}
+    writer.append(EventType.RUN_STARTED, **{**fields, **more})
+    return writer
+
+
+def test_without_metrics_and_info(root, spec, tmp_path):
+    """FSO-02, FSO-05: metrics.json is there without metrics, info.json not without info."""
+    folder = root.claim()
+    _simple(folder).close()
+    once(folder, spec)
+    assert (tmp_path / "tree" / "1" / "metrics.json").read_text() == "{}"
+    assert not (tmp_path / "tree" / "1" / "info.json").exists()
+    assert (tmp_path / "tree" / "1" / "cout.txt").read_text() == ""
+
+
+def test_numbers_that_json_has_not(root, spec, tmp_path):
+    """FSO-05: NaN and infinities are written as Sacred writes them."""
+    folder = root.claim()
+    writer = _simple(folder)
+    for value in (float("nan"), float("inf"), -float("inf")):
+        writer.log_point("m", 0, value)
+    writer.close()
+    once(folder, spec)
+    text = (tmp_path / "tree" / "1" / "metrics.json").read_text()
+    assert re.findall(r"NaN|-?Infinity", text) == ["NaN", "Infinity", "-Infinity"]
+
+
+def test_growing_files_are_cut_first(root, spec, tmp_path):
+    """What an append that was cut off left behind the recorded length goes away first."""
+    folder = root.claim()
+    writer = _simple(folder)
+    writer.append_output(1, "ä one\n".encode())
+    writer.log_point("m", 0, 0.5)
+    writer.flush()
+    once(folder, spec)
+    for name in ("cout.txt", ".journal/points"):
+        with (tmp_path / "tree" / "1" / name).open("ab") as file:
+            file.write(b"half a wri")
+    writer.append_output(1, b"two\n")
+    writer.log_point("m", 1, 1.5)
+    writer.close()
+    once(folder, spec)
+    assert (tmp_path / "tree" / "1" / "cout.txt").read_text() == "ä one\ntwo\n"
+    metrics = json.loads((tmp_path / "tree" / "1" / "metrics.json").read_text())
+    assert metrics["m"]["values"] == [0.5, 1.5]
+
+
+def test_filtered_output_is_cut_by_characters(root, spec, tmp_path):
+    """The offset that a filter's text keeps is found from the end, in characters."""
+    folder = root.claim()
+    writer = _simple(folder)
+    for keep, text in ((0, "ä😀 progress 10 %"), (12, "20 %"), (2, " done €\n")):
+        writer.append(EventType.OUTPUT_FILTERED, keep=keep, text=text)
+        writer.flush()
+        once(folder, spec)
+    writer.close()
+    assert (tmp_path / "tree" / "1" / "cout.txt").read_text() == "ä😀 done €\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "/etc/evil",
+        "a/../../evil",
+        "run.json",
+        "cout.txt",
+        ".journal",
+        ".journal/x",
+        "",
+        "a\0b",
+        ".",
+    ],
+)
+def test_names_that_would_leave_the_folder(root, spec, tmp_path, name):
+    """FSO-06: such an artifact is refused, the rest of the run is written, nothing lies outside."""
+    folder = root.claim()
+    writer = _simple(folder)
+    blob = BlobStore(root.blobs).put_bytes(b"evil").blob.to_wire()
+    for one in (name, "good.txt", "folder/good.txt"):
+        writer.append(EventType.ARTIFACT_ADDED, name=one, filename="/x", blob=blob)
+    writer.close()
+    assert once(folder, spec).state == "current"
+    tree = tmp_path / "tree"
+    assert json.loads((tree / "1" / "run.json").read_text())["artifacts"] == [
+        "good.txt",
+        "folder/good.txt",
+    ]
+    evil = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"evil"]
+    ours = [path for path in evil if root.path not in path.parents]
+    assert sorted(ours) == [tree / "1" / "folder" / "good.txt", tree / "1" / "good.txt"]
+
+
+def test_the_newest_artifact_of_a_name_stays(root, spec, tmp_path):
+    """An artifact that is added again replaces the file, also in a later replay."""
+    folder = root.claim()
+    writer = _simple(folder)
+    store = BlobStore(root.blobs)
+    for version in (1, 2):
+        blob = store.put_bytes(b"v%d" % version).blob.to_wire()
+        writer.append(EventType.ARTIFACT_ADDED, name="a", filename="/a", blob=blob, version=version)
+        writer.flush()
+        once(folder, spec)
+        assert (tmp_path / "tree" / "1" / "a").read_bytes() == b"v%d" % version
+    writer.close()
+    once(folder, spec, rebuild=True)
+    assert (tmp_path / "tree" / "1" / "a").read_bytes() == b"v2"
+    run = json.loads((tmp_path / "tree" / "1" / "run.json").read_text())
+    assert run["artifacts"] == ["a", "a"]
+
+
+def test_files_are_only_referenced(root, tmp_path, run_writer):
+    """FSO-07: with copy_sources=False only paths are recorded."""
+    spec = SinkSpec("file", str(tmp_path / "tree"), {"copy_sources": False}, "f")
+    folder = root.claim()
+    run_writer(folder)
+    once(folder, spec)
+    run = json.loads((tmp_path / "tree" / "1" / "run.json").read_text())
+    expected = os.path.relpath("/base/main.py", tmp_path / "tree")
+    assert run["experiment"]["sources"] == [["main.py", expected]]
+    assert not (tmp_path / "tree" / "_sources").exists()
+
+
+def test_a_claim_in_the_process(tmp_path):
+    """The folder, config.json, run.json and cout.txt are there when the claim returns."""
+    spec = SinkSpec.parse(f"file:{tmp_path / 'tree'}").to_wire()
+    document = {
+        "name": "x",
+        "command": "m",
+        "config": {"a": (1, 2)},
+        "host": {"hostname": "h"},
+        "meta": {},
+        "experiment": {"name": "x", "base_dir": "/", "sources": [["a.py", "0" * 32]]},
+        "start_time": 1_700_000_000_000_000_000,
+    }
+    given, folder = claim_in_process(spec, "00000000000000aa", None, document)
+    assert (given, folder) == (1, str(tmp_path / "tree" / "1"))
+    assert json.loads((tmp_path / "tree" / "1" / "config.json").read_text()) == {"a": [1, 2]}
+    run = json.loads((tmp_path / "tree" / "1" / "run.json").read_text())
+    assert (run["status"], run["start_time"]) == ("RUNNING", "2023-11-14T22:13:20.000000")
+    assert claim_in_process(spec, "00000000000000ab", 1, document)[0] == 2
+    assert claim_in_process(spec, "00000000000000ab", 1, document)[0] == 2
+
+
+def test_fields_of_others_stay(root, spec, tmp_path):
+    """Keys that somebody added to run.json survive a write and a rebuild."""
+    folder = root.claim()
+    writer = _simple(folder)
+    once(folder, spec)
+    path = tmp_path / "tree" / "1" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tags": ["mine"]}))
+    writer.append(EventType.HEARTBEAT)
+    writer.append(EventType.RUN_ENDED, how="failed", status="FAILED", fail_trace=["x"])
+    writer.close()
+    once(folder, spec)
+    assert json.loads(path.read_text())["tags"] == ["mine"]
+    once(folder, spec, rebuild=True)
+    run = json.loads(path.read_text())
+    assert (run["tags"], run["status"], run["fail_trace"]) == (["mine"], "FAILED", ["x"])
+
+
+def test_a_run_json_that_was_damaged(root, spec, tmp_path):
+    """A document that can not be read any more is written anew."""
+    folder = root.claim()
+    _simple(folder).close()
+    once(folder, spec)
+    path = tmp_path / "tree" / "1" / "run.json"
+    good = path.read_text()
+    path.write_text(good[:20])
+    assert once(folder, spec).state == "current"
+    assert path.read_text() == good
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (28, TransientSinkError),
+        (5, TransientSinkError),
+        (13, TerminalSinkError),
+        (30, TerminalSinkError),
+    ],
+)
+def test_what_a_disk_says(spec, monkeypatch, number, kind):
+    """A full or failing disk may recover, one that may not be written has to be changed."""
+    sink = FileSink(spec)
+    sink.open()
+    run = RunKey("00000000000000aa", 1)
+    sink.claim(run)
+    sink.position(run)
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "_replace", fail)
+    from sacred.replayers.sink import Batch, Position
+
+    with pytest.raises(kind, match=os.strerror(number)) as caught:
+        sink.write(Batch(run, (FieldsChanged({"status": "x"}),), Position()))
+    assert type(caught.value) is kind
+
+
+def test_metrics_are_rendered_at_last(root, spec, tmp_path):
+    """A large metrics.json waits while it grows, and is whole when the run is."""
+    folder = root.claim()
+    writer = _simple(folder)
+    for step in range(10_000):
+        writer.log_point("m", step, 0.5)
+    writer.flush()
+    follower = Follower(folder, FileSink(spec), spec)
+    follower._advance(complete=False)
+    writer.log_point("m", 10_000, 0.5)
+    writer.flush()
+    follower._advance(complete=False)
+    path = tmp_path / "tree" / "1" / "metrics.json"
+    assert len(json.loads(path.read_text())["m"]["steps"]) == 10_000
+    assert not follower._is_current()
+    follower._advance(complete=True)
+    assert follower._is_current()
+    assert len(json.loads(path.read_text())["m"]["steps"]) == 10_001
+    follower.close()
+    writer.close()

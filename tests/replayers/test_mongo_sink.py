@@ -1,0 +1,349 @@
+"""The MongoDB view: what the clients read, and what each error of the driver means."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import pytest
+
+from sacred.journal.blobs import BlobStore
+from sacred.journal.events import EventType
+from sacred.journal.writer import JournalWriter
+from sacred.replayers.errors import SinkSpecError, TerminalSinkError, TransientSinkError
+from sacred.replayers.follower import Follower
+from sacred.replayers.registry import mongo_spec
+from sacred.replayers.sink import PointsAdded
+from sacred.replayers.sinks import mongo as module
+from sacred.replayers.sinks.mongo import MongoSink, modern_options
+
+server = pytest.mark.server
+
+
+@pytest.fixture
+def spec(mongo_server, mongo_db):
+    return mongo_spec(mongo_server.url, mongo_db.name)
+
+
+def once(folder, spec, **options):
+    follower = Follower(folder, MongoSink(spec), spec, **options)
+    try:
+        return follower.run_once()
+    finally:
+        follower.close()
+
+
+def _simple(folder, **more):
+    writer = JournalWriter.create(
+        folder.journal, durability="process", blobs=BlobStore(folder.root.blobs)
+    )
+    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
+    fields |= {"experiment": {"name": "x", "base_dir": "/"}, "host": {}}
+    writer.append(EventType.RUN_STARTED, **{**fields, **more})
+    return writer
+
+
+# -- documents -------------------------------------------------------------------------------------
+
+
+@server
+def test_the_documents(root, spec, mongo_db, run_writer):
+    """MGO-02, MGO-03, E.1-E.3: fields and types of runs, metrics and GridFS."""
+    import gridfs
+    from bson import ObjectId
+
+    folder = root.claim()
+    run_writer(folder, points=3)
+    assert once(folder, spec).view_id == 1
+    run = mongo_db.runs.find_one()
+    assert sorted(run) == [
+        "_id",
+        "_journal",
+        "artifacts",
+        "captured_out",
+        "command",
+        "config",
+        "experiment",
+        "format",
+        "heartbeat",
+        "host",
+        "info",
+        "meta",
+        "resources",
+        "result",
+        "start_time",
+        "status",
+        "stop_time",
+    ]
+    assert (run["_id"], run["format"], run["result"]) == (1, "MongoObserver-0.7.0", 42)
+    assert all(type(run[n]) is dt.datetime for n in ("start_time", "heartbeat", "stop_time"))
+    files = gridfs.GridFS(mongo_db)
+    ((name, source_id),) = run["experiment"]["sources"]
+    assert (name, type(source_id)) == ("main.py", ObjectId)
+    source = mongo_db.fs.files.find_one({"_id": source_id})
+    assert (source["filename"], source["length"]) == ("/base/main.py", 9)
+    assert len(source["md5"]) == 32
+    (artifact,) = run["artifacts"]
+    stored = mongo_db.fs.files.find_one({"_id": artifact["file_id"]})
+    assert stored["filename"] == "artifact://runs/1/a file.txt"
+    assert (stored["contentType"], stored["metadata"]) == ("text/plain", None)
+    assert files.get(artifact["file_id"]).read() == b"the artifact"
+    ((path, md5),) = run["resources"]
+    assert files.find_one({"filename": path, "md5": md5}).read() == b"the artifact"
+    series = {one["name"]: one for one in mongo_db.metrics.find()}
+    assert {m["name"]: m["id"] for m in run["info"]["metrics"]} == {
+        name: str(one["_id"]) for name, one in series.items()
+    }
+    loss = series["loss"]
+    assert (loss["run_id"], loss["steps"], loss["values"]) == (1, [0, 1, 2], [0.0, 0.25, 0.5])
+    assert all(type(time) is dt.datetime for time in loss["timestamps"])
+
+
+@server
+def test_sources_are_stored_once(root, spec, mongo_db, run_writer):
+    """E.8.3: runs of the same program share their sources; artifacts are each run's own."""
+    for _ in range(2):
+        folder = root.claim()
+        run_writer(folder)
+        once(folder, spec)
+    sources = [run["experiment"]["sources"][0][1] for run in mongo_db.runs.find()]
+    assert sources[0] == sources[1]
+    assert mongo_db.fs.files.count_documents({"filename": "/base/main.py"}) == 1
+    assert mongo_db.fs.files.count_documents({"filename": {"$regex": "^artifact"}}) == 2
+
+
+@server
+def test_what_others_wrote_stays(root, spec, mongo_db):
+    """E.7.6, E.8.2: omniboard's tags and other foreign fields survive writes and rebuilds."""
+    folder = root.claim()
+    writer = _simple(folder)
+    once(folder, spec)
+    mongo_db.runs.update_one({}, {"$set": {"omniboard": {"tags": ["mine"]}, "slurm": {"id": 1}}})
+    writer.append(EventType.RUN_ENDED, how="failed", status="FAILED", fail_trace=["a\n"])
+    writer.close()
+    once(folder, spec)
+    once(folder, spec, rebuild=True)
+    run = mongo_db.runs.find_one()
+    assert (run["omniboard"], run["slurm"]) == ({"tags": ["mine"]}, {"id": 1})
+    assert (run["status"], run["fail_trace"]) == ("FAILED", ["a\n"])
+
+
+@server
+def test_values_that_mongo_can_not_hold(root, spec, mongo_db):
+    """Large ints become text, NaN stays, keys with dots and dollars stay as they are (E.8.6)."""
+    folder = root.claim()
+    config = {"big": 1 << 70, "a.b": {"$c": 1}, "deep": None, "nul\0": 1}
+    writer = _simple(folder, config=config, info={"x.y": 1})
+    writer.log_point("m", 0, math.nan)
+    writer.log_point("m", 1 << 70, (1, 2))
+    writer.close()
+    assert once(folder, spec).error is None
+    run = mongo_db.runs.find_one()
+    assert run["config"]["big"] == str(1 << 70)
+    assert run["config"]["a.b"] == {"$c": 1}
+    series = mongo_db.metrics.find_one()
+    assert math.isnan(series["values"][0])
+    assert series["values"][1] == [1, 2]
+    assert series["steps"] == [0, str(1 << 70)]
+
+
+@server
+def test_a_long_series_goes_on_in_another_document(root, spec, mongo_db, monkeypatch):
+    """MGO-03: a series is split before it reaches 16 MB, also when it is taken up again."""
+    monkeypatch.setattr(module, "METRIC_BYTES", 20_000)
+    monkeypatch.setattr(module, "PUSH_BYTES", 4_000)
+    folder = root.claim()
+    writer = _simple(folder)
+    for part in range(2):
+        for step in range(500):
+            writer.log_point("m", 500 * part + step, 0.5)
+        writer.flush()
+        once(folder, spec)
+    writer.close()
+    series = list(mongo_db.metrics.find().sort("_journal.bucket"))
+    assert len(series) == 3
+    assert [step for one in series for step in one["steps"]] == list(range(1000))
+    references = mongo_db.runs.find_one()["info"]["metrics"]
+    assert [reference["id"] for reference in references] == [str(one["_id"]) for one in series]
+
+
+@server
+def test_long_output_is_kept_in_gridfs(root, spec, mongo_db, monkeypatch):
+    """Output beyond the limit is whole in GridFS, its end readable in the document."""
+    import gridfs
+
+    monkeypatch.setattr(module, "OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(module, "OUTPUT_TAIL", 100)
+    folder = root.claim()
+    writer = _simple(folder)
+    text = ""
+    for part in range(2):
+        more = "".join(f"line {part} {n}\n" for n in range(200))
+        text += more
+        writer.append_output(1, more.encode())
+        writer.flush()
+        once(folder, spec)
+    writer.close()
+    shown = mongo_db.runs.find_one()["captured_out"]
+    assert shown.startswith(f"[{len(text)} bytes of output, whole in GridFS as output://runs/1/")
+    assert shown.endswith("line 1 199\n")
+    (stored,) = gridfs.GridFS(mongo_db).find({"filename": "output://runs/1/captured_out"})
+    assert stored.read().decode() == text
+
+
+@server
+def test_a_document_that_would_be_too_large(root, spec, mongo_db):
+    """A field of 20 MB is named and left out; the run is there all the same."""
+    folder = root.claim()
+    writer = _simple(folder)
+    writer.append(EventType.INFO_CHANGED, set=[[["large"], "x" * (20 << 20)]], deleted=[])
+    writer.log_point("m", 0, 1.0)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    assert once(folder, spec).error is None
+    run = mongo_db.runs.find_one()
+    assert run["status"] == "COMPLETED"
+    assert [metric["name"] for metric in run["info"]["metrics"]] == ["m"]
+
+
+@server
+def test_overwrite(root, mongo_server, mongo_db):
+    """MGO-07: overwrite= takes the named entry, and keeps what it does not write."""
+    mongo_db.runs.insert_one({"_id": 3, "status": "OLD", "foreign": 1})
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, mongo_spec(mongo_server.url, mongo_db.name, overwrite=3))
+    assert status.view_id == 3
+    run = mongo_db.runs.find_one({"_id": 3})
+    assert (run["status"], run["foreign"]) == ("RUNNING", 1)
+
+
+@server
+def test_collections_of_other_names(root, mongo_server, mongo_db):
+    """MGO-01, E.8.1: a collection of its own shares metrics without mixing; a prefix has both."""
+    folder = root.claim()
+    writer = _simple(folder)
+    writer.log_point("m", 0, 1.0)
+    writer.close()
+    for options in ({}, {"collection": "seml"}, {"collection_prefix": "p"}):
+        once(folder, mongo_spec(mongo_server.url, mongo_db.name, **options))
+    assert mongo_db.runs.count_documents({}) == 1
+    assert mongo_db.seml.count_documents({}) == 1
+    assert mongo_db.p_runs.count_documents({}) == 1
+    assert mongo_db.metrics.count_documents({}) == 2
+    assert mongo_db.p_metrics.count_documents({}) == 1
+
+
+@server
+def test_ids_that_are_text_are_left_alone(root, spec, mongo_db, run_writer):
+    """OBS-04: another program's text ids do not break the counting."""
+    mongo_db.runs.insert_many([{"_id": "zzz"}, {"_id": 1}, {"_id": 4}])
+    folder = root.claim()
+    run_writer(folder)
+    assert once(folder, spec).view_id == 5
+
+
+@server
+def test_claims_of_processes_that_are_gone(root, spec, mongo_db):
+    """R15: a replayer that starts clears the claims of its host's dead processes."""
+    from sacred.journal.identity import own_identity
+    from sacred.replayers.sink import RunKey
+
+    sink = MongoSink(spec)
+    sink.open()
+    for number in (1, 2):
+        sink.claim(RunKey(f"{number:016x}", number))
+    gone = {**own_identity(), "process_start": 0.5, "wall": 0}
+    mongo_db.runs.update_one({"_id": 1}, {"$set": {"_journal.claimed": gone}})
+    assert sink.clear_claims(60) == 1
+    assert [run["_id"] for run in mongo_db.runs.find()] == [2]
+    sink.close()
+
+
+# -- without a server ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sink():
+    return MongoSink(mongo_spec("mongodb://me:s%40cret@far:1/db"))
+
+
+def test_what_errors_mean(sink):
+    """Only what may pass is transient; each sentence names the view and never the password."""
+    from pymongo import errors
+
+    cases = [
+        (errors.AutoReconnect("connection to me:s@cret@far closed"), TransientSinkError),
+        (
+            errors.ServerSelectionTimeoutError("far:1: refused, Timeout: 5.0s, x"),
+            TransientSinkError,
+        ),
+        (errors.OperationFailure("Authentication failed.", 18), TerminalSinkError),
+        (errors.OperationFailure("not authorized on db", 13), TerminalSinkError),
+        (errors.NotPrimaryError("stepping down"), TransientSinkError),
+        (errors.OperationFailure("shutdown in progress", 91), TransientSinkError),
+        (errors.OperationFailure("bad value", 2), TerminalSinkError),
+        (errors.InvalidURI("bad mongodb://me:s%40cret@far"), SinkSpecError),
+        (errors.ConfigurationError("Unknown option x"), SinkSpecError),
+        (errors.DocumentTooLarge("too large"), TerminalSinkError),
+        (TypeError("unexpected keyword"), SinkSpecError),
+        (ConnectionResetError("reset"), TransientSinkError),
+    ]
+    for error, kind in cases:
+        meaning = sink._meaning(error)
+        assert type(meaning) is kind, error
+        assert "mongo:db@far:1" in str(meaning)
+        assert "cret" not in str(meaning), error
+
+
+def test_a_wrong_address(root, run_writer):
+    """An address that is none fails at once with a sentence, exit 2, and without its password."""
+    folder = root.claim()
+    run_writer(folder)
+    spec = mongo_spec("mongodb://me:p@ss@zzz@far:1/db")
+    follower = Follower(folder, MongoSink(spec), spec)
+    status = follower.run_once(patience=30)
+    assert status.state == "failed"
+    assert isinstance(follower.failure, SinkSpecError)
+    assert "zzz" not in status.error
+    follower.close()
+
+
+def test_a_server_that_is_not_there(root, run_writer):
+    """A refused connection is behind, not failed, and says who does not answer."""
+    folder = root.claim()
+    run_writer(folder)
+    options = {"client": {"serverSelectionTimeoutMS": 50}}
+    spec = mongo_spec("mongodb://127.0.0.1:1/db", **options)
+    status = once(folder, spec)
+    assert status.state == "behind"
+    assert "mongo:db@127.0.0.1:1 does not answer" in status.error
+    assert "Timeout" not in status.error
+
+
+def test_old_keywords():
+    """USE-17: the ssl keywords of PyMongo 3 are understood."""
+    old = {"ssl": True, "ssl_ca_certs": "c", "ssl_cert_reqs": 0, "ssl_match_hostname": False}
+    assert modern_options({**old, "w": 1}) == {
+        "tls": True,
+        "tlsCAFile": "c",
+        "tlsAllowInvalidCertificates": True,
+        "tlsAllowInvalidHostnames": True,
+        "w": 1,
+    }
+    assert modern_options({"ssl_cert_reqs": "CERT_REQUIRED"}) == {
+        "tlsAllowInvalidCertificates": False
+    }
+
+
+def test_pushes_are_cut_by_size(monkeypatch):
+    """A push stays below what a server takes, whatever the values are."""
+    monkeypatch.setattr(module, "PUSH_BYTES", 1000)
+    rows = 50
+    change = PointsAdded(
+        "m", [0] * rows, list(range(rows)), [0] * rows, ["x" * 100] * rows, [0] * rows
+    )
+    parts = list(module._parts(change))
+    assert [seq for part, _ in parts for seq in part.seqs] == list(range(rows))
+    assert max(size for _, size in parts) < 1200
+    assert list(module._parts(change.rows([0, 1])))[0][0].seqs == [0, 1]

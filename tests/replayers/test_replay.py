@@ -1,0 +1,174 @@
+"""Replaying: many runs, several views, exit codes, and what a bare mongo means."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+
+import pytest
+
+from sacred.journal.errors import NotAJournalError, RunNotFoundError
+from sacred.journal.events import EventType
+from sacred.journal.writer import JournalWriter
+from sacred.replayers.errors import SinkSpecError, TransientSinkError
+from sacred.replayers.registry import mongo_spec, parse_spec
+from sacred.replayers.replay import _declared, find_runs, replay
+from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sinks.memory import PLACES, MemorySink
+
+
+@pytest.fixture
+def memory():
+    url = uuid.uuid4().hex
+    yield f"memory:{url}"
+    PLACES.pop(url, None)
+
+
+def test_many_runs_and_several_views(root, run_writer, memory, tmp_path):
+    """Each run arrives in each view, and the summary says so in order."""
+    for _ in range(3):
+        run_writer(root.claim())
+    calls = []
+    specs = [memory, f"file:{tmp_path / 'tree'}"]
+    summary = replay(root, None, specs, jobs=2, progress=lambda *call: calls.append(call))
+    assert summary.exit_code == 0
+    assert [(o.run, o.view_id, o.state) for o in summary.outcomes] == [
+        (n, n, "current") for n in (1, 1, 2, 2, 3, 3)
+    ]
+    assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)]
+    assert json.loads((tmp_path / "tree" / "3" / "run.json").read_text())["status"] == "COMPLETED"
+
+
+def test_which_runs(root, run_writer):
+    """R21: the number of a folder, id:X for an id, a path; what is none is said."""
+    run_writer(root.claim())
+    other = root.claim(7)
+    run_writer(other)
+    assert [folder.number for folder in find_runs(root, ["7", 1, "7"])] == [7, 1]
+    assert [folder.number for folder in find_runs(root, ["id:7"])] == [7]
+    assert [folder.path for folder in find_runs(root, [str(other.path)])] == [other.path]
+    for name in ("9", "id:nobody", "nothing"):
+        with pytest.raises(RunNotFoundError) as caught:
+            find_runs(root, [name])
+        assert caught.value.exit_code == 2
+    with pytest.raises(NotAJournalError):
+        find_runs(root, [str(root.path)])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mogno", "Did you mean mongo"),
+        ("sqlite:///x.db", "no SQL view"),
+        ("s3://bucket/path", "no S3 view"),
+        ("", "there is no view"),
+        ("file:", "needs a folder"),
+        ("mongodb://", "mongodb://host"),
+    ],
+)
+def test_addresses_that_are_none(root, text, says):
+    """An unknown view or a wrong address is one sentence, exit 2, before anything is done."""
+    with pytest.raises(SinkSpecError, match=says) as caught:
+        replay(root, None, [text])
+    assert caught.value.exit_code == 2
+
+
+def test_addresses(tmp_path, monkeypatch):
+    """What people write, and what it means; no password in a name."""
+    monkeypatch.chdir(tmp_path)
+    assert parse_spec("file:tree").url == str(tmp_path / "tree")
+    assert parse_spec("mongo").url == ""
+    spec = parse_spec("mongodb://user:pass@host:1/db?authSource=admin")
+    assert (spec.name, spec.options["db_name"]) == ("mongo:db@host:1", "db")
+    assert "pass" not in repr(spec)
+    assert "pass" not in spec.key
+    assert parse_spec("mongo:host:1/db").url == "mongodb://host:1/db"
+    assert parse_spec("mongodb://host").options["db_name"] == "sacred"
+    assert SinkSpec.from_wire(spec.to_wire()) == spec
+    # The same place under whichever name.
+    assert mongo_spec("mongodb://host:1", "db").key == mongo_spec("mongodb://u:p@host:1/db").key
+    assert (
+        mongo_spec("host:1", "db", collection="runs", overwrite=None).key
+        == mongo_spec("host:1/db").key
+    )
+
+
+def test_nothing_to_write_to(root):
+    """Without a view nothing is done, and it is said what to write."""
+    with pytest.raises(SinkSpecError, match="--to"):
+        replay(root, None, [])
+
+
+def _declaring(root, *views):
+    folder = root.claim()
+    writer = JournalWriter.create(folder.journal, durability="process")
+    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
+    writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={}, views=list(views))
+    writer.close()
+    return folder
+
+
+def test_a_bare_mongo_is_what_the_run_declared(root):
+    """A bare ``mongo``: as the run declared it, else the server of this machine."""
+    bare = parse_spec("mongo")
+    assert _declared(bare, _declaring(root)) == mongo_spec("mongodb://localhost:27017", "sacred")
+    options = {"db_name": "mine", "collection": "runs", "collection_prefix": "p", "overwrite": None}
+    view = {"kind": "mongo", "url": "mongodb://far:1", "options": options, "name": "n"}
+    found = _declared(bare, _declaring(root, {"kind": "file", "url": "/x"}, view))
+    assert (found.url, found.options["db_name"], found.options["collection_prefix"]) == (
+        "mongodb://far:1",
+        "mine",
+        "p",
+    )
+    hidden = {**view, "url": "mongodb://user:***@far:1"}
+    with pytest.raises(SinkSpecError, match="password"):
+        _declared(bare, _declaring(root, hidden))
+
+
+class Unreachable(MemorySink):
+    """A server that is down."""
+
+    calls = 0
+
+    def open(self):
+        type(self).calls += 1
+        raise TransientSinkError("it does not answer")
+
+
+def test_a_view_that_is_down_is_waited_for_once(root, run_writer, memory, monkeypatch):
+    """Exit 3; the second run does not wait for the same server again."""
+    for _ in range(3):
+        run_writer(root.claim())
+    monkeypatch.setattr("sacred.replayers.replay.load_sink", Unreachable)
+    Unreachable.calls = 0
+    summary = replay(root, None, [memory])
+    assert summary.exit_code == 3
+    assert [outcome.error for outcome in summary.outcomes] == ["it does not answer"] * 3
+    assert Unreachable.calls == 1
+
+
+def test_an_empty_folder_is_no_failure(root, run_writer, memory):
+    """A number that was claimed and never written is passed over."""
+    root.claim()
+    run_writer(root.claim())
+    summary = replay(root, None, [memory])
+    assert [outcome.state for outcome in summary.outcomes] == ["empty", "current"]
+    assert summary.exit_code == 0
+
+
+def test_following_takes_up_new_runs(root, run_writer, memory):
+    """--follow: living runs are followed, and those that begin meanwhile."""
+    run_writer(root.claim())
+    stop = threading.Event()
+    seen = []
+
+    def progress(done, total, outcome):
+        seen.append(outcome.run)
+        if outcome.run == 1:
+            run_writer(root.claim())
+        else:
+            stop.set()
+
+    summary = replay(root, None, [memory], follow=True, progress=progress, stop=stop)
+    assert [outcome.state for outcome in summary.outcomes] == ["current", "current"]
