@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
+from pathlib import Path
 
 import pytest
+
+#: Journals larger than this are left out of the second opinion (bytes): it reads byte by byte.
+_SECOND_OPINION = 400_000
 from servers import peer
 
 # Test modules look for it when they are imported.
@@ -20,6 +25,71 @@ def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.startswith("SACRED_JOURNAL_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def page_reader():
+    """The reader that docs/journal-format.md shows; None where the tests run without documents."""
+    page = Path(__file__).parents[1] / "docs" / "journal-format.md"
+    if not page.exists():
+        return None
+    section = page.read_text(encoding="utf-8").split("## 13. A reader", 1)[1]
+    code = re.search(r"```python\n(.*?)```", section, re.S)
+    scope = {"__name__": "page"}
+    exec(compile(code[1], str(page), "exec"), scope)
+    return scope["events"]
+
+
+@pytest.fixture(autouse=True)
+def _second_opinion(request, page_reader):
+    """Every clean journal that a test made is read by the page's reader too, with the same events."""
+    uses = page_reader is not None and "tmp_path" in request.fixturenames
+    # Asked for before the test, so that it is still there behind it.
+    place = request.getfixturevalue("tmp_path") if uses else None
+    yield
+    if place is not None:
+        for folder in {path.parent for path in place.rglob("w*-e*.jzst")}:
+            _compare(folder, page_reader)
+
+
+def _compare(folder, page_reader):
+    from msgpack import ExtType
+
+    from sacred.journal import EventType, JournalReader
+    from sacred.journal.errors import JournalError
+
+    if sum(path.stat().st_size for path in folder.glob("*.jzst")) > _SECOND_OPINION:
+        return
+    try:
+        reader = JournalReader(folder)
+        events = [event for event in reader.read() if event.seq >= 0]
+    except (JournalError, OSError):
+        return  # made to be so
+    if not reader.journal_id or reader.verdicts or reader.tails():
+        return
+    ours = {}
+    for event in events:
+        fields = event.fields
+        if event.type == EventType.METRIC_TABLE:
+            table = fields["table"]
+            rows = zip(table.times, table.names(), table.steps, table.values, strict=True)
+            for row, (micros, *point) in enumerate(rows):
+                ours[event.writer, event.seq + row] = (micros * 1000, 16, repr(tuple(point)))
+        elif event.type == EventType.METRIC_POINT:
+            point = (fields["metric"], fields["step"], fields["value"])
+            ours[event.writer, event.seq] = (event.time, 16, repr(point))
+        else:
+            ours[event.writer, event.seq] = (event.time, int(event.type), None)
+    theirs = {}
+    for key, (when, kind, what) in page_reader(str(folder)).items():
+        if kind == 16 and any(isinstance(part, ExtType) for part in what):
+            what = ours.get(key, (0, 0, None))[2]  # the page leaves extension types as they are
+        elif kind == 16:
+            what = repr(what)
+        else:
+            what = None
+        theirs[key] = (when, kind, what)
+    assert ours == theirs, f"the page's reader reads {folder} differently"
 
 
 class _OutsideServer:

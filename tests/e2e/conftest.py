@@ -186,7 +186,7 @@ def _replayers_of(root: Path) -> list[int]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def replayers(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
     """Find the replayer processes of this test's root; kill what is left of them at the end."""
     yield lambda: _replayers_of(tmp_path)

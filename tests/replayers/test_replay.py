@@ -32,10 +32,10 @@ def test_many_runs_and_several_views(root, run_writer, memory, tmp_path):
     calls = []
     specs = [memory, f"file:{tmp_path / 'tree'}"]
     summary = replay(root, None, specs, jobs=2, progress=lambda *call: calls.append(call))
-    assert summary.exit_code == 0
-    assert [(o.run, o.view_id, o.state) for o in summary.outcomes] == [
-        (n, n, "current") for n in (1, 1, 2, 2, 3, 3)
+    assert [(o.run, o.view_id, o.state, o.error) for o in summary.outcomes] == [
+        (n, n, "current", None) for n in (1, 1, 2, 2, 3, 3)
     ]
+    assert summary.exit_code == 0
     assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)]
     assert json.loads((tmp_path / "tree" / "3" / "run.json").read_text())["status"] == "COMPLETED"
 
