@@ -22,7 +22,7 @@ from sacred.replayers.replay import replay
 from sacred.replayers.serve import Service
 from sacred.replayers.sink import SinkSpec
 
-PATIENCE = 30
+PATIENCE = 60
 
 
 class Replayer:
