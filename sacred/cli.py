@@ -233,7 +233,7 @@ def _description(found: RunDetails) -> list[str]:
         lines += _section(name, [_file_line(entry) for entry in document.get(name) or ()])
     experiment = document.get("experiment") or {}
     lines += _section("sources", [_file_line(entry) for entry in experiment.get("sources") or ()])
-    lines += _section("views", [to_json(view) for view in found.views])
+    lines += _section("views", [_view_line(view) for view in found.views])
     trace = [line for part in document.get("fail_trace") or () for line in str(part).splitlines()]
     lines += _section("trace", [terminal.clean(line) for line in trace])
     printed = terminal.printed_lines(found.output)
@@ -284,6 +284,11 @@ def _number_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return _shortened(to_json(value), 40)
+
+
+def _view_line(view: Any) -> str:
+    name = view.get("name") if isinstance(view, dict) else None
+    return terminal.clean(str(name)) if name else to_json(view)
 
 
 def _file_line(entry: Any) -> str:
