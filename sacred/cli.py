@@ -287,6 +287,8 @@ def _number_text(value: Any) -> str:
 
 
 def _view_line(view: Any) -> str:
+    from sacred.replayers.jsontext import to_json
+
     name = view.get("name") if isinstance(view, dict) else None
     return terminal.clean(str(name)) if name else to_json(view)
 
