@@ -53,6 +53,8 @@ WRITE_INTERVAL = 0.25
 WRITE_COST = 5.0
 #: Seconds between two attempts after an error: first, and at most.
 RETRY_FIRST, RETRY_LAST = 0.2, 15.0
+#: So often a view that another replayer moved is looked at again before it counts as behind.
+MOVED_TRIES = 20
 #: What was held back is written when nothing was new for so long (s).
 IDLE_FLUSH = 30.0
 _ROUND = 64
@@ -234,11 +236,16 @@ class Follower:
         """
         deadline = time.monotonic() + patience
         delay = RETRY_FIRST
+        moved = 0
         while True:
             try:
                 self._advance(complete=True)
             except (TransientSinkError, PositionContradictedError) as error:
                 self._failed(error, "behind")
+                if isinstance(error, ViewMovedError) and moved < MOVED_TRIES:
+                    moved += 1  # another replayer writes this run too: look where it got to
+                    time.sleep(RETRY_FIRST * random.uniform(0.1, 0.5))  # noqa: S311 - jitter
+                    continue
                 if time.monotonic() + delay > deadline:
                     return self.status
                 time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter

@@ -870,7 +870,7 @@ def test_a_kill_while_a_file_is_written_again_costs_nothing(tmp_path):
         """
     )
     killed = 0
-    for calls in range(1, 16):
+    for calls in range(1, 60):
         folder = tmp_path / str(calls)
         done = subprocess.run(
             [sys.executable, "-c", program, str(folder), str(calls)], check=False, timeout=60
@@ -881,4 +881,8 @@ def test_a_kill_while_a_file_is_written_again_costs_nothing(tmp_path):
         reader = JournalReader(folder)
         list(reader.read())
         assert [v for v in reader.verdicts if not getattr(v, "superseded", False)] == []
-    assert 8 <= killed < 15
+        if done.returncode == 0:  # it had no more calls to be killed at
+            break
+    else:
+        raise AssertionError("the program never came to its end")
+    assert killed >= 8
