@@ -24,6 +24,9 @@ from sacred.journal.root import epoch_file_name, fsync_folder, parse_epoch_file_
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import TypeVar
+
+    _Result = TypeVar("_Result")
 
 #: A file that has grown beyond this is followed by the next epoch's.
 EPOCH_BYTES = 256 * 1024 * 1024
@@ -112,9 +115,9 @@ class EpochWriter:
         self._new_locks()
 
     def _new_locks(self) -> None:
-        # Re-entrant, so that who holds it and that it is held are one step: a signal handler
-        # that came between the two would wait for its own thread for ever.
+        # Re-entrant: a signal handler that waited for its own thread would wait for ever.
         self._lock = threading.RLock()
+        self._busy = False
         self._deferred = False
         self._sync_lock = threading.RLock()
 
@@ -123,23 +126,28 @@ class EpochWriter:
 
     # -- the lock ----------------------------------------------------------------------------
 
-    def _acquire(self) -> bool:
-        """Take the lock; False if this thread holds it already (a signal handler's call)."""
-        if self._lock._is_owned():  # type: ignore[attr-defined]
-            return False
-        try:
-            self._lock.acquire()
-        except BaseException:  # an interrupt, which may come when the lock is taken already
-            if self._lock._is_owned():  # type: ignore[attr-defined]
-                self._lock.release()
-            raise
-        return True
+    def _exclusively(self, work: Callable[..., _Result], *args: Any) -> _Result | None:
+        """Call a function while this thread holds the lock, and return what it returned.
 
-    def _settle(self) -> None:
-        """Do what was left for the moment when the lock is given back."""
-        if self._deferred:  # a handler left something while the lock was held
-            self._deferred = False
-            self._write_deferred()
+        None, and nothing is called, if it is a signal handler that interrupted this very thread
+        in here: what it left is written as soon as the interrupted call is through.
+        """
+        # An interrupt may come between any two calls. ``with`` takes the lock in one step, and
+        # nothing is called between that and the mark: the lock is never left behind.
+        try:
+            with self._lock:
+                if self._busy:
+                    self._deferred = True
+                    return None
+                self._busy = True
+                try:
+                    return work(*args)
+                finally:
+                    self._busy = False
+        finally:
+            if self._deferred and not self._busy:
+                self._deferred = False
+                self._write_deferred()
 
     def _write_deferred(self) -> None:
         """Write what a signal handler left; for whoever takes events."""
@@ -188,13 +196,19 @@ class EpochWriter:
             self._rotate()
 
     def _write_frame(self, first: int, count: int, chain: int, events: bytes) -> None:
+        self._size += self._write(self._fd, self._prefix, first, count, chain, events)
+
+    def _write(
+        self, descriptor: int, prefix: bytes, first: int, count: int, chain: int, events: bytes
+    ) -> int:
+        """Write one frame into a file; return its size (bytes)."""
         packed = self._packer.pack
-        content = self._prefix + packed(first) + packed(count) + packed(chain) + events
-        frame = self._encoder.encode(content)
-        written = os.write(self._fd, frame)
-        self._size += written
-        if written != len(frame):
+        frame = self._encoder.encode(
+            prefix + packed(first) + packed(count) + packed(chain) + events
+        )
+        if os.write(descriptor, frame) != len(frame):
             raise short_write()
+        return len(frame)
 
     def _shrink_ring(self) -> None:
         """Forget what was written, or as the last resort what was not. Holds the lock."""
@@ -228,7 +242,6 @@ class EpochWriter:
         """
         name = epoch_file_name(self.number, epoch)
         path = aside = self.folder / name
-        before = self.path, self.epoch
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         ours = path in self._made
         self._made.add(path)
@@ -240,22 +253,43 @@ class EpochWriter:
             # Left by ourselves when an interrupt came: it is empty, and passed over.
             self._open_epoch(epoch + 1, opened_by, **more)
             return
-        if self._ring and os.name != "nt":
-            # A later file takes the place of the end of the one before: it gets its name when
-            # all that is written again stands in it, or else a kill would cost what was there.
-            aside = self.folder / f".{os.urandom(4).hex()}-{name}"
-            os.close(descriptor)
-            try:
+        try:
+            if self._ring and os.name != "nt":
+                # A later file takes the place of the end of the one before: it gets its name when
+                # all that is written again stands in it, or else a kill would cost what was there.
+                aside = self.folder / f".{os.urandom(4).hex()}-{name}"
+                os.close(descriptor)
                 descriptor = os.open(aside, flags, 0o666)
-            except BaseException:
-                _remove(path, aside)
-                raise
-        self._fd, self._size, self.path, self.epoch = descriptor, 0, path, epoch
-        # The four numbers with which every preamble of this file begins.
-        whole = self._packer.pack([0, self.journal_id, self.number, epoch, 0, 0, 0])
-        self._prefix = whole[:-3]
-        self._names_durable = False
-        _lock_file(descriptor)
+            _lock_file(descriptor)
+            # The four numbers with which every preamble of this file begins.
+            prefix = self._packer.pack([0, self.journal_id, self.number, epoch, 0, 0, 0])[:-3]
+            first, chain = self.next_seq, self._chain
+            if self._ring:
+                first, _, chain, _ = self._ring[0]
+            # Alone in its frame: the chain of the events is then the same in whichever file they
+            # are written again.
+            event = self._pack_epoch_began(opened_by, more)
+            size = self._write(descriptor, prefix, first, 0, chain, event)
+            for body in tuple(self._ring):
+                size += self._write(descriptor, prefix, *body)
+            if aside != path:
+                os.replace(aside, path)
+        except BaseException:
+            # All in it is elsewhere: a disk that refuses for hours leaves no row of files.
+            _close(descriptor)
+            _remove(path, aside)
+            raise
+        # Nothing is called here: this is the writer's file in every respect or in none.
+        self._fd, self._prefix, self._size, self.path, self.epoch, self._names_durable = (
+            descriptor,
+            prefix,
+            size,
+            path,
+            epoch,
+            False,
+        )
+
+    def _pack_epoch_began(self, opened_by: str, more: dict[str, Any]) -> bytes:
         identity = own_identity()
         event = {
             "t": identity["wall"],
@@ -272,23 +306,7 @@ class EpochWriter:
         }
         if self._parent is not None:
             event["parent"] = self._parent
-        first, chain = self.next_seq, self._chain
-        if self._ring:
-            first, _, chain, _ = self._ring[0]
-        # Alone in its frame: the chain of the events is then the same in whichever file they
-        # are written again.
-        try:
-            self._write_frame(first, 0, chain, pack(event))
-            for body in tuple(self._ring):
-                self._write_frame(*body)
-            if aside != path:
-                os.replace(aside, path)
-        except BaseException:
-            # All in it is elsewhere: a disk that refuses for hours leaves no row of files.
-            self._close_file()
-            self.path, self.epoch = before
-            _remove(path, aside)
-            raise
+        return pack(event)
 
     def _rotate(self) -> None:
         """Go on in the next epoch's file. Holds the lock."""
@@ -310,11 +328,13 @@ class EpochWriter:
 
     def _doubt(self, first_unwritten: int) -> None:
         """After an interrupt inside a write: go on in the next file. Holds the lock."""
+        # First of all, and without a call: a second interrupt finds a file that takes nothing more.
+        descriptor, self._fd = self._fd, -1
         if self.fault is None:
             self.fault = OSError(errno.EINTR, os.strerror(errno.EINTR))
             self._unwritten = first_unwritten
             self._retry_at = 0.0
-            self._close_file()
+        _close(descriptor)
 
     def _fail(self, error: OSError, first_unwritten: int | None = None) -> None:
         """Stop trusting the file: it is closed and never written again. Holds the lock."""
@@ -372,11 +392,12 @@ class EpochWriter:
         renumbered.
         """
         self._claiming = (opened_by, more)
-        bodies, self._ring = self._ring, deque()
+        bodies = tuple(self._ring)
         before = (self.number, self.next_seq, self.durable_seq, self._chain)
         self.next_seq = self.durable_seq = self._chain = 0
         number = max(_writer_numbers(self.folder), default=0)
         try:
+            self._ring.clear()
             for _ in range(100_000):
                 number += 1
                 self.number = number
@@ -389,7 +410,8 @@ class EpochWriter:
                 raise OSError(errno.EEXIST, "no free writer number")
         except BaseException:
             self.number, self.next_seq, self.durable_seq, self._chain = before
-            self._ring = bodies
+            self._ring.clear()
+            self._ring.extend(bodies)
             raise
         self._claiming = None
         self.fault = None
@@ -412,27 +434,15 @@ class EpochWriter:
 
     def _close_file(self) -> None:
         descriptor, self._fd = self._fd, -1
-        if descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        _close(descriptor)
 
     def _sync_file(self) -> None:
         """Make what was written durable, names included."""
         with self._sync_lock:
-            if not self._acquire():
+            begun = self._exclusively(self._begin_sync)
+            if not begun:
                 return
-            try:
-                seq, descriptor, path = self.next_seq, self._fd, self.path
-                self._dirty = False
-                if descriptor < 0:
-                    return
-                # A descriptor of its own: a fault in another thread closes the writer's.
-                descriptor = os.dup(descriptor)
-            except OSError:
-                return
-            finally:
-                self._lock.release()
-                self._settle()
+            seq, descriptor, path = begun
             failure: OSError | None = None
             try:
                 if hasattr(os, "fdatasync"):
@@ -447,22 +457,31 @@ class EpochWriter:
                 failure = error
             finally:
                 os.close(descriptor)
-            if not self._acquire():
-                return
-            try:
-                if path != self.path:
-                    return
-                if failure is not None:
-                    # Never a second fsync of the same file: the kernel has forgotten the pages.
-                    self._fail(failure)
-                    return
-                self.durable_seq = max(self.durable_seq, seq)
-                ring = self._ring
-                while ring and ring[0][0] + ring[0][1] <= seq:
-                    self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))
-            finally:
-                self._lock.release()
-                self._settle()
+            self._exclusively(self._end_sync, seq, path, failure)
+
+    def _begin_sync(self) -> tuple[int, int, Path] | None:
+        """Return what will be durable, and a descriptor by which. Holds the lock."""
+        self._dirty = False
+        if self._fd < 0 or self.fault is not None:
+            return None
+        try:
+            # A descriptor of its own: a fault in another thread closes the writer's.
+            return self.next_seq, os.dup(self._fd), self.path
+        except OSError:
+            return None
+
+    def _end_sync(self, seq: int, path: Path, failure: OSError | None) -> None:
+        """Forget what is durable. Holds the lock."""
+        if path != self.path:
+            return
+        if failure is not None:
+            # Never a second fsync of the same file: the kernel has forgotten the pages.
+            self._fail(failure)
+            return
+        self.durable_seq = max(self.durable_seq, seq)
+        ring = self._ring
+        while ring and ring[0][0] + ring[0][1] <= seq:
+            self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))
 
     def _start_anew(self) -> None:
         """In a forked child: forget the parent's file and claim one's own with the next event."""
@@ -478,6 +497,12 @@ class EpochWriter:
         self._unreported = []
         self._dirty = False
         self._unclaimed = True
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _remove(*paths: Path) -> None:

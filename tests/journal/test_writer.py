@@ -729,17 +729,22 @@ INTERRUPTED = textwrap.dedent(
     writer = JournalWriter.create(sys.argv[1], durability=sys.argv[2])
     returned, texts, step = [], [], 0
     signal.signal(signal.SIGALRM, interrupt)
-    for number in range(100):
+
+    def record():
+        global step
         stop = time.monotonic() + 0.1
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.0004 + number * 0.00002)
-            while time.monotonic() < stop:
-                writer.log_point("x", step, 0.5)
-                returned.append(step)
-                step += 1
-                if step % 40 == 0:
-                    writer.append(EventType.MESSAGE, level="info", text=str(step))
-                    texts.append(str(step))
+        signal.setitimer(signal.ITIMER_REAL, 0.0004 + number * 0.00002)
+        while time.monotonic() < stop:
+            writer.log_point("x", step, 0.5)
+            returned.append(step)
+            step += 1
+            if step % 40 == 0:
+                writer.append(EventType.MESSAGE, level="info", text=str(step))
+                texts.append(str(step))
+
+    for number in range(100):
+        try:  # around a function: Python 3.13 misses an interrupt at the head of a loop in a try
+            record()
         except KeyboardInterrupt:
             step += 1000
     writer.close()
@@ -748,7 +753,6 @@ INTERRUPTED = textwrap.dedent(
 )
 
 
-@pytest.mark.soak  # chance decides where an interrupt falls; Python 3.13 still loses a frame now and then
 @pytest.mark.parametrize("durability", ["process", "second", "event"])
 def test_an_interrupt_loses_no_point(tmp_path, durability):
     """Ctrl-C in the middle of a write: nothing whose call returned is lost, nothing stands twice."""
@@ -812,10 +816,8 @@ def test_a_clock_that_is_put_back_delays_nothing(tmp_path, monkeypatch):
 def test_a_point_of_a_signal_handler_does_not_wait_for_the_next(tmp_path):
     """A handler that came while the lock was held: its point is written when the lock is free."""
     writer = JournalWriter.create(tmp_path / "journal")
-    assert writer._acquire()
-    writer.log_point("x", 0, 0.5)  # as a handler would, in the thread that holds the lock
-    writer._lock.release()
-    writer._settle()
+    # As a handler would, in the thread that holds the lock:
+    writer._exclusively(writer.log_point, "x", 0, 0.5)
     assert _points(writer.folder) == [("x", 0, 0.5)]
     writer.close()
 
