@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import uuid
@@ -15,6 +16,7 @@ from sacred.replayers.errors import SinkSpecError, TransientSinkError
 from sacred.replayers.registry import mongo_spec, parse_spec
 from sacred.replayers.replay import _declared, find_runs, replay
 from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sinks import file
 from sacred.replayers.sinks.memory import PLACES, MemorySink
 
 
@@ -38,6 +40,25 @@ def test_many_runs_and_several_views(root, run_writer, memory, tmp_path):
     assert summary.exit_code == 0
     assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)]
     assert json.loads((tmp_path / "tree" / "3" / "run.json").read_text())["status"] == "COMPLETED"
+
+
+def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path, monkeypatch):
+    """FSO: two threads that store the same resource do not take each other's copy away."""
+    run_writer(root.claim())
+    run_writer(root.claim())
+    both = threading.Barrier(2)
+    really = file._sync
+
+    def together(path):
+        if "_resources" in path:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(5)
+        really(path)
+
+    monkeypatch.setattr(file, "_sync", together)
+    summary = replay(root, None, [f"file:{tmp_path / 'tree'}"], jobs=2)
+    assert [outcome.error for outcome in summary.outcomes] == [None, None]
+    assert not both.broken
 
 
 def test_which_runs(root, run_writer):

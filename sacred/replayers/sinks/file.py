@@ -594,7 +594,7 @@ def _replace(path: str, content: bytes | Iterable[bytes]) -> None:
     """Give a file a new content, whole or not at all, and durable."""
     folder, name = os.path.split(path)
     aside = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
-    temporary = os.path.join(aside, f".{name}.{os.getpid()}")
+    temporary = os.path.join(aside, f".{name}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -613,7 +613,8 @@ def _copy(source: str, target: str) -> None:
     import shutil
 
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{os.getpid()}")
+    # Runs share their sources and resources: another thread may be at the same one.
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
     try:
         shutil.copyfile(source, temporary)
         _sync(temporary)
