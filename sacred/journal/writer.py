@@ -181,28 +181,31 @@ class JournalWriter(EpochWriter):
         rows = self._rows
         append = rows.append
         now_ns = time.time_ns
+        write_point = self._point_writer()
 
         def log_point(name: str, step: Any, value: Any) -> None:
             now = now_ns()
-            append((name, step, value, now))
-            if now >= self._due:
-                self._point_is_due(now)
-            elif len(rows) >= BATCH:
+            if now < self._due:
+                append((name, step, value, now))
+                if len(rows) >= BATCH:
+                    self.flush()
+            elif self.closed:
+                rows.clear()  # the run has ended, and its journal with it
+            elif self._due or rows or self._unclaimed:
+                append((name, step, value, now))
                 self.flush()
+                self._last = now
+            elif 0 <= now - self._last < IDLE:  # the first of a burst: wait for company
+                append((name, step, value, now))
+                self._last = now
+                self._due = now + PATIENCE
+                if self._dozing:
+                    self._rouse()
+            else:
+                self._last = now
+                write_point(name, step, value)
 
         return log_point
-
-    def _point_is_due(self, now: int) -> None:
-        if self.closed:
-            self._rows.clear()  # the run has ended, and its journal with it
-        elif self._due or not 0 <= now - self._last < IDLE or self._unclaimed:
-            self.flush()
-            self._last = now
-        else:  # the first of a burst: wait for company
-            self._last = now
-            self._due = now + PATIENCE
-            if self._dozing:
-                self._rouse()
 
     def _point_writer(self) -> Callable[[str, Any, Any], None]:
         """Return the function that writes one metric point before it returns.
