@@ -19,7 +19,7 @@ check: $(READY)  ## format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(PYTEST) -q -m "not server and not slow and not soak"
 
 test: $(READY) servers  ## everything needed, then all tests, with real servers
@@ -42,7 +42,7 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format .
 
 clean:  ## remove all that was made here; runs stay
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist demo_runs
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo_runs
 
 .PHONY: help venv check test test-local servers demo bench format clean
 .DEFAULT_GOAL := help
