@@ -142,6 +142,8 @@ def _file_spec(rest: str) -> SinkSpec:
     if not folder:
         raise SinkSpecError("a file view needs a folder: --to file:DIR")
     path = os.path.abspath(os.path.expanduser(folder))
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise SinkSpecError(f"{path} is no folder: give a file view one of its own, --to file:DIR")
     return SinkSpec("file", path, {}, f"file:{path}")
 
 
@@ -179,9 +181,23 @@ def mongo_spec(url: str, db_name: str | None = None, **options: Any) -> SinkSpec
             "a MongoDB view is written --to mongodb://host:port/database, "
             "with user and password as mongodb://user:password@host:port/database"
         )
-    database = db_name or path.partition("?")[0] or DEFAULT_DATABASE
     place = servers.rpartition("@")[2]
+    for server in place.split(","):
+        _check_port(server)
+    database = db_name or path.partition("?")[0] or DEFAULT_DATABASE
     return SinkSpec("mongo", url, {"db_name": database, **options}, f"mongo:{database}@{place}")
+
+
+def _check_port(server: str) -> None:
+    """Raise if a server's port is no number; without one there is nothing to check."""
+    host, colon, port = server.rpartition(":")
+    if not colon or server.endswith("]"):  # an IPv6 address ends so
+        return
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
+        raise SinkSpecError(
+            f"{port!r} is no port: write --to mongodb://host:port/database, for example "
+            "mongodb://localhost:27017/sacred"
+        )
 
 
 def _unknown(kind: str) -> str:
@@ -197,4 +213,6 @@ def _unknown(kind: str) -> str:
 
 
 def _choices() -> str:
-    return "Write one of " + ", ".join(known.example for known in _KINDS.values()) + ", mongo."
+    # The view in memory ends with its process: no use to a person.
+    examples = (known.example for name, known in _KINDS.items() if name != "memory")
+    return "Write one of " + ", ".join(examples) + ", mongo."

@@ -76,9 +76,9 @@ class ReplaySummary:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 something failed, 3 a view is behind."""
+        """0 done, 1 a view failed or a journal is damaged, 3 a view is behind."""
         states = {outcome.state for outcome in self.outcomes}
-        if "failed" in states:
+        if "failed" in states or any(outcome.damage for outcome in self.outcomes):
             return 1
         return 3 if "behind" in states else 0
 

@@ -86,28 +86,41 @@ def test_server_that_refuses(root, run_sacred):
 def test_address_that_is_none(root, run_sacred):
     """An address that the driver refuses: the view failed, in one line, without a traceback."""
     root.completed()
-    done = run_sacred("replay", "--to", "mongodb://h:notaport/db")
-    assert done.code in {1, 2}
+    done = run_sacred("replay", "--to", "mongodb://user:pass:word@h/db")
+    assert 1 == done.code
     assert 1 == (done.out + done.err).count("\n")
-    assert "mongo:db@h:notaport can not be connected" in done.out
+    assert "the address of mongo:db@h is no MongoDB address: " in done.out
+    assert "word" not in done.out.replace("password", "")
 
 
-def test_view_that_can_not_be_written(root, tmp_path, run_sacred):
-    """A folder that is a file: the view is behind, exit code 3, in one line."""
+def test_view_below_a_file(root, tmp_path, run_sacred):
+    """A folder that can never be made: the view failed, exit code 1, in one line."""
     root.completed()
     (tmp_path / "taken").write_text("")
-    done = run_sacred("replay", "--to", f"file:{tmp_path / 'taken'}")
-    assert 3 == done.code
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'taken' / 'out'}")
+    assert 1 == done.code
     assert 1 == done.out.count("\n")
-    assert f"run 1 -> file:{tmp_path / 'taken'}: behind, replay again: " in done.out
+    assert f"run 1 -> file:{tmp_path / 'taken' / 'out'}: failed: " in done.out
 
 
-def test_damaged_run(root, tmp_path, run_sacred):
-    """A damaged run is replayed as far as it can be read, and the damage is said."""
+def test_killed_run(root, tmp_path, run_sacred):
+    """A run whose last frame is not whole is replayed; that is no damage, exit code 0."""
     file = root.file(root.died())
     file.write_bytes(file.read_bytes()[:-3])
     done = run_sacred("replay", "--to", f"file:{tmp_path / 'out'}")
-    assert f"run 1 -> file:{tmp_path / 'out'}: up to date\n" == done.out
+    assert (0, f"run 1 -> file:{tmp_path / 'out'}: up to date\n") == (done.code, done.out)
+    assert (tmp_path / "out" / "1" / "run.json").exists()
+
+
+def test_damaged_run(root, tmp_path, run_sacred):
+    """A damaged run is replayed as far as it can be read, and the damage is said: exit code 1."""
+    file = root.file(root.completed())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    done = run_sacred("replay", "--to", f"file:{tmp_path / 'out'}")
+    assert (1, f"run 1 -> file:{tmp_path / 'out'}: up to date\n") == (done.code, done.out)
+    assert "run 1 is damaged: w0000-e0001.jzst: " in done.err
     assert (tmp_path / "out" / "1" / "run.json").exists()
 
 

@@ -169,6 +169,8 @@ def test_filtered_output_is_cut_by_characters(root, spec, tmp_path):
         "",
         "a\0b",
         ".",
+        "x" * 256,
+        "folder/" + "\u00e4" * 128,
     ],
 )
 def test_names_that_would_leave_the_folder(root, spec, tmp_path, name):
@@ -188,6 +190,19 @@ def test_names_that_would_leave_the_folder(root, spec, tmp_path, name):
     evil = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"evil"]
     ours = [path for path in evil if root.path not in path.parents]
     assert sorted(ours) == [tree / "1" / "folder" / "good.txt", tree / "1" / "good.txt"]
+
+
+def test_a_resource_with_the_longest_name(root, spec, tmp_path):
+    """FSO-05: a name that has no room for the checksum is shortened, and the run goes on."""
+    folder = root.claim()
+    writer = _simple(folder)
+    blob = BlobStore(root.blobs).put_bytes(b"data").blob.to_wire()
+    name = "\u00e4" * 125 + ".data"
+    writer.append(EventType.RESOURCE_ADDED, filename=f"/x/{name}", blob=blob, md5="0" * 32)
+    writer.close()
+    assert once(folder, spec).state == "current"
+    (stored,) = os.listdir(tmp_path / "tree" / "_resources")
+    assert stored == "\u00e4" * 108 + "_" + "0" * 32 + ".data"
 
 
 def test_the_newest_artifact_of_a_name_stays(root, spec, tmp_path):

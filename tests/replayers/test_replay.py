@@ -86,6 +86,10 @@ def test_which_runs(root, run_writer):
         ("", "there is no view"),
         ("file:", "needs a folder"),
         ("mongodb://", "mongodb://host"),
+        ("mongodb://host:port/db", "'port' is no port"),
+        ("mongodb://u:p@host:27017,other:99999/db", "'99999' is no port"),
+        ("mongo:[::1]:x/db", "'x' is no port"),
+        (f"file:{__file__}", "is no folder"),
     ],
 )
 def test_addresses_that_are_none(root, text, says):
@@ -105,6 +109,9 @@ def test_addresses(tmp_path, monkeypatch):
     assert "pass" not in repr(spec)
     assert "pass" not in spec.key
     assert parse_spec("mongo:host:1/db").url == "mongodb://host:1/db"
+    assert parse_spec("mongo:[::1]/db").name == "mongo:db@[::1]"
+    assert parse_spec("mongo:[::1]:27018/db").name == "mongo:db@[::1]:27018"
+    assert parse_spec("mongodb://%2Ftmp%2Fmongo.sock/db").options["db_name"] == "db"
     assert parse_spec("mongodb://host").options["db_name"] == "sacred"
     assert SinkSpec.from_wire(spec.to_wire()) == spec
     # The same place under whichever name.

@@ -48,6 +48,8 @@ _SHARE = 20
 _PIECE = 16384
 #: So many of the newest folders are looked at for claims that nobody needs any more.
 _RECENT = 50
+#: Longest name of a file on the usual file systems.
+_NAME_BYTES = 255
 
 
 class _State:
@@ -105,7 +107,15 @@ class FileSink:
         except OSError as error:
             reason = error.strerror or str(error)
             text = f"the file view {self.base} can not be written: {reason}"
-            if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+            if error.errno in {
+                errno.EACCES,
+                errno.EPERM,
+                errno.EROFS,
+                errno.ENOTDIR,
+                errno.EEXIST,  # a file of that name
+                errno.ENAMETOOLONG,
+                errno.ELOOP,
+            }:
                 raise TerminalSinkError(f"{text}. Make it writable, or choose another") from error
             raise TransientSinkError(text) from error
 
@@ -439,7 +449,8 @@ class FileSink:
         folder = self.source_dir if entry.role == "source" else self.resource_dir
         stem, extension = os.path.splitext(os.path.basename(entry.name))
         with self._errors():
-            target = os.path.join(folder, f"{stem}_{entry.md5 or entry.digest}{extension}")
+            ending = f"_{entry.md5 or entry.digest}{extension}"
+            target = os.path.join(folder, _shortened(stem, _size(ending)) + ending)
             if not os.path.exists(target):
                 os.makedirs(folder, exist_ok=True)
                 _copy(str(blob), target)
@@ -515,9 +526,20 @@ def _safe_name(name: str) -> bool:
     parts = name.split("/")
     if not name or "\0" in name or "\\" in name or os.path.isabs(name):
         return False
-    if any(part in {"", ".", ".."} for part in parts):
+    if any(part in {"", ".", ".."} or _size(part) > _NAME_BYTES for part in parts):
         return False
     return parts[0] not in OWN_FILES
+
+
+def _size(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
+
+
+def _shortened(stem: str, size: int) -> str:
+    """Cut a name so that it has room for ``size`` bytes more (the rest of it tells them apart)."""
+    while stem and _size(stem) + size > _NAME_BYTES:
+        stem = stem[:-1]
+    return stem
 
 
 def _json(value: Any) -> bytes:
