@@ -121,7 +121,7 @@ def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]
     odd: list[Any] = []
     if kinds == {float}:
         code = COLUMN_FLOAT
-    elif kinds == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 63:
+    elif kinds == {int} and _fit(values):
         code = COLUMN_INT
     else:
         values = list(map(_plain_number, values))
@@ -133,6 +133,15 @@ def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]
         values = [values[row] for row in order]
     raw = struct.pack(f"<{len(values)}{_FORMATS[code]}", *values)
     return [code, _encode_lanes(raw)], odd
+
+
+def _fit(values: tuple[int, ...]) -> bool:
+    """Tell whether integers have at most 64 bits each."""
+    try:
+        struct.pack(f"<{len(values)}q", *values)
+    except struct.error:
+        return False
+    return True
 
 
 def _is_float(value: Any) -> bool:
