@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+import xxhash
 
 from sacred.core.changes import ChangeTracker
 from sacred.journal.blobs import BlobStore
@@ -130,12 +133,35 @@ class Recorder:
             except OSError:
                 continue
 
-    def holds_run(self, number: int) -> bool:
-        """Return whether the root has a run with this id, under the number that is its id."""
+    def holds_run(self, run_id: int | str) -> bool:
+        """Return whether the root has a run with this id."""
         from sacred.core.printed import run_id_of
 
-        folder = self.root.path / str(number)
-        return folder.exists() and run_id_of(folder) in (number, None)
+        if isinstance(run_id, int):
+            folder = self.root.path / str(run_id)
+            if folder.exists() and run_id_of(folder) in (run_id, None):
+                return True
+        try:
+            number = int(self._note_of(run_id).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return False
+        return bool(run_id_of(self.root.path / str(number)) == run_id)
+
+    def note_id(self, run_id: Any) -> None:
+        """Remember under which number the run with this id is found, where they differ.
+
+        A note that can be thrown away: without it ``--id`` may be given twice.
+        """
+        if self.folder is None or run_id == self.folder.number:
+            return
+        note = self._note_of(run_id)
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(str(self.folder.number), encoding="ascii")
+
+    def _note_of(self, run_id: Any) -> Path:
+        digest = xxhash.xxh64_intdigest(str(run_id).encode("utf-8", "surrogatepass"))
+        return self.root.path / ".cache" / "ids" / journal_id_text(digest)
 
     @property
     def log_point(self) -> Callable[[str, Any, Any], None]:

@@ -371,7 +371,7 @@ class Run:
             number = int(self._id)
             self._id = number if str(number) == self._id else self._id
         recorder = self._recorder
-        if recorder is None or not isinstance(self._id, int):
+        if recorder is None or self._id is None:
             return
         if recorder.holds_run(self._id):
             raise RunIdTakenError(
@@ -485,6 +485,7 @@ class Run:
             return
         folder = recorder.open(self._id if isinstance(self._id, int) else None)
         run_id = folder.number if self._id is None else self._id
+        recorder.note_id(run_id)
         views = self._views
         facts = start_facts(self, command, run_id)
         facts["views"] = views.public() if views else None

@@ -492,6 +492,20 @@ def test_a_given_id_that_is_taken_is_an_error() -> None:
     assert not main.called
 
 
+@pytest.mark.parametrize("given", ["a name", "\u00e4" * 200, "7"])
+def test_a_given_id_that_is_no_folder_is_taken_too(given) -> None:
+    """R14: a text, and a number that came from elsewhere while its folder has another."""
+    if given == "7":
+        _run(lambda: None, _observer(run_id=7))()
+    else:
+        _run(lambda: None, _id=given)()
+    again = mock.Mock(__name__="main")
+    with pytest.raises(RunIdTakenError, match=f"There is a run with the id {given} in "):
+        _run(again, _id=given)()
+    assert not again.called
+    _run(lambda: None, _id="another")()
+
+
 def test_a_foreign_id_keeps_its_text() -> None:
     """An id that is no number is kept; the folder has a number of the root."""
     run = _run(lambda: None, _observer(run_id="f00-bar"))
