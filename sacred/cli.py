@@ -19,6 +19,7 @@ from sacred.__about__ import __version__
 from sacred.journal.errors import JournalError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Sequence
 
     from sacred.journal.root import JournalRoot, RunFolder
@@ -483,6 +484,7 @@ def replay(
         return 0
     shown = _ReplayShown()
     try:
+        stop = _stopped_by_a_signal() if follow else None
         summary = write_views(
             place,
             # Without names also runs that begin later are followed.
@@ -492,11 +494,28 @@ def replay(
             jobs=jobs,
             rebuild=rebuild,
             progress=shown,
+            stop=stop,
         )
     finally:
         shown.bar.close()
     shown.end(summary)
     return summary.exit_code
+
+
+def _stopped_by_a_signal() -> threading.Event:
+    """Return what Ctrl-C and SIGTERM set: the work at hand is finished, a second one kills."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+
+    def end(number: int, _frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return stop
 
 
 _STATES = {

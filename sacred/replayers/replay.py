@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ __all__ = ["ReplayOutcome", "ReplaySummary", "find_runs", "replay"]
 #: Living runs that are followed at the same time, at most.
 MAX_FOLLOWED = 64
 _LOOK_FOR_RUNS = 1.0
+#: A view that could not be written is tried again after so long (s), while others are followed.
+_RETRY_FIRST, _RETRY_LAST = 2.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,8 @@ class _Replay:
         self.total = 0
         self._lock = threading.Lock()
         self._unreachable: dict[str, ViewStatus] = {}
+        #: What is to be tried again while others are followed.
+        self._behind: dict[tuple[int, int], RunFolder] = {}
 
     def _pairs(self, folders: list[RunFolder]) -> Iterator[tuple[tuple[int, int], RunFolder]]:
         for number, folder in enumerate(folders, len(self.outcomes)):
@@ -305,8 +310,13 @@ class _Replay:
             follower.damage if follower is not None else (),
         )
         with self._lock:
+            news = self.outcomes.get(key) != outcome
             self.outcomes[key] = outcome
-            if self.progress is not None:
+            if state == "behind":
+                self._behind[key] = folder
+            else:
+                self._behind.pop(key, None)
+            if self.progress is not None and news:
                 self.progress(len(self.outcomes), max(self.total, len(self.outcomes)), outcome)
 
     # -- following -----------------------------------------------------------------------------
@@ -321,10 +331,11 @@ class _Replay:
         threads: dict[str, list[threading.Thread]] = {}
         waiting = list(folders)
         seen = {str(folder.path) for folder in folders}
+        pause, again = _RETRY_FIRST, time.monotonic() + _RETRY_FIRST
         try:
             while True:
                 alive = sum(t.is_alive() for group in threads.values() for t in group)
-                while waiting and alive + len(self.views) <= MAX_FOLLOWED:
+                while waiting and alive + len(self.views) <= MAX_FOLLOWED and not stop.is_set():
                     folder = waiting.pop(0)
                     if _lives(folder):
                         threads[str(folder.path)] = self._start(folder, watch, stop)
@@ -333,12 +344,16 @@ class _Replay:
                         self.once([folder])
                 if stop.wait(_LOOK_FOR_RUNS):
                     return
+                if self._behind and time.monotonic() >= again:
+                    self._try_behind(stop)
+                    pause = min(2 * pause, _RETRY_LAST) if self._behind else _RETRY_FIRST
+                    again = time.monotonic() + pause
                 if root is not None:
                     for folder in root.runs():
                         if str(folder.path) not in seen and _has_begun(folder):
                             seen.add(str(folder.path))
                             waiting.append(folder)
-                elif not waiting and not any(t.is_alive() for g in threads.values() for t in g):
+                elif not (waiting or any(t.is_alive() for g in threads.values() for t in g)):
                     return
         finally:
             stop.set()
@@ -346,6 +361,14 @@ class _Replay:
                 for thread in group:
                     thread.join(30.0)
             watch.close()
+
+    def _try_behind(self, stop: threading.Event) -> None:
+        """Write the views that could not be written before."""
+        self._unreachable.clear()
+        for key, folder in tuple(self._behind.items()):
+            if stop.is_set():
+                return
+            self._one(key, folder)
 
     def _start(
         self, folder: RunFolder, watch: FolderWatch, stop: threading.Event

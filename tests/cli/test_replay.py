@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -143,3 +147,41 @@ def test_nothing_to_write(root, tmp_path, run_sacred):
         f"run 3 {to} up to date",
     ] == done.out.splitlines()
     assert (0, "") == (done.code, done.err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_following_until_a_signal(root, tmp_path, number):
+    """--follow writes what comes; Ctrl-C and SIGTERM end it in good order, with its exit code."""
+    root.completed()
+    out = tmp_path / "out"
+    code = "import sys; from sacred.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "replay", "--follow", "--to", f"file:{out}"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            lines = iter(process.stdout.readline, "")
+            assert next(lines) == f"run 1 -> file:{out}: up to date\n"
+            writer = root.writer()  # a run that lives, in this process
+            root.start(writer, 2)
+            writer.append_output(1, b"hello\n")
+            writer.flush()
+            _until(lambda: _content(out / "2" / "cout.txt") == b"hello\n")
+            root.end(writer)
+            assert next(lines) == f"run 2 -> file:{out}: up to date\n"
+            process.send_signal(number)
+            rest, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (0, "", "") == (process.returncode, rest, err)
+
+
+def _content(path):
+    return path.read_bytes() if path.exists() else None
+
+
+def _until(holds, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+import sacred.replayers.replay as module
 from sacred.journal.errors import NotAJournalError, RunNotFoundError
 from sacred.journal.events import EventType
 from sacred.journal.writer import JournalWriter
@@ -200,3 +201,41 @@ def test_following_takes_up_new_runs(root, run_writer, memory):
 
     summary = replay(root, None, [memory], follow=True, progress=progress, stop=stop)
     assert [outcome.state for outcome in summary.outcomes] == ["current", "current"]
+
+
+def test_following_tries_again_what_is_behind(root, run_writer, memory, monkeypatch):
+    """--follow: the view of a run that ended long ago is written when its server comes back."""
+    run_writer(root.claim())
+    monkeypatch.setattr(module, "_RETRY_FIRST", 0.0)
+    monkeypatch.setattr(module, "_LOOK_FOR_RUNS", 0.01)
+    really, refusals = MemorySink.open, iter(range(3))
+    stop = threading.Event()
+    seen = []
+
+    def refuse(sink):
+        if next(refusals, None) is not None:
+            raise TransientSinkError("nobody answers")
+        really(sink)
+
+    def progress(done, total, outcome):
+        seen.append(outcome.state)
+        if outcome.state == "current":
+            stop.set()
+
+    monkeypatch.setattr(MemorySink, "open", refuse)
+    monkeypatch.setattr(module._Replay, "_try_behind", _counted(module._Replay._try_behind, stop))
+    summary = replay(root, None, [memory], follow=True, patience=0.0, progress=progress, stop=stop)
+    assert seen == ["behind", "current"]  # and not a line for each attempt
+    assert [outcome.error for outcome in summary.outcomes] == [None]
+
+
+def _counted(method, stop, limit=50):
+    """Bound a loop that would never end if the method did not do its work."""
+    calls = iter(range(limit))
+
+    def counted(*args):
+        if next(calls, None) is None:
+            stop.set()
+        return method(*args)
+
+    return counted
