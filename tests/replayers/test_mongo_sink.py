@@ -14,8 +14,10 @@ from sacred.replayers.errors import SinkSpecError, TerminalSinkError, TransientS
 from sacred.replayers.follower import Follower
 from sacred.replayers.registry import mongo_spec
 from sacred.replayers.sink import PointsAdded
-from sacred.replayers.sinks import mongo as module
-from sacred.replayers.sinks.mongo import MongoSink, modern_options
+from sacred.replayers.sinks.mongo import MongoSink
+from sacred.replayers.sinks.mongo import series as module
+from sacred.replayers.sinks.mongo import sink as sink_module
+from sacred.replayers.sinks.mongo.connection import modern_options
 
 server = pytest.mark.server
 
@@ -172,8 +174,8 @@ def test_long_output_is_kept_in_gridfs(root, spec, mongo_db, monkeypatch):
     """Output beyond the limit is whole in GridFS, its end readable in the document."""
     import gridfs
 
-    monkeypatch.setattr(module, "OUTPUT_BYTES", 1000)
-    monkeypatch.setattr(module, "OUTPUT_TAIL", 100)
+    monkeypatch.setattr(sink_module, "OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(sink_module, "OUTPUT_TAIL", 100)
     folder = root.claim()
     writer = _simple(folder)
     text = ""
@@ -290,7 +292,7 @@ def test_what_errors_mean(sink):
         (ConnectionResetError("reset"), TransientSinkError),
     ]
     for error, kind in cases:
-        meaning = sink._meaning(error)
+        meaning = sink._connection._meaning(error)
         assert type(meaning) is kind, error
         assert "mongo:db@far:1" in str(meaning)
         assert "cret" not in str(meaning), error
@@ -343,7 +345,7 @@ def test_pushes_are_cut_by_size(monkeypatch):
     change = PointsAdded(
         "m", [0] * rows, list(range(rows)), [0] * rows, ["x" * 100] * rows, [0] * rows
     )
-    parts = list(module._parts(change))
+    parts = list(module.parts(change))
     assert [seq for part, _ in parts for seq in part.seqs] == list(range(rows))
     assert max(size for _, size in parts) < 1200
-    assert list(module._parts(change.rows([0, 1])))[0][0].seqs == [0, 1]
+    assert list(module.parts(change.rows([0, 1])))[0][0].seqs == [0, 1]

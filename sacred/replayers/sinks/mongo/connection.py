@@ -1,0 +1,201 @@
+"""The connection to a server, one for all the runs of a process, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sacred.replayers.errors import (
+    SinkError,
+    SinkMissingError,
+    SinkSpecError,
+    TerminalSinkError,
+    TransientSinkError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sacred.replayers.sink import SinkSpec
+
+#: Codes of the server that mean "not now": stepdowns, shutdowns, timeouts, no primary.
+_RETRYABLE = frozenset(
+    {6, 7, 50, 63, 64, 89, 91, 133, 150, 189, 234, 262, 9001, 10107, 11600, 11602, 13388, 13435}
+    | {13436, 112}
+)
+REFUSED = frozenset({13, 18, 8000})
+
+_OLD_OPTIONS = {
+    "ssl": "tls",
+    "ssl_ca_certs": "tlsCAFile",
+    "ssl_certfile": "tlsCertificateKeyFile",
+    "ssl_keyfile": "tlsCertificateKeyFile",
+    "ssl_pem_passphrase": "tlsCertificateKeyFilePassword",
+    "ssl_crlfile": "tlsCRLFile",
+}
+
+
+def modern_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords for today's ``MongoClient`` from those of PyMongo 3."""
+    modern: dict[str, Any] = {}
+    for name, value in options.items():
+        if name == "ssl_match_hostname":
+            modern["tlsAllowInvalidHostnames"] = not value
+        elif name == "ssl_cert_reqs":
+            # ssl.CERT_NONE is 0, and its old spelling a text.
+            modern["tlsAllowInvalidCertificates"] = value in (0, None, "CERT_NONE")
+        else:
+            modern[_OLD_OPTIONS.get(name, name)] = value
+    return modern
+
+
+_clients: dict[tuple[int, str, str], list[Any]] = {}
+_clients_lock = threading.Lock()
+
+
+def _borrow_client(url: str, options: Mapping[str, Any]) -> Any:
+    import pymongo
+
+    key = (os.getpid(), url, repr(sorted(options.items(), key=repr)))
+    with _clients_lock:
+        found = _clients.get(key)
+        if found is None:
+            keywords = modern_options(options)
+            named = {name.lower() for name in keywords} | _named_in(url)
+            # A server that swallows packets must not hold a view for ever.
+            defaults = {
+                "serverSelectionTimeoutMS": 5000,
+                "connectTimeoutMS": 5000,
+                "socketTimeoutMS": 60000,
+                "appname": "sacred-journal",
+            }
+            for name, value in defaults.items():
+                if name.lower() not in named:
+                    keywords[name] = value
+            found = _clients[key] = [pymongo.MongoClient(url, connect=False, **keywords), 0]
+        found[1] += 1
+        return found[0]
+
+
+def _named_in(url: str) -> set[str]:
+    query = url.partition("?")[2]
+    return {part.partition("=")[0].lower() for part in query.replace(";", "&").split("&")}
+
+
+def _return_client(client: Any) -> None:
+    with _clients_lock:
+        for key, found in list(_clients.items()):
+            if found[0] is client:
+                found[1] -= 1
+                if found[1] <= 0:
+                    del _clients[key]
+                    client.close()
+
+
+class MongoConnection:
+    """A database of a server.
+
+    Parameters
+    ----------
+    spec
+        The view; its options ``db_name`` and ``client`` count here.
+    """
+
+    def __init__(self, spec: SinkSpec) -> None:
+        self.spec = spec
+        self.db_name = str(spec.options.get("db_name") or "sacred")
+        self._client: Any = None
+
+    def open(self) -> Any:
+        """Look that the server answers, and return the database."""
+        try:
+            import pymongo
+        except ImportError as error:
+            raise SinkMissingError("a MongoDB view needs PyMongo: pip install pymongo") from error
+        if self._client is None:
+            self._client = _borrow_client(self.spec.url, self.spec.options.get("client") or {})
+        database = self._client[self.db_name]
+        if not database.write_concern.acknowledged:
+            # Without an answer nobody would know what the view holds.
+            database = database.with_options(write_concern=pymongo.WriteConcern(w=1))
+        self._client.admin.command("ping")
+        return database
+
+    def close(self) -> None:
+        """Give the connection back."""
+        client, self._client = self._client, None
+        if client is not None:
+            _return_client(client)
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the driver raises into what it means for the view."""
+        try:
+            yield
+        except SinkError:
+            raise
+        except Exception as error:
+            raise self._meaning(error) from None  # the driver's traceback may name the password
+
+    def _meaning(self, error: Exception) -> SinkError:
+        try:
+            from bson.errors import BSONError
+            from gridfs.errors import GridFSError
+            from pymongo import errors
+        except ImportError:
+            return SinkMissingError("a MongoDB view needs PyMongo: pip install pymongo")
+        text = self.say(error)
+        place = self.spec.name
+        code = getattr(error, "code", None)
+        if isinstance(error, errors.InvalidURI):
+            return SinkSpecError(f"the address of {place} is no MongoDB address: {text}")
+        if isinstance(error, errors.ConfigurationError):
+            if "DNS" in text or "resol" in text:
+                return TransientSinkError(f"{place} can not be found: {text}")
+            return SinkSpecError(f"{place} can not be connected with these options: {text}")
+        if isinstance(error, errors.ConnectionFailure):
+            if "certificate" in text or "SSL handshake" in text:
+                return TerminalSinkError(
+                    f"{place} was not trusted ({text}): check tlsCAFile and the server's name"
+                )
+            return TransientSinkError(f"{place} does not answer: {text}")
+        if isinstance(error, errors.OperationFailure):
+            if code in REFUSED:
+                return TerminalSinkError(
+                    f"{place} refuses the connection: {text}. Check user, password and authSource, "
+                    "and that the user may write there"
+                )
+            if isinstance(
+                error, (errors.ExecutionTimeout, errors.WTimeoutError, errors.CursorNotFound)
+            ):
+                return TransientSinkError(f"{place} is too slow: {text}")
+            labels = getattr(error, "has_error_label", None)
+            retryable = labels is not None and labels("RetryableWriteError")
+            if code in _RETRYABLE or retryable:
+                return TransientSinkError(f"{place} can not write now: {text}")
+            return TerminalSinkError(f"{place} refused a document: {text}")
+        if isinstance(error, (errors.PyMongoError, BSONError, GridFSError)):
+            return TerminalSinkError(f"{place} can not be written: {text}")
+        if isinstance(error, (OSError, EOFError)):
+            return TransientSinkError(f"{place}: {text}")
+        if isinstance(error, (ValueError, TypeError)):
+            return SinkSpecError(f"{place} can not be connected with these options: {text}")
+        return TerminalSinkError(f"{place}: {type(error).__name__}: {text}")
+
+    def say(self, error: Exception) -> str:
+        """Return an error's text without secrets, and without the driver's inner life."""
+        from urllib.parse import unquote
+
+        text = str(getattr(error, "_message", None) or error)
+        text = text.partition(", Timeout: ")[0].partition(", full error: ")[0]
+        text = text.partition(" (configured timeouts")[0]
+        login = self.spec.url.partition("://")[2].rpartition("@")[0]
+        options = self.spec.options.get("client") or {}
+        secrets = [login.partition(":")[2], login, str(options.get("password") or "")]
+        for secret in secrets:
+            for form in (secret, unquote(secret)):
+                if form:
+                    text = text.replace(form, "***")
+        return " ".join(text.split())[:300]

@@ -1,0 +1,58 @@
+"""Plain values as BSON can hold them, and the ids of what belongs to a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bson import ObjectId
+
+_MAX_DEPTH = 90
+
+
+def bson_document(fields: Mapping[str, Any], *, safe_keys: bool) -> dict[str, Any]:
+    """Return the fields of a document; with ``safe_keys`` $ and . in keys as Sacred writes them."""
+    return {name: bson_value(value, safe_keys=safe_keys) for name, value in fields.items()}
+
+
+def bson_column(values: list[Any]) -> list[Any]:
+    """Return the elements of an array."""
+    if set(map(type, values)) == {float}:
+        return values
+    return [bson_value(value) for value in values]
+
+
+def bson_value(value: Any, depth: int = 0, *, safe_keys: bool = False) -> Any:
+    """Return a plain value as BSON can hold it."""
+    kind = type(value)
+    if kind is int:
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
+    if kind is dict:
+        if depth > _MAX_DEPTH:
+            return str(value)[:4096]
+        return {
+            _key(key, safe_keys): bson_value(item, depth + 1, safe_keys=safe_keys)
+            for key, item in value.items()
+        }
+    if kind is list:
+        if depth > _MAX_DEPTH:
+            return str(value)[:4096]
+        return [bson_value(item, depth + 1, safe_keys=safe_keys) for item in value]
+    return value
+
+
+def _key(key: str, safe: bool) -> str:
+    key = key.replace("\0", "")
+    return key.replace("$", "@").replace(".", ",") if safe else key
+
+
+def object_id(*parts: str) -> ObjectId:
+    """Return an id that is the same whenever it is asked for."""
+    import hashlib
+
+    from bson import ObjectId
+
+    text = "\0".join(parts).encode("utf-8", "replace")
+    return ObjectId(hashlib.sha256(text).digest()[:12])
