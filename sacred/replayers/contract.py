@@ -27,11 +27,12 @@ from sacred.journal.position import Position, WriterPosition
 from sacred.journal.root import JournalRoot, RunFolder
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import TransientSinkError, ViewMovedError
-from sacred.replayers.follower import Follower, ViewStatus
+from sacred.replayers.follower import Follower
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import Batch, FileEntry, RunKey, Sink, SinkSpec
 from sacred.replayers.sinks.chaos import ChaosSink
+from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,10 @@
     │   └── ViewMovedError      somebody else wrote this run's view meanwhile: look where it stands
     └── TerminalSinkError       trying again will not help: stop this view and say what to do
         ├── SinkSpecError       the view's address is none                    (also a ValueError)
-        └── SinkMissingError    a package that the view needs is not installed
+        ├── SinkMissingError    a package that the view needs is not installed
+        ├── JournalShorterError the journal lacks what the view has of it
+        └── RunDeletedError     a person deleted the run in the view
+    QueryError                  a query can not be answered                   (a ValueError)
 
 The class decides what happens; the text is one sentence for the person who asked for the view. Each
 class carries ``exit_code``, the exit status of a command that ends with it.
@@ -44,5 +47,23 @@ class SinkSpecError(TerminalSinkError, ValueError):
 
 class SinkMissingError(TerminalSinkError):
     """A package that the view needs is not installed."""
+
+    exit_code = 2
+
+
+class JournalShorterError(TerminalSinkError):
+    """The journal lacks what the view has of it."""
+
+    exit_code = 3
+
+
+class RunDeletedError(TerminalSinkError):
+    """The run was deleted in the view by a person."""
+
+    exit_code = 0
+
+
+class QueryError(ValueError):
+    """The query can not be answered; the text says in a sentence what is wrong with it."""
 
     exit_code = 2

@@ -11,23 +11,25 @@ import logging
 import random
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError, PositionContradictedError
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.reader import JournalReader
 from sacred.replayers.errors import (
+    JournalShorterError,
+    RunDeletedError,
     SinkError,
-    TerminalSinkError,
     TransientSinkError,
     ViewMovedError,
 )
 from sacred.replayers.growth import POINT_BYTES, Growth
+from sacred.replayers.held import HeldFrames
 from sacred.replayers.memo import ViewMemo
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
+from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
     from sacred.replayers.watch import FolderWatch
 
-__all__ = ["Follower", "JournalShorterError", "RunDeletedError", "ViewStatus"]
+__all__ = ["Follower"]
 
 log = logging.getLogger("sacred.replayers")
 # Whoever calls says what is to be seen: the replayer process its log, the command line its lines.
@@ -58,80 +60,6 @@ MOVED_TRIES = 20
 #: What was held back is written when nothing was new for so long (s).
 IDLE_FLUSH = 30.0
 _ROUND = 64
-
-
-class JournalShorterError(TerminalSinkError):
-    """The journal lacks what the view has of it."""
-
-    exit_code = 3
-
-
-class RunDeletedError(TerminalSinkError):
-    """The run was deleted in the view by a person."""
-
-    exit_code = 0
-
-
-class ViewStatus(NamedTuple):
-    """How a view stands to a run.
-
-    Attributes
-    ----------
-    state
-        ``current``: it has all that the journal had at the last look. ``behind``: it has not.
-        ``failed``: it has not, and nobody tries any more.
-    view_id
-        The run's id in the view; None if it has none yet.
-    error
-        Why it is not current, in one sentence without secrets.
-    position
-        Where it stands.
-    """
-
-    state: str
-    view_id: Any
-    error: str | None
-    position: Position
-
-    @classmethod
-    def failed(cls, error: str) -> ViewStatus:
-        """Return the status of a view that could not even be tried."""
-        return cls("failed", None, error, Position())
-
-
-class _Held:
-    """Frame bounds since the committed position: where the position may stand meanwhile."""
-
-    def __init__(self, position: Position) -> None:
-        self._bounds: dict[int, deque[WriterPosition]] = {}
-        for writer, at in position.items():
-            self._bounds[writer] = deque([at])
-
-    def add(self, frame: Frame) -> None:
-        bounds = self._bounds.setdefault(frame.writer, deque([WriterPosition(0, 0, 0)]))
-        bounds.append(frame.after)
-
-    def stand(self, frame: Frame) -> None:
-        """Note that the view has a frame."""
-        self._bounds[frame.writer] = deque([frame.after])
-
-    def latest(self) -> Position:
-        """Return where the fold stands."""
-        found = {writer: bounds[-1] for writer, bounds in self._bounds.items()}
-        return Position({writer: at for writer, at in found.items() if at.epoch})
-
-    def position(self, first: dict[int, int]) -> Position:
-        """Return the farthest bounds that lie before the given sequence numbers."""
-        found = {}
-        for writer, bounds in self._bounds.items():
-            limit = first.get(writer)
-            if limit is None:
-                bounds = deque([bounds[-1]])  # noqa: PLW2901 - the others are behind us
-            while len(bounds) > 1 and limit is not None and bounds[1].next_seq <= limit:
-                bounds.popleft()
-            self._bounds[writer] = bounds
-            found[writer] = bounds[0]
-        return Position({writer: at for writer, at in found.items() if at.epoch})
 
 
 class Follower:
@@ -209,7 +137,7 @@ class Follower:
         self._projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
         self._reader: JournalReader | None = None
         self._growth = Growth()
-        self._held = _Held(Position())
+        self._held = HeldFrames(Position())
         self._output_from: dict[int, int] = {}
         self._view_id: Any = None
         self._order = "arrival"
@@ -746,7 +674,7 @@ class Follower:
             self._projection.apply(event)
         self._take_spool()
         at = reader.position
-        self._held = _Held(at)
+        self._held = HeldFrames(at)
         self._flush(complete=True)
         self._settled = True
 

@@ -15,6 +15,7 @@ from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.replayers.details import blob_resolver, spool_beyond
+from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.listing import looking_root, outline, table_outline
 from sacred.replayers.plain import plain_text
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
-__all__ = ["QueryError", "QueryResult", "query"]
+__all__ = ["QueryResult", "query"]
 
 #: Rows collected before they go to DuckDB.
 _ROWS = 8192
@@ -45,12 +46,6 @@ _SETTINGS = (
     "set enable_external_access = false",
     "set lock_configuration = true",
 )
-
-
-class QueryError(ValueError):
-    """The query can not be answered; the text says in a sentence what is wrong with it."""
-
-    exit_code = 2
 
 
 class QueryResult:

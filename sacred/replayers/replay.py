@@ -14,10 +14,11 @@ from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder
-from sacred.replayers.errors import SinkError, SinkSpecError, TransientSinkError
-from sacred.replayers.follower import Follower, RunDeletedError, ViewStatus
+from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
+from sacred.replayers.follower import Follower
 from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
 from sacred.replayers.sink import SinkSpec
+from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -20,9 +20,10 @@ from sacred.journal.position import Position
 from sacred.journal.root import RunFolder
 from sacred.replayers.claims import claimed_fields
 from sacred.replayers.errors import SinkError, TransientSinkError
-from sacred.replayers.follower import Follower, ViewStatus
+from sacred.replayers.follower import Follower
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
+from sacred.replayers.status import ViewStatus
 from sacred.replayers.watch import FolderWatch
 
 if TYPE_CHECKING:

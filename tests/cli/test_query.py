@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from sacred.journal import BlobStore, EventType
 from sacred.journal.errors import NoRootError
 from sacred.journal.spool import encode_record
-from sacred.replayers.queries import QueryError, query
+from sacred.replayers.errors import QueryError
+from sacred.replayers.queries import query
 
 
 def test_runs(root, run_sacred):

@@ -15,8 +15,8 @@ from sacred.journal.events import EventType
 from sacred.journal.position import Position
 from sacred.journal.spool import encode_record
 from sacred.journal.writer import JournalWriter
-from sacred.replayers.errors import TerminalSinkError
-from sacred.replayers.follower import BATCH_POINTS, Follower, JournalShorterError, RunDeletedError
+from sacred.replayers.errors import JournalShorterError, RunDeletedError, TerminalSinkError
+from sacred.replayers.follower import BATCH_POINTS, Follower
 from sacred.replayers.growth import SHARE, SMALL, Growth
 from sacred.replayers.memo import ViewMemo, read_memos
 from sacred.replayers.sink import RunKey, SinkSpec
