@@ -23,6 +23,8 @@ __all__ = ["Listener", "RunObserver", "by_priority", "copy_of", "listener_priori
 
 #: Events that an observer could not take are kept for its next beat; not more than these.
 _BACKLOG = 10_000
+#: And not more metric points.
+_POINTS = 100_000
 
 
 class RunObserver:
@@ -120,6 +122,7 @@ class Listener:
         self._lock = threading.RLock()
         self._backlog: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_BACKLOG)
         self._points: list[ScalarMetricLogEntry] = []
+        self._lost_points = 0
         self._accepted: dict[str, frozenset[str] | None] = {}
         self._reported = ""
 
@@ -178,6 +181,7 @@ class Listener:
         with self._lock:
             self._points += points
             if not self._deliver_backlog():
+                self._bound_points()
                 return False
             taken = len(self._points)
             metrics = {
@@ -185,6 +189,7 @@ class Listener:
                 "info": arguments["info"],
             }
             if not self._try("log_metrics", metrics):
+                self._bound_points()
                 return False
             del self._points[:taken]
             # The state is given whole with each beat, so a heartbeat that failed need not come
@@ -211,6 +216,20 @@ class Listener:
         if getattr(self.observer, "join", None) is not None:
             with self._lock:
                 self._try("join", {})
+
+    def _bound_points(self) -> None:
+        """Forget the oldest points of an observer that has not taken any for long."""
+        lost = len(self._points) - _POINTS
+        if lost > 0:
+            del self._points[:lost]
+            if not self._lost_points:
+                self._logger.warning(
+                    "The '%s' observer has taken no metrics for so long that it will not get "
+                    "the oldest: only the newest %d are kept for it.",
+                    self.observer,
+                    _POINTS,
+                )
+            self._lost_points += lost
 
     def _deliver_backlog(self) -> bool:
         while self._backlog:

@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+from sacred.core import observers
 from sacred.core.errors import ObserverError, SacredInterrupt, TimeoutInterrupt
 from sacred.core.observers import RunObserver
 from sacred.core.run import Run, RunIdTakenError
@@ -594,6 +595,27 @@ def test_what_an_observer_could_not_take_comes_again() -> None:
     run = _run(main, observer)
     run()
     assert [[1.0, 2.0]] == [metrics["m"]["values"] for metrics in taken]
+
+
+def test_an_observer_that_takes_no_metrics_does_not_fill_the_memory(monkeypatch: Any) -> None:
+    """Only the newest points are kept for it, and that is said once."""
+    monkeypatch.setattr(observers, "_POINTS", 3)
+    observer = _observer(log_metrics=OSError("down"))
+
+    def main() -> None:
+        for _ in range(3):
+            for _ in range(4):
+                run.log_scalar("m", 1.0)
+            run._emit_heartbeat()
+        (listener,) = run._listeners
+        kept.extend(entry.step for entry in listener._points)
+
+    kept: list[Any] = []
+    run = _run(main, observer)
+    run()
+    assert [9, 10, 11] == kept
+    lines = [str(call) for call in run.run_logger.mock_calls]  # type: ignore[attr-defined]
+    assert 1 == sum("only the newest %d are kept for it" in line for line in lines)
 
 
 def test_each_observer_has_its_own_copy() -> None:
