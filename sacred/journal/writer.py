@@ -77,7 +77,7 @@ class JournalWriter(EpochWriter):
 
     Use ``JournalWriter.create``. All methods may be called from any thread and from signal
     handlers. After ``os.fork`` the child's calls go to a writer of its own, under the next free
-    number, which it claims with its first event.
+    number, which it claims with its first event; each is written before its call returns.
 
     The attributes are those of :class:`EpochWriter`, and
 
@@ -107,6 +107,9 @@ class JournalWriter(EpochWriter):
         self._flusher: threading.Thread | None = None
         super().__init__(folder, journal_id, durability, on_fault)
         self.closed = False
+        #: Events may wait for company. Not in a forked child: it ends by ``os._exit``, as those of
+        #: multiprocessing do, and nobody is told.
+        self._patient = durability != "event"
         self._blobs = blobs
         self._rows: list[tuple[str, Any, Any, int]] = []
         self._pending: deque[bytes] = deque()
@@ -195,7 +198,8 @@ class JournalWriter(EpochWriter):
                 append((name, step, value, now))
                 self.flush()
                 self._last = now
-            elif 0 <= now - self._last < IDLE:  # the first of a burst: wait for company
+            elif self._patient and 0 <= now - self._last < IDLE:
+                # The first of a burst: wait for company.
                 append((name, step, value, now))
                 self._last = now
                 self._due = now + PATIENCE
@@ -386,7 +390,7 @@ class JournalWriter(EpochWriter):
         """Write an event, or have it wait for company. Holds the lock."""
         if self.closed:
             raise WriterClosedError("the journal is closed: the run has ended")
-        if control or self.durability == "event":
+        if control or not self._patient:
             self._write_out(packed)
             return self.next_seq - 1
         self._pending.append(packed)
@@ -562,6 +566,7 @@ class JournalWriter(EpochWriter):
         self._pending.clear()
         self._pending_bytes = 0
         self._due = self._last = 0
+        self._patient = False
         self._start_anew()
         self._unclaimed = not self.closed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -820,6 +821,41 @@ def test_a_point_of_a_signal_handler_does_not_wait_for_the_next(tmp_path):
     writer._exclusively(writer.log_point, "x", 0, 0.5)
     assert _points(writer.folder) == [("x", 0, 0.5)]
     writer.close()
+
+
+@pytest.mark.parametrize("ending", ["os._exit", "multiprocessing"])
+def test_a_forked_child_loses_nothing_when_it_ends(tmp_path, ending):
+    """P1, R9: a child ends by os._exit, and nobody is told: nothing of it waits for company."""
+    writer = JournalWriter.create(tmp_path / "journal")
+
+    def work():
+        for step in range(500):
+            writer.log_point("x", step, 0.5)
+            if step % 50 == 0:
+                writer.append_output(1, b"%d\n" % step)
+        writer.append(EventType.INFO_CHANGED, set=[[["a"], 1]])
+        writer.log_point("x", 500, 0.5)
+
+    if ending == "multiprocessing":
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    else:
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    writer.close()
+    assert _points(writer.folder) == [("x", step, 0.5) for step in range(501)]
+    output = [e.fields["data"] for e in _events(writer.folder) if e.type == EventType.OUTPUT]
+    assert b"".join(output) == b"".join(b"%d\n" % step for step in range(0, 500, 50))
+    kinds = {event.type for event in _events(writer.folder) if event.writer == 1}
+    assert EventType.INFO_CHANGED in kinds
 
 
 def test_a_child_that_only_closes_leaves_no_file(tmp_path):
