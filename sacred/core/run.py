@@ -97,6 +97,7 @@ class Run:
         self.result: Any = None
         self.status: str | None = None
         self.start_time: datetime | None = None
+        self._answered: datetime | None = None
         self.stop_time: datetime | None = None
         self.debug = False
         self.pdb = False
@@ -413,6 +414,7 @@ class Run:
         command = self._command()
         self.run_logger.info("Running command '%s'", command)
         self._announce("started_event", command, start_time=self.start_time)
+        self._answered = utc_now()
         self._open_journal(command)
         # Sacred's line names an id where somebody is there to look it up.
         shown = self._id
@@ -590,7 +592,8 @@ class Run:
         self.stop_time = utc_now()
         if self.start_time is None:
             return dt.timedelta(0)
-        elapsed = self.stop_time - self.start_time
+        # What is said does not count the wait for a view's answer; the documents do, as Sacred's.
+        elapsed = self.stop_time - (self._answered or self.start_time)
         return dt.timedelta(seconds=round(elapsed.total_seconds()))
 
     def _emit_completed(self) -> None:
@@ -645,18 +648,24 @@ class Run:
             close_capture()
         if recorder.folder is None:
             return
-        self._report_losses(recorder)
+        fate = (
+            f"The run is safe in {recorder.folder.path}, and sacred-replay brings the view up to "
+            "date."
+        )
+        if recorder.losses and not recorder.folder.journal.is_dir():
+            fate = "Nobody can bring it up to date."
+            self.run_logger.warning(
+                "The journal of this run is gone: %s was removed while the run went on.",
+                recorder.folder.path,
+            )
+        elif recorder.losses:
+            fate = f"What was not lost of the run is in {recorder.folder.path}."
+            self._report_losses(recorder)
         if not self._views:
             return
         for behind in self._views.wait(position, journal_settings().view_wait):
             why = f": {behind.error}" if behind.error else ""
-            self.run_logger.warning(
-                "The view %s is behind%s. The run is safe in %s, and sacred-replay brings the "
-                "view up to date.",
-                behind.view,
-                why,
-                recorder.folder.path,
-            )
+            self.run_logger.warning("The view %s is behind%s. %s", behind.view, why, fate)
 
     def _report_losses(self, recorder: Recorder) -> None:
         lost = sum(loss.count for loss in recorder.losses)

@@ -95,6 +95,7 @@ class EpochWriter:
         self._fd = -1
         self._prefix = b""
         self._size = 0
+        self._file_seq = 0
         self._parent: list[int] | None = None
         self._unclaimed = False
         #: A number has to be claimed before anything is written: how, and with which facts.
@@ -280,14 +281,8 @@ class EpochWriter:
             _remove(path, aside)
             raise
         # Nothing is called here: this is the writer's file in every respect or in none.
-        self._fd, self._prefix, self._size, self.path, self.epoch, self._names_durable = (
-            descriptor,
-            prefix,
-            size,
-            path,
-            epoch,
-            False,
-        )
+        self._fd, self._prefix, self._size, self._file_seq = descriptor, prefix, size, first
+        self.path, self.epoch, self._names_durable = path, epoch, False
 
     def _pack_epoch_began(self, opened_by: str, more: dict[str, Any]) -> bytes:
         identity = own_identity()
@@ -451,7 +446,8 @@ class EpochWriter:
                     os.fsync(descriptor)
                 if not self._names_durable:
                     for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
-                        fsync_folder(folder)
+                        with contextlib.suppress(FileNotFoundError):  # the root was moved
+                            fsync_folder(folder)
                     self._names_durable = path == self.path
             except OSError as error:
                 failure = error
@@ -462,13 +458,33 @@ class EpochWriter:
     def _begin_sync(self) -> tuple[int, int, Path] | None:
         """Return what will be durable, and a descriptor by which. Holds the lock."""
         self._dirty = False
-        if self._fd < 0 or self.fault is not None:
+        if not self._has_its_file():
             return None
         try:
             # A descriptor of its own: a fault in another thread closes the writer's.
             return self.next_seq, os.dup(self._fd), self.path
         except OSError:
             return None
+
+    def _has_its_file(self) -> bool:
+        """Return whether the file still has a name; a fault if not. Holds the lock.
+
+        Somebody may have removed or replaced it: what goes there would be gone with the process.
+        A root that was moved takes the open file along.
+        """
+        if self._fd < 0 or self.fault is not None:
+            return False
+        try:
+            if os.fstat(self._fd).st_nlink:
+                return True
+            error = OSError(errno.ENOENT, "its file was removed")
+        except OSError as problem:
+            error = problem
+        kept = self._ring[0][0] if self._ring else self.next_seq
+        self._fail(error, kept)
+        if kept > self._file_seq:
+            self._lose(self._file_seq, kept - self._file_seq)
+        return False
 
     def _end_sync(self, seq: int, path: Path, failure: OSError | None) -> None:
         """Forget what is durable. Holds the lock."""

@@ -446,6 +446,7 @@ class JournalWriter(EpochWriter):
     def _end_file(self) -> None:
         """Write what can be written, count what can not, and take no more. Holds the lock."""
         self._write_out()
+        self._has_its_file()
         self._try_again(force=True)
         if self.fault is not None:
             for first, count, _, _ in self._ring:

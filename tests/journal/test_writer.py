@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -856,6 +857,38 @@ def test_a_forked_child_loses_nothing_when_it_ends(tmp_path, ending):
     assert b"".join(output) == b"".join(b"%d\n" % step for step in range(0, 500, 50))
     kinds = {event.type for event in _events(writer.folder) if event.writer == 1}
     assert EventType.INFO_CHANGED in kinds
+
+
+@pytest.mark.parametrize("durability", ["process", "second", "event"])
+def test_a_journal_that_is_removed_is_noticed(tmp_path, durability):
+    """R4: the writer says so instead of writing where nobody can ever read; a loss is counted."""
+    faults = []
+    writer = JournalWriter.create(
+        tmp_path / "journal", durability=durability, on_fault=faults.append
+    )
+    _say(writer, "one")
+    shutil.rmtree(writer.folder)
+    _say(writer, "two")
+    if durability != "process":
+        assert not writer.sync()
+        assert [error.errno for error in faults] == [errno.ENOENT]
+    writer.close()
+    assert len(faults) == 1
+    assert [(loss.first_seq, loss.count) for loss in writer.losses] == [(0, 2)]
+
+
+def test_a_root_that_is_moved_takes_the_run_along(tmp_path):
+    """A rename of the folder while it is written loses nothing."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "one")
+    (tmp_path / "journal").rename(tmp_path / "moved")
+    _say(writer, "two")
+    assert writer.sync()
+    _say(writer, "three")
+    writer.close()
+    assert writer.losses == []
+    texts = [e.fields["text"] for e in _events(tmp_path / "moved") if e.type == MESSAGE]
+    assert texts == ["one", "two", "three"]
 
 
 def test_a_child_that_only_closes_leaves_no_file(tmp_path):
