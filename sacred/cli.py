@@ -195,7 +195,7 @@ def show(run: str, as_json: bool, root: str | None) -> int:
         print(to_json(found.record(), indent=2))
     else:
         _print(_description(found))
-    return NOT_LOOKED if found.outline.status in {"FOREIGN", "EMPTY", "NEWER"} else 0
+    return NOT_LOOKED if found.outline.status in {"FOREIGN", "EMPTY", "NEWER", "UNREADABLE"} else 0
 
 
 def _description(found: RunDetails) -> list[str]:

@@ -33,6 +33,7 @@ _STATUS_COLOURS = {
     "TIMEOUT": "yellow",
     "EMPTY": "dim",
     "FOREIGN": "yellow",
+    "UNREADABLE": "yellow",
     "NEWER": "yellow",
 }
 

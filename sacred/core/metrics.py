@@ -82,8 +82,8 @@ def plain_scalar(value: Any, metric_name: str = "", what: str = "value") -> Any:
     Parameters
     ----------
     value
-        A number: also one of numpy, torch, jax or TensorFlow (a scalar, or an array without
-        dimensions), a ``Decimal``, a ``Fraction``.
+        A number: also one of numpy, torch, jax or TensorFlow (a scalar, or an array of one
+        element), a ``Decimal``, a ``Fraction``.
     metric_name, what
         For the error's sentence.
 
@@ -99,7 +99,7 @@ def plain_scalar(value: Any, metric_name: str = "", what: str = "value") -> Any:
         return value
     shape = getattr(value, "shape", None)
     if shape is not None:
-        if tuple(shape) != ():
+        if any(length != 1 for length in shape):
             raise MetricError(
                 f"The {what} of metric {metric_name!r} is an array of shape {tuple(shape)}. "
                 "Log one number: an element, or its mean."

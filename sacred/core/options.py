@@ -308,6 +308,8 @@ def journal_option(args: Any, run: Any) -> None:
     """
     import os
 
+    if not str(args).strip():
+        raise CommandLineError("-J needs a folder, and was given an empty text: write -J DIR.")
     run.journal_root = os.path.abspath(args)
 
 

@@ -358,6 +358,7 @@ class Run:
             self._views = RunViews(
                 self.observers, str(self._recorder.root.path), self._recorder.journal_id
             )
+            self._views.check_places()
             self._views.connect()
         views = self._views
         self._listeners = [

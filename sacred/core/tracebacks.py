@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from traceback import TracebackException
-    from types import FrameType
+    from types import FrameType, TracebackType
 
     from sacred.core.errors import SacredError
 
@@ -49,7 +49,9 @@ def format_filtered_stacktrace(filter_traceback: str = "default") -> str:
     filter_traceback
         ``"never"``: as Python prints it. ``"always"``: without the frames of the framework, also
         in the exceptions that caused this one. ``"default"``: like ``"always"``, but if the
-        exception was raised by the framework itself, its last frame is all that is shown.
+        exception was raised by the framework itself, and not in a call that the user's function
+        made, its last frame is all that is shown. (Sacred shows that one also where the user's
+        function made the call, and nothing of it: RUN-11.)
     """
     from traceback import TracebackException, format_exception, format_exception_only, format_tb
 
@@ -61,7 +63,12 @@ def format_filtered_stacktrace(filter_traceback: str = "default") -> str:
     last = trace
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    if filter_traceback == "default" and last is not None and _is_sacred_frame(last.tb_frame):
+    if (
+        filter_traceback == "default"
+        and last is not None
+        and _is_sacred_frame(last.tb_frame)
+        and not _calls_back(trace)
+    ):
         head = "Exception originated from within Sacred.\nTraceback (most recent calls):\n"
         shown = [*format_tb(last), *format_exception_only(kind, error)]
         return head + "".join(shown).rstrip("\n")
@@ -70,6 +77,14 @@ def format_filtered_stacktrace(filter_traceback: str = "default") -> str:
     return "".join(described.format()).replace(
         _PYTHONS_HEADER, "Traceback (most recent calls WITHOUT Sacred internals):"
     )
+
+
+def _calls_back(trace: TracebackType | None) -> bool:
+    """Tell whether a function of the user's, called by the framework, made the call."""
+    from traceback import walk_tb
+
+    ours = [_is_sacred_frame(frame) for frame, _ in walk_tb(trace)]
+    return True in ours and False in ours[ours.index(True) :]
 
 
 def _leave_out_sacred(described: TracebackException, error: BaseException, seen: set[int]) -> None:

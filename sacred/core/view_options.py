@@ -44,8 +44,8 @@ def load_observer(kind: str) -> Any:
         if error.name is None or not module_name.startswith(error.name):
             raise
         raise CommandLineError(
-            f'This installation has no "{kind}" observer ({module_name} is missing). '
-            "Leave out the option that asks for it."
+            f'This version of sacred-journal has no "{kind}" observer yet. Leave out the option '
+            "that asks for it: the run is journalled all the same."
         ) from error
     return getattr(module, class_name)
 
@@ -56,6 +56,8 @@ def file_storage_option(args: Any, run: Any) -> None:
 
     The value is the base folder of the runs.
     """
+    if not str(args).strip():
+        raise CommandLineError("-F needs a folder, and was given an empty text: write -F DIR.")
     run.observers.append(load_observer("file")(args))
 
 

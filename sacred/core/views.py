@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.core.errors import ObserverError
+from sacred.journal.root import JournalRoot
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -85,6 +88,21 @@ class RunViews:
             options = {k: v for k, v in (view.get("options") or {}).items() if k not in hidden}
             views.append(recordable({**view, "options": options}))
         return views
+
+    def check_places(self) -> None:
+        """See that no view would be written among the journals.
+
+        Raises
+        ------
+        ObserverError
+            A file view's folder is a root of journals.
+        """
+        for _, view in self._views:
+            place = view.get("url")
+            if view.get("kind") == "file" and place and JournalRoot(place).exists():
+                raise ObserverError(
+                    f"{place} is a root of journals: give the file storage a folder of its own."
+                )
 
     def connect(self) -> None:
         """Have the replayer process start, if there is anything for it to write."""

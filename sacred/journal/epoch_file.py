@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.codec import unpack_all
@@ -80,7 +82,12 @@ class EpochFile:
         if self._base <= self.offset and have >= size:
             return have
         if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            # Not to wait for ever where a pipe has the name of a file.
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self.path, flags)
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                self.close()
+                raise OSError(errno.EINVAL, "it is no regular file")
         if self._base <= self.offset <= self._base + len(self._buffer):
             parts = [self._buffer[self.offset - self._base :]]
         else:

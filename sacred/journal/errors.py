@@ -33,6 +33,12 @@ class NotAJournalError(JournalError):
     exit_code = 2
 
 
+class JournalUnreadableError(JournalError):
+    """The system does not let us read the journal: a permission, a failing disk."""
+
+    exit_code = 2
+
+
 class NoRootError(JournalError):
     """There is no root of journals where one was looked for."""
 

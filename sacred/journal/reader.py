@@ -26,7 +26,7 @@ from sacred.journal.events import (
 )
 from sacred.journal.frames import FrameDamagedError
 from sacred.journal.position import Position
-from sacred.journal.root import epoch_file_name, parse_epoch_file_name
+from sacred.journal.root import NO_FOLDER, epoch_file_name, parse_epoch_file_name, unreadable
 from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
 
@@ -76,7 +76,7 @@ class JournalReader:
         table_decoder: Callable[[dict[str, Any]], Any] = decode_table,
     ) -> None:
         path = Path(folder)
-        if path.name != "journal" and (path / "journal").is_dir():
+        if path.name != "journal" and os.path.isdir(path / "journal"):
             path = path / "journal"
         self.folder = path
         self.verdicts: list[Verdict] = []
@@ -88,20 +88,30 @@ class JournalReader:
         self._listing: dict[int, list[int]] = {}
         self._first_seqs: dict[tuple[int, int], int | None] = {}
         self._seen_verdicts: set[Verdict] = set()
+        self._refusal: OSError | None = None
         self._identify()
 
     # -- finding the files -------------------------------------------------------------------
 
     def _list(self) -> None:
         try:
-            names = os.listdir(self.folder)
+            with os.scandir(self.folder) as entries:
+                found = [
+                    (parsed, entry.is_file())
+                    for entry in entries
+                    if (parsed := parse_epoch_file_name(entry.name)) is not None
+                ]
         except OSError as error:
-            raise NotAJournalError(f"{self.folder} holds no journal: {error.strerror}") from None
+            if error.errno in NO_FOLDER:
+                text = f"{self.folder} holds no journal: {error.strerror}"
+                raise NotAJournalError(text) from None
+            raise unreadable(self.folder, error) from None
         listing: dict[int, list[int]] = {}
-        for name in names:
-            parsed = parse_epoch_file_name(name)
-            if parsed is not None:
-                listing.setdefault(parsed[0], []).append(parsed[1])
+        for (writer, epoch), is_file in found:
+            if is_file:
+                listing.setdefault(writer, []).append(epoch)
+            else:  # a folder, or a pipe that one would wait at for ever
+                self._report(Foreign(writer, epoch, 0, 0, "it is no regular file"))
         self._listing = {writer: sorted(epochs) for writer, epochs in sorted(listing.items())}
 
     def _epochs(self, writer: int) -> list[int]:
@@ -121,16 +131,17 @@ class JournalReader:
                     file.remaining()
                     frame = self._first_whole(file)
                 except OSError as error:
-                    self._report(Foreign(writer, epoch, 0, 0, f"can not be read: {error}"))
+                    self._refusal = error
                     frame = None
                 finally:
                     file.close()
                 if frame is not None:
                     self.journal_id = frame.journal_id
                     return
+        if self._refusal is not None:
+            raise unreadable(self.folder, self._refusal)
 
-    @staticmethod
-    def _first_whole(file: EpochFile) -> RawFrame | None:
+    def _first_whole(self, file: EpochFile) -> RawFrame | None:
         """Find the first whole frame that says it belongs into this file."""
 
         def belongs(frame: RawFrame) -> bool:
@@ -140,13 +151,15 @@ class JournalReader:
             frame = file.next_frame()
         except (NotYet, FrameDamagedError):
             frame = None
-        except OSError:
+        except OSError as error:
+            self._refusal = error
             return None
         if frame is not None and belongs(frame):
             return frame
         try:
             return file.resync(belongs)
-        except OSError:
+        except OSError as error:
+            self._refusal = error
             return None
 
     def _readable(self, writer: int, epoch: int) -> bool:
@@ -176,8 +189,11 @@ class JournalReader:
             file.seek(0)
             why = "a file of another journal, writer or epoch"
             self._report(Foreign(file.writer, file.epoch, 0, file.remaining(), why))
-        except (NotYet, FrameDamagedError, OSError):
+        except (NotYet, FrameDamagedError):
             pass  # not yet, or damaged: said where it is read
+        except OSError as error:
+            why = f"can not be read: {error.strerror or error}"
+            self._report(Foreign(file.writer, file.epoch, 0, 0, why))
         finally:
             file.close()
 

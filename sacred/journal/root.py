@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from sacred.journal.errors import (
     JournalUnavailableError,
+    JournalUnreadableError,
     NoRootError,
     NotAJournalError,
     RunNotFoundError,
@@ -28,6 +30,8 @@ from sacred.journal.errors import (
 
 MARKER = ".sacred-journal"
 DEFAULT_NAME = "sacred_runs"
+#: What the system says where no folder is, or a link that leads to none.
+NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LAYOUT_VERSION = 1
 _HIGH_WATER = ".high-water"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
@@ -115,8 +119,18 @@ class RunFolder:
 def _has_epoch_files(folder: Path) -> bool:
     try:
         return any(parse_epoch_file_name(name) for name in os.listdir(folder))
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in NO_FOLDER:
+            return False
+        raise unreadable(folder, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> JournalUnreadableError:
+    """Return the error that says why a journal can not be read, and what to do."""
+    cure = ""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        cure = ". Ask its owner for the right to read it"
+    return JournalUnreadableError(f"{path} can not be read: {error.strerror or error}{cure}")
 
 
 class JournalRoot:
@@ -154,6 +168,10 @@ class JournalRoot:
         if self.exists():
             return
         try:
+            if not _is_free(self.path):
+                raise FileExistsError(
+                    17, "it holds runs of a file storage, which is no place for journals"
+                )
             self.path.mkdir(parents=True, exist_ok=True)
             _create_file(self.path / ".gitignore", "*\n")
             marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
@@ -267,12 +285,25 @@ def _create_file(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _is_free(path: Path) -> bool:
+    """Tell whether a folder is none that Sacred's file storage has numbered runs in."""
+    try:
+        names = [name for name in os.listdir(path) if _NUMBER.match(name)]
+    except OSError:
+        return True
+    return not any((path / name / "run.json").exists() for name in names[:100])
+
+
 def unavailable(path: Path, error: OSError) -> JournalUnavailableError:
     """Return the error that says why journals can not be written, and what to do."""
     reason = error.strerror or str(error)
+    denied = error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
+    cure = "Make it writable" if denied else "Free or mount it"
+    if error.errno == errno.EEXIST:
+        cure = "Move what is there"
     text = (
         f"the journal can not be written in {path}: {reason}. "
-        "Free or mount it, or choose another folder with -J DIR or SACRED_JOURNAL_ROOT."
+        f"{cure}, or choose another folder with -J DIR or SACRED_JOURNAL_ROOT."
     )
     return JournalUnavailableError(error.errno or 5, text)
 
@@ -285,8 +316,8 @@ def find_root(
     Parameters
     ----------
     start
-        Where to begin looking (default: the current folder): the folder itself, its
-        ``sacred_runs``, then the same in each parent, as git looks for its repository.
+        Where to begin looking (default: the current folder): its ``sacred_runs``, the folder
+        itself, then the same in each parent, as git looks for its repository.
     given
         A root that was named by the user: taken as it is, and an error if it is none.
 
@@ -306,10 +337,13 @@ def find_root(
         raise NoRootError(f"{root.path} {state} (no {MARKER} in it)")
     first = Path(start or os.getcwd()).absolute()
     for folder in (first, *first.parents):
-        for candidate in (folder, folder / DEFAULT_NAME):
+        # In this order: it is where an experiment that was started here would write.
+        for candidate in (folder / DEFAULT_NAME, folder):
             root = JournalRoot(candidate)
             if root.exists():
                 return root
+            if candidate != folder and candidate.is_dir() and not os.access(candidate, os.X_OK):
+                raise NoRootError(f"{candidate} can not be read: {os.strerror(errno.EACCES)}")
     raise NoRootError(
         f"no root of journals in {first} or a folder above it: looked for {DEFAULT_NAME}/{MARKER}. "
         "Run an experiment first, or name the root with --root DIR or SACRED_JOURNAL_ROOT."

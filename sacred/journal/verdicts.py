@@ -56,6 +56,8 @@ class Foreign(NamedTuple):
     def __str__(self) -> str:
         """Say it in a sentence."""
         where = epoch_file_name(self.writer, self.epoch)
+        if not self.size:
+            return f"{where}: skipped: {self.reason}"
         return f"{where}: {self.size} bytes at byte {self.offset} skipped: {self.reason}"
 
 

@@ -13,7 +13,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.errors import JournalError, NotAJournalError, PositionContradictedError
+from sacred.journal.errors import (
+    JournalError,
+    JournalUnreadableError,
+    NotAJournalError,
+    PositionContradictedError,
+)
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.reader import JournalReader
@@ -240,7 +245,7 @@ class Follower:
                 delay = min(2 * delay, RETRY_LAST)
                 stop.wait(pause)
                 continue
-            except (NotAJournalError, OSError) as error:
+            except (NotAJournalError, JournalUnreadableError, OSError) as error:
                 # Its first file may be about to appear, its disk about to come back.
                 self._failed(error, "behind")
                 if stopping:

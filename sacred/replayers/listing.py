@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.errors import (
     JournalError,
+    JournalUnreadableError,
     NewerFormatError,
     NoRootError,
     NotAJournalError,
@@ -39,6 +40,7 @@ __all__ = [
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
+UNREADABLE = "UNREADABLE"
 
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
 
@@ -79,7 +81,8 @@ class RunOutline:
     status
         As the run said (``COMPLETED``, ...), or what only the outside can see: ``DIED`` (its
         process is gone and it did not end), ``EMPTY`` (it never began), ``FOREIGN`` (no journal of
-        ours can be read there), ``NEWER`` (written by a newer version).
+        ours is there), ``NEWER`` (written by a newer version), ``UNREADABLE`` (the system does
+        not let us read it).
     start, stop
         ns since the epoch, UTC, or None.
     last
@@ -146,8 +149,11 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
     found = RunOutline(folder.number, str(folder.path))
     try:
         reader = JournalReader(folder.journal, table_decoder=table_outline)
+    except JournalUnreadableError as error:
+        found.status, found.problem = UNREADABLE, str(error)
+        return found
     except (JournalError, OSError) as error:
-        has_files = folder.journal.is_dir()
+        has_files = os.path.isdir(folder.journal)
         found.status = EMPTY if has_files else FOREIGN
         found.problem = str(error)
         return found
@@ -348,7 +354,7 @@ def select_runs(texts: tuple[str, ...], root: str | None = None) -> tuple[RunFol
     NoRootError, RunNotFoundError, NotAJournalError
     """
     if not texts:
-        return tuple(folder for folder in looking_root(root).runs() if folder.journal.is_dir())
+        return tuple(folder for folder in looking_root(root).runs() if _has_journal(folder))
     try:
         found = looking_root(root)
     except NoRootError:
@@ -385,3 +391,10 @@ def _there_are(root: JournalRoot) -> str:
     if len(numbers) == 1:
         return f", which holds run {numbers[0]} only"
     return f", which holds runs {numbers[0]} to {numbers[-1]}"
+
+
+def _has_journal(folder: RunFolder) -> bool:
+    try:
+        return folder.journal.is_dir()
+    except OSError:  # nobody may look: to be shown as such
+        return True

@@ -52,7 +52,7 @@ RELATIONS: dict[str, Relation] = {
                     "status",
                     "VARCHAR",
                     "QUEUED, RUNNING, COMPLETED, FAILED, INTERRUPTED, TIMEOUT or one's own; DIED if "
-                    "its process is gone; EMPTY, FOREIGN or NEWER if it can not be read",
+                    "its process is gone; EMPTY (not begun), FOREIGN (no journal of ours), NEWER (of a newer version) or UNREADABLE (no permission)",
                 ),
                 Column("start", "TIMESTAMP", "when it began, UTC"),
                 Column("stop", "TIMESTAMP", "when it ended, UTC; NULL if it did not"),

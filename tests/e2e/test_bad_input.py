@@ -104,6 +104,26 @@ def test_an_id_that_is_a_path_is_refused(tmp_path, run, name):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.py"]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["-J", ""], "-J needs a folder"),
+        (["-F", ""], "-F needs a folder"),
+        (["-F", "sacred_runs"], "is a root of journals: give the file storage a folder of its own"),
+    ],
+)
+def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says):
+    """An empty name, as of a variable that is not set; the file storage among the journals."""
+    assert run().returncode == 0
+    result = run(*options)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert sorted(os.listdir(tmp_path / "sacred_runs")) == sorted(
+        [".gitignore", ".high-water", ".sacred-journal", "1", "blobs"]
+    )
+    assert not (tmp_path / ".sacred-journal").exists()
+
+
 def test_an_id_that_is_taken_is_refused(tmp_path, run):
     """R14: an `--id` that a run of this root has is an error, and that run stays as it is."""
     assert run("--id=5").returncode == 0

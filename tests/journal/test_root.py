@@ -91,6 +91,24 @@ def test_the_root_is_found_from_below(tmp_path):
         find_root(given=tmp_path / "nowhere")
 
 
+def test_the_root_of_here_comes_before_the_one_around_it(tmp_path):
+    """In a folder that is a root by itself: where an experiment started there would write."""
+    around = JournalRoot(tmp_path)
+    around.create()
+    assert find_root(tmp_path).path == around.path
+    JournalRoot(tmp_path / "sacred_runs").create()
+    assert find_root(tmp_path).path == tmp_path / "sacred_runs"
+
+
+def test_a_file_storage_is_made_no_root(tmp_path):
+    """FSO-02: the numbered folders of a Sacred file storage are not taken for runs of a root."""
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    (tmp_path / "runs" / "1" / "run.json").write_text("{}")
+    with pytest.raises(JournalUnavailableError, match="holds runs of a file storage"):
+        JournalRoot(tmp_path / "runs").claim()
+    assert os.listdir(tmp_path / "runs") == ["1"]
+
+
 def test_what_is_not_there_is_said(tmp_path):
     """Missing runs, folders without a journal and folders that can not be made."""
     root = JournalRoot(tmp_path / "root")

@@ -100,6 +100,14 @@ def test_addresses_that_are_none(root, text, says):
     assert caught.value.exit_code == 2
 
 
+def test_a_view_among_the_journals_is_refused(root):
+    """Its folders would be taken for runs, and use up their numbers."""
+    root.create()
+    with pytest.raises(SinkSpecError, match="is a root of journals") as caught:
+        replay(root, None, [f"file:{root.path}"])
+    assert caught.value.exit_code == 2
+
+
 def test_addresses(tmp_path, monkeypatch):
     """What people write, and what it means; no password in a name."""
     monkeypatch.chdir(tmp_path)
