@@ -41,7 +41,10 @@ class ClaimAnswer(NamedTuple):
 
 
 class ViewState(NamedTuple):
-    """How a view stands to a run: ``current`` or ``behind``, and why."""
+    """How a view stands to a run, and why.
+
+    ``current``, ``behind`` or, if nobody tries any more, ``failed``.
+    """
 
     state: str
     error: str | None = None
@@ -283,7 +286,7 @@ class ReplayerLink:
             while True:
                 states = {name: self._states.get((folder, name)) for name in run.views}
                 missing = {
-                    name for name, state in states.items() if not state or state.state != "current"
+                    name for name, state in states.items() if not state or state.state == "behind"
                 }
                 remaining = deadline - time.monotonic()
                 if not missing - self.silent or remaining <= 0 or self._channel is None:

@@ -666,7 +666,11 @@ class Run:
             return
         for behind in self._views.wait(position, journal_settings().view_wait):
             why = f": {behind.error}" if behind.error else ""
-            self.run_logger.warning("The view %s is behind%s. %s", behind.view, why, fate)
+            text = f"The view {behind.view} is behind{why}"
+            if behind.failed:  # the error is a sentence of its own
+                text = (behind.error or f"{behind.view} can not be written").removesuffix(".")
+                text = text[:1].upper() + text[1:]
+            self.run_logger.warning("%s. %s", text, fate)
 
     def _report_losses(self, recorder: Recorder) -> None:
         lost = sum(loss.count for loss in recorder.losses)

@@ -241,12 +241,10 @@ def journal_settings() -> JournalSettings:
     """
     root, source = _journal_setting("ROOT")
     if root is not None and not isinstance(root, (str, os.PathLike)):
-        raise SettingError(f"{source} must be the path of a folder, not {root!r}.")
+        raise _wrong(f"{source} must be the path of a folder, not {root!r}.")
     durability, source = _journal_setting("DURABILITY")
     if durability not in _DURABILITIES:
-        raise SettingError(
-            f"{source} must be one of {', '.join(_DURABILITIES)}, not {durability!r}."
-        )
+        raise _wrong(f"{source} must be one of {', '.join(_DURABILITIES)}, not {durability!r}.")
     view_wait = _seconds(*_journal_setting("VIEW_WAIT"))
     enabled = _truth(*_journal_setting("ENABLED"))
     return JournalSettings(
@@ -269,9 +267,7 @@ def _seconds(value: Any, source: str) -> float:
         seconds = -1.0
     # Not a number is neither negative nor not: it has to fail as well.
     if isinstance(value, bool) or not 0.0 <= seconds <= 86_400.0:
-        raise SettingError(
-            f"{source} must be a number of seconds between 0 and 86400, not {value!r}."
-        )
+        raise _wrong(f"{source} must be a number of seconds between 0 and 86400, not {value!r}.")
     return seconds
 
 
@@ -280,8 +276,13 @@ def _truth(value: Any, source: str) -> bool:
         return value
     word = _WORDS.get(str(value).strip().lower())
     if word is None:
-        raise SettingError(f"{source} must be true or false, not {value!r}.")
+        raise _wrong(f"{source} must be true or false, not {value!r}.")
     return word
+
+
+def _wrong(text: str) -> SettingError:
+    # No traceback: what is wrong stands in no line of the program.
+    return SettingError(text, print_traceback=False)
 
 
 for _public in (FrozenKeyMunch, _ConfigMunch):

@@ -38,10 +38,13 @@ class Behind(NamedTuple):
         Its name, without secrets.
     error
         Why, if that is known.
+    failed
+        Nobody tries any more.
     """
 
     view: str
     error: str | None
+    failed: bool = False
 
 
 def declared_view(observer: Any) -> dict[str, Any] | None:
@@ -209,7 +212,9 @@ class RunViews:
             patience = max(timeout, 600.0)
         states = self._link().wait(self._folder, position, patience)
         return [
-            Behind(name, state.error) for name, state in states.items() if state.state != "current"
+            Behind(name, state.error, state.state == "failed")
+            for name, state in states.items()
+            if state.state != "current"
         ]
 
 

@@ -325,6 +325,9 @@ class Service:
                 if status.state == "current" and not status.position.behind(wait.position):
                     wait.views.remove(view)
                     self._answer(wait, view, "current", None)
+                elif view.failed:  # nobody tries any more: nothing to wait for
+                    wait.views.remove(view)
+                    self._answer(wait, view, "failed", status.error)
                 elif status.error and view.spec.name not in wait.told_behind:
                     wait.told_behind.add(view.spec.name)
                     self._answer(wait, view, "behind", status.error)
@@ -345,7 +348,8 @@ class Service:
         if view.status.error is None:
             self._send({**answer, "state": "current"})
         else:
-            self._send({**answer, "state": "behind", "error": view.status.error})
+            state = "failed" if view.failed else "behind"
+            self._send({**answer, "state": state, "error": view.status.error})
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -99,8 +99,14 @@ def test_who_is_behind(link: mock.Mock) -> None:
     views = RunViews([server], "/r", "ab")
     assert [] == views.wait([], 1.0)
     views.follow("/r/1", 1)
-    link.wait.return_value = {"mongo:d@h": ViewState("behind", "down"), "x": ViewState("current")}
-    assert [("mongo:d@h", "down")] == [tuple(behind) for behind in views.wait([], 1.0)]
+    link.wait.return_value = {
+        "mongo:d@h": ViewState("behind", "down"),
+        "x": ViewState("current"),
+        "file:y": ViewState("failed", "refused"),
+    }
+    assert [("mongo:d@h", "down", False), ("file:y", "refused", True)] == [
+        tuple(behind) for behind in views.wait([], 1.0)
+    ]
 
 
 def test_no_secret_is_recorded(link: mock.Mock) -> None:

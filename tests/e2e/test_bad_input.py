@@ -124,6 +124,31 @@ def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says)
     assert not (tmp_path / ".sacred-journal").exists()
 
 
+def test_a_view_that_can_never_be_written_is_not_waited_for(tmp_path, run, monkeypatch):
+    """The folder of the files is a file: that is said at the end, at once, and the run is safe."""
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "3600")
+    result = run("-F", "taken")
+    assert result.returncode == 0
+    assert f"The file view {tmp_path / 'taken'} can not be written: File exists" in result.stderr
+    assert "The run is safe in" in result.stderr
+    assert _events(tmp_path)[-1].fields["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DURABILITY", "evnt"), ("VIEW_WAIT", "soon"), ("ENABLED", "perhaps")]
+)
+def test_a_setting_that_is_none(run, monkeypatch, name, value):
+    """A variable of the environment that says nothing we know: one sentence that names it."""
+    monkeypatch.setenv(f"SACRED_JOURNAL_{name}", value)
+    result = run()
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    line = result.stderr.strip().splitlines()[-1]
+    assert f"SACRED_JOURNAL_{name}" in line
+    assert value in line
+
+
 def test_an_id_that_is_taken_is_refused(tmp_path, run):
     """R14: an `--id` that a run of this root has is an error, and that run stays as it is."""
     assert run("--id=5").returncode == 0

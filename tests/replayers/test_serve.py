@@ -175,12 +175,12 @@ def test_a_view_that_fails(root, replayer, tmp_path, run_writer):
     assert (said["view"], said["folder"], said["state"]) == (
         broken.name,
         str(folder.path),
-        "behind",
+        "failed",
     )
     assert "can not be written" in said["error"]
     process.wait_for(folder, 1)
     answer = process.answer()
-    assert (answer["ticket"], answer["state"]) == (1, "behind")
+    assert (answer["ticket"], answer["state"]) == (1, "failed")
     assert "can not be written" in answer["error"]
     assert process.end() == 3
 

@@ -8,6 +8,7 @@ cut to the length that the position names before anything is added.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -95,13 +96,14 @@ class FileSink:
         """Make the base folder."""
         self._states.clear()
         with self._errors():
-            os.makedirs(self.base, exist_ok=True)
+            try:
+                os.makedirs(self.base, exist_ok=True)
+            except FileNotFoundError as error:  # as in /proc: waiting makes no folder there
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOENT)) from error
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Say what a failing disk means for the view."""
-        import errno
-
         try:
             yield
         except OSError as error:
