@@ -22,6 +22,7 @@ from sacred.journal.errors import (
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.reader import JournalReader
+from sacred.journal.verdicts import Gap
 from sacred.replayers.errors import (
     JournalShorterError,
     RunDeletedError,
@@ -127,6 +128,8 @@ class Follower:
         self._connection_failed = False
         self._had = False
         self._finished = False
+        #: Stored files that are not there, as sentences, in the order they were missed.
+        self._missing: dict[str, None] = {}
         self._damage: tuple[str, ...] = ()
         self._memo: ViewMemo | None = None
         self._complete = threading.Event()
@@ -214,7 +217,7 @@ class Follower:
     @property
     def damage(self) -> tuple[str, ...]:
         """What was wrong with the journal, as far as it was read; one sentence each."""
-        return self._damage
+        return (*self._damage, *self._missing)
 
     def close(self) -> None:
         """Close the sink and the files."""
@@ -340,7 +343,7 @@ class Follower:
             self._rebuild_in_order()
         self._finished = complete
         if self._reader is not None:
-            self._damage = tuple(str(verdict) for verdict in self._reader.verdicts)
+            self._damage = tuple(map(str, self._reader.verdicts))
         return news
 
     def _frames(self) -> Iterator[Frame]:
@@ -497,6 +500,8 @@ class Follower:
             self._held.stand(frame)
             self._note_end(frame)
             return False
+        if self._projection.start_time is None and frame.events and self._start_is_lost(frame):
+            self._projection.apply(_start_instead(frame.events[0].time, self.folder.number))
         output_waits = self._projection.pending_output > 0
         for event in frame.events:
             for part, silent in _parts(event, limit):
@@ -508,6 +513,17 @@ class Follower:
         self._held.add(frame)
         self._note_end(frame)
         return frame.count > 0
+
+    def _start_is_lost(self, frame: Frame) -> bool:
+        """Tell whether the event that begins a run was in what is damaged before this frame."""
+        reader = self._reader
+        if reader is None or frame.writer != 0 or not frame.count:
+            return False
+        if any(event.type in _STARTS for event in frame.events):
+            return False
+        return any(
+            isinstance(v, Gap) and (v.writer, v.first_seq) == (0, 0) for v in reader.verdicts
+        )
 
     def _note_end(self, frame: Frame) -> None:
         if frame.writer == 0:
@@ -655,7 +671,10 @@ class Follower:
             return None
         if path.is_file():
             return path
-        log.warning("%s: the content of %s is missing", self.folder.path, entry.name)
+        text = f"the stored content of {entry.name} is missing"
+        if text not in self._missing:
+            self._missing[text] = None
+            log.warning("%s: %s", self.folder.path, text)
         return None
 
     # -- several writers -----------------------------------------------------------------------
@@ -682,6 +701,16 @@ class Follower:
         self._held = HeldFrames(at)
         self._flush(complete=True)
         self._settled = True
+
+
+_STARTS = frozenset({EventType.RUN_CLAIMED, EventType.RUN_QUEUED, EventType.RUN_STARTED})
+
+
+def _start_instead(when: int, number: int | None) -> Event:
+    """Return the start of a run whose own is lost: the rest of it is worth having."""
+    text = "the start of this run is lost from its journal: its name, configuration and host"
+    fields = {"run_id": number, "name": "(lost)", "meta": {"comment": text}}
+    return Event(EventType.RUN_STARTED, when, 0, 0, fields)
 
 
 def _run_id(journal: Path) -> Any:

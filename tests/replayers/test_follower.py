@@ -12,6 +12,7 @@ import pytest
 
 from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import EventType
+from sacred.journal.reader import JournalReader
 from sacred.journal.position import Position
 from sacred.journal.spool import encode_record
 from sacred.journal.writer import JournalWriter
@@ -379,8 +380,38 @@ def test_a_missing_blob_does_not_stop_a_run(root, spec, run_writer):
     for blob in root.blobs.rglob("*"):
         if blob.is_file():
             blob.unlink()
-    assert once(folder, spec).status.state == "current"
+    follower = once(folder, spec)
+    assert follower.status.state == "current"
     assert view(spec).fields["status"] == "COMPLETED"
+    assert follower.damage
+    assert all("the stored content of" in sentence for sentence in follower.damage)
+
+
+def test_a_run_whose_start_is_lost(root, spec, run_writer):
+    """P4: damage costs the frames it hit: points, output and end arrive, under a stand-in start."""
+    folder = root.claim()
+    run_writer(folder, points=40)
+    reader = JournalReader(folder.journal)
+    first = next(frame for frame in reader.poll() if frame.count)
+    assert first.events[0].type == EventType.RUN_STARTED
+    (path,) = folder.journal.glob("*.jzst")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x28\xb5\x2f\xfd", 4)  # the second frame
+    content[at + 20] ^= 0xFF
+    path.write_bytes(bytes(content))
+    whole, follower = JournalReader(folder.journal), once(folder, spec)
+    points = sum(event.count for event in whole.read() if event.type in {16, 17})
+    assert points
+    assert follower.status.state == "current"
+    assert any("lost" in sentence for sentence in follower.damage)
+    seen = view(spec)
+    assert seen.fields["status"] == "COMPLETED"
+    assert seen.fields["experiment"]["name"] == "(lost)"
+    assert sum(len(columns["steps"]) for columns in seen.metrics.values()) == points
+    # A second time changes nothing.
+    before = dict(seen.fields)
+    assert once(folder, spec).status.state == "current"
+    assert view(spec).fields == before
 
 
 def test_damage_is_named(root, spec, run_writer):
