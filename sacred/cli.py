@@ -54,7 +54,9 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def _root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
+        "-J",
         "--root",
+        "root",
         metavar="DIR",
         help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above).",
     )(command)
@@ -443,7 +445,7 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
     """
 
 
-@cli.command(help=_REPLAY_HELP)
+@cli.command(help=_REPLAY_HELP, context_settings=_SETTINGS)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--to", "specs", multiple=True, metavar="SPEC", help="The view; may be repeated.")
 @click.option("--follow", is_flag=True, help="Keep going: write what comes, until Ctrl-C.")

@@ -676,7 +676,10 @@ class Run:
         lost = sum(loss.count for loss in recorder.losses)
         if lost:
             self.run_logger.warning(
-                "%d events of this run are lost, because its disk did not take them.", lost
+                "%d events of this run (points, pieces of output and the like) are lost, because "
+                "its disk did not take them: sacred verify %s says which.",
+                lost,
+                recorder.folder.number if recorder.folder is not None else "",
             )
 
     def _on_fault(self, error: OSError) -> None:

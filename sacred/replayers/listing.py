@@ -336,10 +336,19 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
         return folders[-1 - back]
     if text.startswith("id:"):
         wanted = text.removeprefix("id:")
-        for folder in reversed(root.runs()):
-            found = _run_id(folder)
-            if found is not None and str(found) == wanted:
-                return folder
+        found = [
+            folder
+            for folder in root.runs()
+            if (ident := _run_id(folder)) is not None and str(ident) == wanted
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            numbers = ", ".join(str(folder.number) for folder in found)
+            raise RunNotFoundError(
+                f"several runs in {root.path} have the id {wanted!r}: name one by its number, "
+                f"{numbers}"
+            )
         raise RunNotFoundError(f"there is no run with the id {wanted!r} in {root.path}")
     raise RunNotFoundError(
         f"{text!r} names no run: write its number, last, last~2, id:X or the path of its folder"

@@ -69,6 +69,12 @@ class QueryResult:
         self.rows: list[tuple[Any, ...]]
         self.columns, self.rows = _answer(connection, sql, _names_and_rows)
 
+    def __repr__(self) -> str:
+        """Show the columns and the first rows."""
+        lines = [", ".join(self.columns), *map(repr, self.rows[:20])]
+        more = len(self.rows) - 20
+        return "\n".join([*lines, f"... and {more} more"] if more > 0 else lines)
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows)

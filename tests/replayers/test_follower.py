@@ -12,8 +12,8 @@ import pytest
 
 from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import EventType
-from sacred.journal.reader import JournalReader
 from sacred.journal.position import Position
+from sacred.journal.reader import JournalReader
 from sacred.journal.spool import encode_record
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import JournalShorterError, RunDeletedError, TerminalSinkError
