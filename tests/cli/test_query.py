@@ -336,3 +336,11 @@ def test_names_of_columns_do_not_steer_the_terminal(root, run_sacred):
     root.completed(metrics=(("\x1b[2J\n", 1),))
     done = run_sacred("query", "pivot metrics on metric using min(value) group by run")
     assert "run\t\\x1b[2J\\n\n1\t1.0\n" == done.out
+
+
+def test_a_result_shows_itself(root):
+    """In a notebook: the columns and the first rows."""
+    root.completed(metrics=(("loss", 30),))
+    shown = repr(query("select step from metrics order by step", root.path)).splitlines()
+    assert shown[:2] == ["step", "(0.0,)"] or shown[:2] == ["step", "(0,)"]
+    assert (len(shown), shown[-1]) == (22, "... and 10 more")

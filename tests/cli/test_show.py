@@ -212,3 +212,13 @@ def test_a_number_that_is_no_folder(root, run_sacred):
     assert ["FOREIGN", "FOREIGN"] == [
         record["status"] for record in json.loads(run_sacred("ls", "--json").out)
     ]
+
+
+def test_an_id_of_several_runs(root, run_sacred):
+    """id:X that several runs have names none of them: their numbers are told."""
+    root.completed(run_id="twice")
+    root.completed(run_id="twice")
+    done = run_sacred("show", "id:twice")
+    assert (2, "") == (done.code, done.out)
+    assert "several runs in " in done.err
+    assert "name one by its number, 1, 2" in done.err
