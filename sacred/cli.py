@@ -545,6 +545,7 @@ class _ReplayShown:
     def __init__(self) -> None:
         self.bar = terminal.Progress()
         self._damaged: set[str] = set()
+        self._reasons: dict[str, str] = {}
 
     def __call__(self, done: int, total: int, outcome: ReplayOutcome) -> None:
         line = terminal.clean(self._line(outcome))
@@ -557,11 +558,14 @@ class _ReplayShown:
             _say(f"run {outcome.run} is damaged: {terminal.clean(outcome.damage[0])}")
         self.bar.draw(done, total, f"run {outcome.run} -> {outcome.view}")
 
-    @staticmethod
-    def _line(outcome: ReplayOutcome) -> str:
+    def _line(self, outcome: ReplayOutcome) -> str:
         ident = outcome.view_id
         there = "" if ident is None or ident == outcome.run else f" as {ident}"
         reason = _reason(outcome)
+        if reason and outcome.state == "behind":
+            # A server that is down is down for a thousand runs alike.
+            said, self._reasons[outcome.view] = self._reasons.get(outcome.view), reason
+            reason = None if said == reason else reason
         error = f": {reason}" if reason else ""
         state = _STATES.get(outcome.state, outcome.state)
         return f"run {outcome.run} -> {outcome.view}{there}: {state}{error}"

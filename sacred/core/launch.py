@@ -296,9 +296,12 @@ class ReplayerLink:
             if not missing:
                 self._runs.pop(folder, None)
             return {
-                name: state or ViewState("behind", self._reasons.get(name) or self._failure)
+                name: state or ViewState("behind", self._reason(name))
                 for name, state in states.items()
             }
+
+    def _reason(self, name: str) -> str:
+        return self._reasons.get(name) or self._failure or "it has not answered yet"
 
     def leave(self) -> None:
         """Let the replayer go on alone: this process ends."""

@@ -97,6 +97,20 @@ def test_address_that_is_none(root, run_sacred):
     assert "word" not in done.out.replace("password", "")
 
 
+def test_a_server_that_is_down_for_many(root, run_sacred):
+    """The reason is said once, not for each of a thousand runs."""
+    for _ in range(3):
+        root.completed()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        done = run_sacred("replay", "--to", f"mongodb://{address}/db")
+    first, *others = done.out.splitlines()
+    assert 3 == done.code
+    assert "Connection refused" in first
+    assert others == [f"run {n} -> mongo:db@{address}: behind, replay again" for n in (2, 3)]
+
+
 def test_view_below_a_file(root, tmp_path, run_sacred):
     """A folder that can never be made: the view failed, exit code 1, in one line."""
     root.completed()
