@@ -677,9 +677,9 @@ class Run:
         if lost:
             self.run_logger.warning(
                 "%d events of this run (points, pieces of output and the like) are lost, because "
-                "its disk did not take them: sacred verify %s says which.",
+                "its disk did not take them. What was written before is in %s.",
                 lost,
-                recorder.folder.number if recorder.folder is not None else "",
+                recorder.root.path if recorder.folder is None else recorder.folder.path,
             )
 
     def _on_fault(self, error: OSError) -> None:
