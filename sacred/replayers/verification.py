@@ -22,8 +22,8 @@ class Checked:
     Attributes
     ----------
     verdict
-        ``clean``, ``tail``, ``gap`` or ``foreign``; ``blobs`` if only stored files are missing or
-        damaged; ``unreadable`` if nothing could be looked at.
+        ``clean``, ``tail``, ``gap``, ``foreign`` or ``empty``; ``blobs`` if only stored files are
+        missing or damaged; ``unreadable`` if nothing could be looked at.
     summary
         Half a sentence that says how much was looked at.
     problems
@@ -60,9 +60,11 @@ def check(folder: RunFolder) -> Checked:
     except (JournalError, OSError) as error:
         return Checked(run, "unreadable", str(error), 2)
     problems = [str(verdict) for verdict in report.verdicts] + report.blob_errors
-    if not report.journal_id:
-        problems = ["its files hold no frame of a journal"]
     verdict = report.verdict
+    if not report.journal_id:
+        is_empty = not any(path.stat().st_size for path in folder.journal.glob("*.jzst"))
+        verdict = "empty" if is_empty else verdict
+        problems = [f"its files {'are empty' if is_empty else 'hold no frame of a journal'}"]
     if verdict == "clean" and report.blob_errors:
         verdict = "blobs"
     facts = {

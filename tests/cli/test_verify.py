@@ -40,7 +40,7 @@ def flip(content):
     [
         (cut, "tail"),
         (flip, "gap"),
-        (lambda _: b"", "foreign"),
+        (lambda _: b"", "empty"),
         (lambda _: b"something else", "foreign"),
     ],
 )
