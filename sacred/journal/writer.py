@@ -207,12 +207,14 @@ class JournalWriter(EpochWriter):
                     self._rouse()
             else:
                 self._last = now
-                write_point(name, step, value)
+                write_point(name, step, value, now)
 
         return log_point
 
-    def _point_writer(self) -> Callable[[str, Any, Any], None]:
+    def _point_writer(self) -> Callable[..., None]:
         """Return the function that writes one metric point before it returns.
+
+        A fourth argument says when it was logged, if that is known.
 
         ``_exclusively``, ``_write_out``, ``_emit`` and ``_write`` in one piece, for a journal with
         nothing pending: 2.4 us instead of 4.3, of which write(2) is 1.2.
@@ -224,10 +226,13 @@ class JournalWriter(EpochWriter):
         # The preamble's last three numbers and the event's time, at fixed widths: one call that
         # takes 0.1 us in place of four.
         head = struct.Struct(">BIBBQ4sQ").pack
+        # Likewise a usual step and value: a third library less to call, which counts when its
+        # pages are in no cache.
+        tail = struct.Struct(">BI3sd").pack
         events_at = struct.calcsize(">BIBBQ")
         named: dict[str, bytes] = {}
 
-        def log_point(name: str, step: Any, value: Any) -> None:
+        def log_point(name: str, step: Any, value: Any, now: int = 0) -> None:
             if self._busy:  # another thread, or a signal handler that interrupted this one in here
                 self._append_packed(self._pack_point(name, step, value, now_ns()), control=True)
                 return
@@ -242,18 +247,15 @@ class JournalWriter(EpochWriter):
                 self._busy = True
                 descriptor, prefix = self._fd, self._prefix
                 first, chain = self.next_seq, self._chain
-                now = now_ns()
+                if not now:
+                    now = now_ns()
                 try:
-                    content = join(
-                        (
-                            prefix,
-                            head(0xCE, first, 1, 0xCF, chain, b"\x85\xa1t\xcf", now),
-                            named[name],
-                            packed(step),
-                            b"\xa1v",
-                            packed(value),
-                        )
-                    )
+                    if type(value) is float and type(step) is int and 0 <= step <= 0xFFFFFFFF:
+                        point = tail(0xCE, step, b"\xa1v\xcb", value)
+                    else:
+                        point = b"".join((packed(step), b"\xa1v", packed(value)))
+                    start = head(0xCE, first, 1, 0xCF, chain, b"\x85\xa1t\xcf", now)
+                    content = join((prefix, start, named[name], point))
                 except Exception:  # a new name, an odd value: the careful way
                     if type(name) is str and len(named) < MAX_NAMES:
                         named[name] = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
