@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from sacred.core.output_capture import Capture
+    from sacred.journal.root import RunFolder
 
 __all__ = ["Run", "RunIdTakenError"]
 
@@ -661,7 +662,7 @@ class Run:
             )
         elif recorder.losses:
             fate = f"What was not lost of the run is in {recorder.folder.path}."
-            self._report_losses(recorder)
+            self._report_losses(recorder, recorder.folder)
         if not self._views:
             return
         for behind in self._views.wait(position, journal_settings().view_wait):
@@ -672,14 +673,14 @@ class Run:
                 text = text[:1].upper() + text[1:]
             self.run_logger.warning("%s. %s", text, fate)
 
-    def _report_losses(self, recorder: Recorder) -> None:
+    def _report_losses(self, recorder: Recorder, folder: RunFolder) -> None:
         lost = sum(loss.count for loss in recorder.losses)
         if lost:
             self.run_logger.warning(
                 "%d events of this run (points, pieces of output and the like) are lost, because "
                 "its disk did not take them. What was written before is in %s.",
                 lost,
-                recorder.root.path if recorder.folder is None else recorder.folder.path,
+                folder.path,
             )
 
     def _on_fault(self, error: OSError) -> None:

@@ -35,6 +35,7 @@ from sacred.replayers.held import HeldFrames
 from sacred.replayers.memo import ViewMemo
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
+from sacred.replayers.start import start_fields
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
@@ -376,7 +377,7 @@ class Follower:
             return  # nothing whole is in the file yet
         self.journal_id = f"{reader.journal_id:016x}"
         memo = ViewMemo.load(self.folder.views, self.spec.key)
-        hint = memo.view_id if memo is not None else _run_id(self.folder.journal)
+        hint = memo.view_id if memo is not None else start_fields(self.folder).get("run_id")
         key = RunKey(self.journal_id, hint)
         found = self.sink.position(key)
         self._references = {}
@@ -711,14 +712,6 @@ def _start_instead(when: int, number: int | None) -> Event:
     text = "the start of this run is lost from its journal: its name, configuration and host"
     fields = {"run_id": number, "name": "(lost)", "meta": {"comment": text}}
     return Event(EventType.RUN_STARTED, when, 0, 0, fields)
-
-
-def _run_id(journal: Path) -> Any:
-    """Return the run's id as its start says it, or None."""
-    for event in JournalReader(journal).read():
-        if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
-            return event.fields.get("run_id")
-    return None
 
 
 def _parts(event: Event, limit: int) -> Iterator[tuple[Event, bool]]:

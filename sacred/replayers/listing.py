@@ -24,6 +24,7 @@ from sacred.journal.liveness import Liveness, state_now
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder, find_root
 from sacred.replayers.jsontext import instant, jsonable
+from sacred.replayers.start import start_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,7 +330,7 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
         return RunFolder.at(path)
     match = _LAST.match(text)
     if match:
-        folders = [folder for folder in root.runs() if folder.journal.is_dir()]
+        folders = [folder for folder in root.runs() if _has_journal(folder)]
         back = int(match[1] or 0)
         if back >= len(folders):
             raise RunNotFoundError(f"there is no run {text} in {root.path}{_there_are(root)}")
@@ -339,7 +340,7 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
         found = [
             folder
             for folder in root.runs()
-            if (ident := _run_id(folder)) is not None and str(ident) == wanted
+            if (ident := start_fields(folder).get("run_id")) is not None and str(ident) == wanted
         ]
         if len(found) == 1:
             return found[0]
@@ -372,22 +373,6 @@ def select_runs(texts: tuple[str, ...], root: str | None = None) -> tuple[RunFol
             raise
         found = JournalRoot(os.getcwd())
     return tuple(find_run(found, text) for text in texts)
-
-
-def _run_id(folder: RunFolder) -> Any:
-    """Return the run's id, reading no further than its start."""
-    try:
-        reader = JournalReader(folder.journal, table_decoder=table_outline)
-        try:
-            for frame in reader.poll():
-                for event in frame.events:
-                    if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
-                        return event.fields.get("run_id")
-        finally:
-            reader.close()
-    except (JournalError, OSError):
-        pass  # it has no id that could be read
-    return None
 
 
 def _there_are(root: JournalRoot) -> str:

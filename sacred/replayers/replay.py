@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError, RunNotFoundError
-from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, run_liveness
-from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
 from sacred.replayers.sink import SinkSpec
+from sacred.replayers.start import start_fields
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
@@ -125,7 +124,9 @@ def _find_run(root: JournalRoot, run: str | int | RunFolder) -> list[RunFolder]:
         return [root.run(int(text[:18]))]
     if text.startswith("id:"):
         wanted = text[3:]
-        found = [folder for folder in root.runs() if str(_started(folder).get("run_id")) == wanted]
+        found = [
+            folder for folder in root.runs() if str(start_fields(folder).get("run_id")) == wanted
+        ]
         if not found:
             raise RunNotFoundError(f"there is no run with the id {wanted} in {root.path}")
         return found
@@ -134,15 +135,6 @@ def _find_run(root: JournalRoot, run: str | int | RunFolder) -> list[RunFolder]:
     raise RunNotFoundError(
         f"{text!r} names no run: write the number of its folder, id:X for its id, or a path"
     )
-
-
-def _started(folder: RunFolder) -> dict[str, Any]:
-    """Return the fields of a run's start; empty if there is none to be read."""
-    with contextlib.suppress(JournalError, OSError):
-        for event in JournalReader(folder.journal).read():
-            if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
-                return event.fields
-    return {}
 
 
 def replay(
@@ -423,7 +415,7 @@ def _lives(folder: RunFolder) -> bool:
 
 
 def _has_begun(folder: RunFolder) -> bool:
-    return bool(_started(folder))
+    return bool(start_fields(folder))
 
 
 def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
@@ -436,7 +428,7 @@ def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
     """
     if spec.kind != "mongo" or spec.url:
         return spec
-    for view in _started(folder).get("views") or ():
+    for view in start_fields(folder).get("views") or ():
         if not isinstance(view, dict) or view.get("kind") != "mongo" or not view.get("url"):
             continue
         url = str(view["url"])

@@ -74,6 +74,11 @@ def test_looking_at_one(closed, sacred):
         assert "no journal" not in done.err
 
 
+def test_the_last_one(closed, sacred):
+    """`last` counts from the newest, whoever may read the others."""
+    assert sacred("show", "last").out.startswith("run 2  COMPLETED")
+
+
 def test_replaying(closed, sacred, tmp_path):
     """`replay` writes the others, and its exit code is not 0."""
     done = sacred("replay", "--to", f"file:{tmp_path / 'out'}")
