@@ -13,8 +13,8 @@ from benchmarks.tables import Column, Row, Table
 if TYPE_CHECKING:
     from benchmarks.laboratory import Laboratory
 
-#: Just above the 5 ms of silence after which the journal writes a point at once (s).
-_IDLE = 0.006
+#: Just above the 25 ms of silence after which the journal writes a point at once (s).
+_IDLE = 0.026
 
 
 def measure(laboratory: Laboratory) -> Table:

@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DURABILITIES", "JournalWriter", "Loss", "journal_id_text", "new_journal_id"]
 
-#: A journal that was silent for so long writes the next point at once (ns).
-IDLE = 5_000_000
+#: A journal that was silent for so long writes the next point at once (ns): where points come more
+#: often, a write each would cost their loop up to 1 % of its time.
+IDLE = 25_000_000
 #: The longest a point waits for company (ns).
 PATIENCE = 10_000_000
 #: So many pending points are written by the caller, who does not wait for the flusher's turn.
@@ -66,8 +67,13 @@ MAX_NAMES = 4096
 #: Pending output and the like is written by the caller from here on.
 PENDING_BYTES = 64 * 1024
 
-_TICK = 0.005
-_DOZE_AFTER = 4  # ticks
+#: The flusher's turns while points come (s), and what is too young for one (ns): together less than
+#: ``PATIENCE``, by what a thread that computes in Python may keep the interpreter for itself.
+_TICK = 0.006
+_YOUNG = 1_000_000
+#: Turns without work after which it waits to be woken: longer than ``IDLE``, so that a steady stream
+#: never pays for waking it.
+_DOZE_AFTER = 5
 _SYNC_EVERY = 1.0
 DURABILITIES = ("process", "second", "event")
 
@@ -550,7 +556,7 @@ class JournalWriter(EpochWriter):
     def _tick(self) -> float | None:
         """Do what is due; return for how long to sleep (s), or None for until woken."""
         now = time.time_ns()
-        if self._due and (now >= self._due - PATIENCE // 2 or now < self._due - PATIENCE):
+        if self._due and (now >= self._due - PATIENCE + _YOUNG or now < self._due - PATIENCE):
             self.flush()  # it is time, or the clock was put back
         if self.fault is not None and time.monotonic() >= self._retry_at:
             self._exclusively(self._try_again)

@@ -77,6 +77,24 @@ def test_a_point_after_silence_is_in_the_file_when_its_call_returns(tmp_path):
     writer.close()
 
 
+def test_a_steady_stream_leaves_its_points_to_the_background(tmp_path, monkeypatch):
+    """A point 10 ms after the last waits for the flusher; one 25 ms after it is written at once."""
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer._rouse = lambda: None  # the background sleeps for ever
+    writer.log_point("x", 0, 0.5)
+    for step in (1, 2):
+        now += 10_000_000
+        writer.log_point("x", step, 0.5)
+        assert len(_points(writer.folder)) == step
+        writer.flush()
+    now += 25_000_000
+    writer.log_point("x", 3, 0.5)
+    assert len(_points(writer.folder)) == 4
+    writer.close()
+
+
 def test_a_burst_is_in_the_file_soon_without_another_call(tmp_path):
     """Points of a burst are written by the background when nothing else comes."""
     writer = JournalWriter.create(tmp_path / "journal")
