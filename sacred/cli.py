@@ -66,8 +66,13 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")(command)
 
 
+_version_option = click.version_option(
+    __version__, message="%(prog)s (sacred-journal %(version)s)", help="Show the version."
+)
+
+
 @click.group(cls=_Group, context_settings=_SETTINGS)
-@click.version_option(__version__, message="%(prog)s (sacred-journal %(version)s)")
+@_version_option
 def cli() -> None:
     """Look at the runs of experiments, query them, check them, bring them into views.
 
@@ -80,7 +85,7 @@ def cli() -> None:
 
 def _root(given: str | None) -> JournalRoot:
     """Find the root, and say which one it is where that is not plain."""
-    from sacred.replayers.listing import looking_root
+    from sacred.replayers.naming import looking_root
 
     root = looking_root(given)
     if given is None and str(root.path) != os.path.join(os.getcwd(), "sacred_runs"):
@@ -90,7 +95,7 @@ def _root(given: str | None) -> JournalRoot:
 
 def _runs(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:
     """Find the runs that were named, or all."""
-    from sacred.replayers.listing import select_runs
+    from sacred.replayers.naming import select_runs
 
     if texts and all(os.sep in text for text in texts):
         return select_runs(tuple(texts), given)
@@ -461,6 +466,7 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
 @click.option("--url", metavar="URL", help="Server of one --to mongo.")
 @click.option("--db", metavar="NAME", help="Database of one --to mongo.")
 @_root_option
+@_version_option
 def replay(
     runs: tuple[str, ...],
     specs: tuple[str, ...],

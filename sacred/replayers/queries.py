@@ -17,7 +17,8 @@ from sacred.journal.root import JournalRoot
 from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
-from sacred.replayers.listing import looking_root, outline, table_outline
+from sacred.replayers.listing import outline, table_outline
+from sacred.replayers.naming import looking_root
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection

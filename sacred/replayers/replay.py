@@ -6,14 +6,14 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.errors import JournalError, NotAJournalError, RunNotFoundError
+from sacred.journal.errors import JournalError, NotAJournalError
 from sacred.journal.liveness import Liveness, run_liveness
-from sacred.journal.root import JournalRoot, RunFolder
+from sacred.journal.root import JournalRoot
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
+from sacred.replayers.naming import find_runs
 from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.start import start_fields
@@ -21,10 +21,12 @@ from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from sacred.journal.root import RunFolder
     from sacred.replayers.watch import FolderWatch
 
-__all__ = ["ReplayOutcome", "ReplaySummary", "find_runs", "replay"]
+__all__ = ["ReplayOutcome", "ReplaySummary", "replay"]
 
 #: Living runs that are followed at the same time, at most.
 MAX_FOLLOWED = 64
@@ -90,53 +92,6 @@ class ReplaySummary:
         return sum(outcome.state == state for outcome in self.outcomes)
 
 
-def find_runs(
-    root: JournalRoot, runs: Iterable[str | int | RunFolder] | None = None
-) -> list[RunFolder]:
-    """Return the folders of the runs that were named, or of all.
-
-    Parameters
-    ----------
-    root
-        Where to look.
-    runs
-        Numbers of folders, ``id:X`` for the run whose ``_run._id`` is X, or paths of folders.
-
-    Raises
-    ------
-    RunNotFoundError, NotAJournalError, NoRootError
-    """
-    if runs is None:
-        return root.runs()
-    found: list[RunFolder] = []
-    for run in runs:
-        for folder in _find_run(root, run):
-            if all(folder.path != other.path for other in found):
-                found.append(folder)
-    return found
-
-
-def _find_run(root: JournalRoot, run: str | int | RunFolder) -> list[RunFolder]:
-    if isinstance(run, RunFolder):
-        return [run]
-    text = str(run)
-    if text.isascii() and text.isdecimal():
-        return [root.run(int(text[:18]))]
-    if text.startswith("id:"):
-        wanted = text[3:]
-        found = [
-            folder for folder in root.runs() if str(start_fields(folder).get("run_id")) == wanted
-        ]
-        if not found:
-            raise RunNotFoundError(f"there is no run with the id {wanted} in {root.path}")
-        return found
-    if "/" in text or Path(text).is_dir():
-        return [RunFolder.at(text)]
-    raise RunNotFoundError(
-        f"{text!r} names no run: write the number of its folder, id:X for its id, or a path"
-    )
-
-
 def replay(
     root: JournalRoot | str | Path,
     runs: Iterable[str | int | RunFolder] | None,
@@ -156,7 +111,7 @@ def replay(
     root
         The root of the journals.
     runs
-        As for ``find_runs``; None for all.
+        Each by its number, ``last``, ``id:X``, path or folder; None for all.
     specs
         The views, or their addresses as text. A ``mongo`` without an address stands for the
         MongoDB that each run declared, else the one of this machine.
@@ -194,7 +149,7 @@ def replay(
     for view in views:
         load_sink(view).close()  # a missing package is said before anything is done
     every = runs is None
-    folders = find_runs(root, runs)
+    folders = root.runs() if runs is None else find_runs(root, runs)
     work = _Replay(views, jobs, rebuild, patience, progress)
     if follow:
         work.follow(root if every else None, folders, stop or threading.Event())

@@ -23,9 +23,13 @@ def test_help(run_sacred):
         assert f"\n  {command} " in done.out
 
 
-def test_version(run_sacred):
+@pytest.mark.parametrize(
+    ("name", "command"), [("main", "sacred"), ("replay_main", "sacred-replay")]
+)
+def test_version(run_sacred, name, command):
     """--version tells the version."""
-    assert f"sacred (sacred-journal {__version__})\n" == run_sacred("--version").out
+    told = run_sacred("--version", name=name).out
+    assert f"{command} (sacred-journal {__version__})\n" == told
 
 
 @pytest.mark.parametrize(

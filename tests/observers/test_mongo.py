@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from typing import Any
@@ -78,15 +79,20 @@ def test_what_it_refuses(arguments: dict[str, Any], error: type[Exception], text
         MongoObserver(**arguments)
 
 
-def test_old_keywords_are_mapped() -> None:
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"ssl": True, "ssl_ca_certs": "/c"}, {"tls": True, "tlsCAFile": "/c"}),
+        ({"ssl_cert_reqs": 0}, {"tlsAllowInvalidCertificates": True}),
+        ({"ssl_cert_reqs": ssl.CERT_NONE}, {"tlsAllowInvalidCertificates": True}),
+        ({"ssl_cert_reqs": "CERT_REQUIRED"}, {"tlsAllowInvalidCertificates": False}),
+        ({"ssl_match_hostname": False}, {"tlsAllowInvalidHostnames": True}),
+        ({"retryWrites": False}, {"retryWrites": False}),
+    ],
+)
+def test_old_keywords_are_mapped(old: dict[str, Any], new: dict[str, Any]) -> None:
     """USE-17: keywords that PyMongo 4 refuses."""
-    observer = MongoObserver("h", ssl=True, ssl_cert_reqs=0, ssl_ca_certs="/c", retryWrites=False)
-    assert {
-        "tls": True,
-        "tlsAllowInvalidCertificates": True,
-        "tlsCAFile": "/c",
-        "retryWrites": False,
-    } == _spec(observer)["options"]["client"]
+    assert new == _spec(MongoObserver("h", **old))["options"]["client"]
 
 
 def test_a_live_object_can_not_be_declared() -> None:

@@ -17,7 +17,6 @@ from sacred.replayers.sink import PointsAdded
 from sacred.replayers.sinks.mongo import MongoSink
 from sacred.replayers.sinks.mongo import series as module
 from sacred.replayers.sinks.mongo import sink as sink_module
-from sacred.replayers.sinks.mongo.connection import modern_options
 
 server = pytest.mark.server
 
@@ -321,21 +320,6 @@ def test_a_server_that_is_not_there(root, run_writer):
     assert status.state == "behind"
     assert "mongo:db@127.0.0.1:1 does not answer" in status.error
     assert "Timeout" not in status.error
-
-
-def test_old_keywords():
-    """USE-17: the ssl keywords of PyMongo 3 are understood."""
-    old = {"ssl": True, "ssl_ca_certs": "c", "ssl_cert_reqs": 0, "ssl_match_hostname": False}
-    assert modern_options({**old, "w": 1}) == {
-        "tls": True,
-        "tlsCAFile": "c",
-        "tlsAllowInvalidCertificates": True,
-        "tlsAllowInvalidHostnames": True,
-        "w": 1,
-    }
-    assert modern_options({"ssl_cert_reqs": "CERT_REQUIRED"}) == {
-        "tlsAllowInvalidCertificates": False
-    }
 
 
 def test_pushes_are_cut_by_size(monkeypatch):

@@ -69,6 +69,20 @@ class _State:
         return os.path.join(self.folder, ".journal", name)
 
 
+#: Errors that waiting does not mend; EEXIST is a file of the folder's name.
+_FINAL = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+
+
 class FileSink:
     """Writes runs as folders of files.
 
@@ -95,29 +109,19 @@ class FileSink:
     def open(self) -> None:
         """Make the base folder."""
         self._states.clear()
-        with self._errors():
-            try:
-                os.makedirs(self.base, exist_ok=True)
-            except FileNotFoundError as error:  # as in /proc: waiting makes no folder there
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOENT)) from error
+        # ENOENT, as in /proc: waiting makes no folder there.
+        with self._errors(errno.ENOENT):
+            os.makedirs(self.base, exist_ok=True)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Say what a failing disk means for the view."""
+    def _errors(self, *final: int) -> Iterator[None]:
+        """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
         try:
             yield
         except OSError as error:
             reason = error.strerror or str(error)
             text = f"the file view {self.base} can not be written: {reason}"
-            if error.errno in {
-                errno.EACCES,
-                errno.EPERM,
-                errno.EROFS,
-                errno.ENOTDIR,
-                errno.EEXIST,  # a file of that name
-                errno.ENAMETOOLONG,
-                errno.ELOOP,
-            }:
+            if error.errno in _FINAL or error.errno in final:
                 raise TerminalSinkError(f"{text}. Make it writable, or choose another") from error
             raise TransientSinkError(text) from error
 
@@ -173,7 +177,8 @@ class FileSink:
 
     def claim(self, run: RunKey) -> Any:
         """Make the run's folder; ``mkdir`` decides between runs, a lock between processes."""
-        with self._errors():
+        # ENOENT, as in /proc: waiting makes no folder there.
+        with self._errors(errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
             with _locked_folder(self.base):
                 return self._claim(run)

@@ -27,30 +27,6 @@ _RETRYABLE = frozenset(
 )
 REFUSED = frozenset({13, 18, 8000})
 
-_OLD_OPTIONS = {
-    "ssl": "tls",
-    "ssl_ca_certs": "tlsCAFile",
-    "ssl_certfile": "tlsCertificateKeyFile",
-    "ssl_keyfile": "tlsCertificateKeyFile",
-    "ssl_pem_passphrase": "tlsCertificateKeyFilePassword",
-    "ssl_crlfile": "tlsCRLFile",
-}
-
-
-def modern_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keywords for today's ``MongoClient`` from those of PyMongo 3."""
-    modern: dict[str, Any] = {}
-    for name, value in options.items():
-        if name == "ssl_match_hostname":
-            modern["tlsAllowInvalidHostnames"] = not value
-        elif name == "ssl_cert_reqs":
-            # ssl.CERT_NONE is 0, and its old spelling a text.
-            modern["tlsAllowInvalidCertificates"] = value in (0, None, "CERT_NONE")
-        else:
-            modern[_OLD_OPTIONS.get(name, name)] = value
-    return modern
-
-
 _clients: dict[tuple[int, str, str], list[Any]] = {}
 _clients_lock = threading.Lock()
 
@@ -62,7 +38,7 @@ def _borrow_client(url: str, options: Mapping[str, Any]) -> Any:
     with _clients_lock:
         found = _clients.get(key)
         if found is None:
-            keywords = modern_options(options)
+            keywords = dict(options)
             named = {name.lower() for name in keywords} | _named_in(url)
             # A server that swallows packets must not hold a view for ever.
             defaults = {
@@ -71,9 +47,7 @@ def _borrow_client(url: str, options: Mapping[str, Any]) -> Any:
                 "socketTimeoutMS": 60000,
                 "appname": "sacred-journal",
             }
-            for name, value in defaults.items():
-                if name.lower() not in named:
-                    keywords[name] = value
+            keywords.update({k: v for k, v in defaults.items() if k.lower() not in named})
             found = _clients[key] = [pymongo.MongoClient(url, connect=False, **keywords), 0]
         found[1] += 1
         return found[0]
