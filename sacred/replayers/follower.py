@@ -19,21 +19,17 @@ from sacred.journal.errors import (
     NotAJournalError,
     PositionContradictedError,
 )
-from sacred.journal.events import Event, EventType
-from sacred.journal.position import Position, WriterPosition
-from sacred.journal.reader import JournalReader
-from sacred.journal.verdicts import Gap
+from sacred.journal.position import Position
 from sacred.replayers.errors import (
-    JournalShorterError,
     RunDeletedError,
     SinkError,
     TransientSinkError,
     ViewMovedError,
 )
+from sacred.replayers.fold import RunFold
 from sacred.replayers.growth import POINT_BYTES, Growth
-from sacred.replayers.held import HeldFrames
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.projection import PROJECTOR, RunProjection
+from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.start import start_fields
 from sacred.replayers.status import ViewStatus
@@ -42,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sacred.journal.codec import BlobReference
-    from sacred.journal.reader import Frame
     from sacred.journal.root import RunFolder
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
     from sacred.replayers.watch import FolderWatch
@@ -66,7 +60,6 @@ RETRY_FIRST, RETRY_LAST = 0.2, 15.0
 MOVED_TRIES = 20
 #: What was held back is written when nothing was new for so long (s).
 IDLE_FLUSH = 30.0
-_ROUND = 64
 
 
 class Follower:
@@ -139,22 +132,25 @@ class Follower:
         self._last_write = 0.0
         self._last_cost = 0.0
         self._last_news = 0.0
-        self._new_fold()
+        self._fold: RunFold | None = None
+        self._forget()
 
-    def _new_fold(self) -> None:
-        keep_output = "output" in self.sink.rewrites
-        self._projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
-        self._reader: JournalReader | None = None
+    def _forget(self) -> None:
+        """Know nothing of where the view stands."""
+        if self._fold is not None:
+            self._fold.close()
+            self._fold = None
         self._growth = Growth()
-        self._held = HeldFrames(Position())
-        self._output_from: dict[int, int] = {}
         self._view_id: Any = None
         self._order = "arrival"
-        self._spool = 0
         self._committed = Position()
-        self._ahead: dict[int, WriterPosition] = {}
+        #: All that was folded is in the view.
         self._settled = False
         self._complete_written = True
+
+    def _new_fold(self) -> RunFold:
+        self._fold = RunFold(self.folder, keep_output="output" in self.sink.rewrites)
+        return self._fold
 
     # -- the public steps ----------------------------------------------------------------------
 
@@ -272,8 +268,7 @@ class Follower:
                 self.wake.wait(POLL_INTERVAL)
 
     def _is_current(self) -> bool:
-        reader = self._reader
-        if reader is None or self._committed.behind(reader.position):
+        if self._fold is None or self._committed.behind(self._fold.reader.position):
             return False
         return self._complete_written or "rendered" not in self.sink.rewrites
 
@@ -328,54 +323,46 @@ class Follower:
             self._attach()
             if not self._attached:
                 return False
+        fold = self._fold
+        if fold is None:
+            return False
         news = False
-        for frame in self._frames():
+        projection = fold.projection
+        for frame in fold.frames():
             news = True
             self._settled = False
-            self._fold(frame)
-            if self._projection.pending_points >= BATCH_POINTS or (
-                self._projection.pending_output >= BATCH_CHARACTERS
+            fold.add(frame)
+            if projection.pending_points >= BATCH_POINTS or (
+                projection.pending_output >= BATCH_CHARACTERS
             ):
-                self._flush(complete=False, everything=True)
-        if (complete or not news) and self._take_spool():
+                self._flush(fold, complete=False, everything=True)
+        if (complete or not news) and fold.add_spool(settled=self._settled):
             complete = True
-        self._flush(complete=complete)
-        if complete and self._has_several_orders():
-            self._rebuild_in_order()
+        self._flush(fold, complete=complete)
+        if complete and self._has_several_orders(fold):
+            fold = self._rebuild_in_order(fold)
         self._finished = complete
-        if self._reader is not None:
-            self._damage = tuple(map(str, self._reader.verdicts))
+        self.ended = fold.ended
+        self._damage = tuple(map(str, fold.reader.verdicts))
         return news
-
-    def _frames(self) -> Iterator[Frame]:
-        reader = self._reader
-        if reader is None:
-            return
-        while True:
-            moved = False
-            for frame in reader.poll(_ROUND):
-                moved = True
-                yield frame
-            if not moved:
-                return
 
     def _detach(self) -> None:
         """Forget where the view stood: the view is asked again."""
         self._attached = False
-        if self._reader is not None:
-            self._reader.close()
-        self._new_fold()
+        if self._fold is not None:
+            self.ended = self._fold.ended
+        self._forget()
 
     def _attach(self) -> None:
         """Ask the view where it stands, and fold the journal up to there."""
-        self._new_fold()
+        self._forget()
         self.reached = False
         self.sink.open()
         self.reached = True
-        reader = self._reader = JournalReader(self.folder.journal)
-        if not reader.journal_id:
+        fold = self._new_fold()
+        if not fold.journal_id:
             return  # nothing whole is in the file yet
-        self.journal_id = f"{reader.journal_id:016x}"
+        self.journal_id = fold.journal_id
         memo = ViewMemo.load(self.folder.views, self.spec.key)
         hint = memo.view_id if memo is not None else start_fields(self.folder).get("run_id")
         key = RunKey(self.journal_id, hint)
@@ -386,7 +373,7 @@ class Follower:
         elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
             self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
         else:
-            self._catch_up(key, found)
+            self._catch_up(key, found, fold)
         self._rebuild = False
         self._attached = True
 
@@ -399,191 +386,42 @@ class Follower:
                 f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
             )
 
-    def _begin_anew(self, key: RunKey, why: str) -> None:
+    def _begin_anew(self, key: RunKey, why: str) -> RunFold:
         log.info("%s -> %s: written anew (%s)", self.folder.path, self.spec.name, why)
         self.sink.reset(key)
         found = self.sink.position(key)
-        self._new_fold()
-        self._reader = JournalReader(self.folder.journal)
+        self._forget()
         self._references = {}
         self._view_id = found.view_id if found is not None else None
         self._had = found is not None
+        return self._new_fold()
 
-    def _catch_up(self, key: RunKey, found: ViewPosition) -> None:
+    def _catch_up(self, key: RunKey, found: ViewPosition, fold: RunFold) -> None:
         """Fold in silence what the view has, and prove that it is of this journal."""
         self._view_id = found.view_id
         # A claim may be taken back: that is nobody's deletion.
         self._had = not found.claimed
         try:
-            self._fold_known(found)
+            fresh = fold.add_known(found, self.spec.name)
         except PositionContradictedError as error:
             self._begin_anew(key, str(error))
             return
-        missing = self._missing_points(found)
+        missing = fold.missing_points(found)
         if missing:
             self._begin_anew(key, f"the view lost points of {missing}")
-
-    def _fold_known(self, found: ViewPosition) -> None:
-        reader = self._reader
-        if reader is None:
             return
-        target = found.position
-        proof = dict(found.ahead.items())
-        for writer, at in target.items():
-            if writer not in proof or proof[writer].next_seq < at.next_seq:
-                proof[writer] = at
-        reached: dict[int, int] = {}
-        fresh = False
-
-        def short(wanted: dict[int, WriterPosition]) -> dict[int, WriterPosition]:
-            return {w: at for w, at in wanted.items() if reached.get(w, 0) < at.next_seq}
-
-        known = dict(target.items())
-        if not short(known):
-            self._projection.drop_changes()
-        while short(proof):
-            moved = False
-            for frame in reader.poll(_ROUND):
-                moved = True
-                _prove(frame, known, proof, self.folder.path)
-                was_short = bool(short(known))
-                fresh = self._fold(frame, known.get(frame.writer)) or fresh
-                reached[frame.writer] = max(reached.get(frame.writer, 0), frame.after.next_seq)
-                if was_short and not short(known) and not fresh:
-                    # All that is dirty is in the view already.
-                    self._projection.drop_changes()
-                    self._output_from = {}
-            if not moved:
-                self._shorter(short(proof))
-        self._committed = target
+        self._committed = found.position
         self._order = found.order
-        self._spool = found.spool
         self._settled = not fresh
         for name, count in (found.points or {}).items():
             self._growth.written(name, count * POINT_BYTES)
-        self._growth.written("", self._projection.output_length)
-
-    def _shorter(self, lacking: dict[int, WriterPosition]) -> None:
-        """The journal ends before the view does: a power cut, or an older copy."""
-        from sacred.journal.identity import boot_id, host_name
-
-        reader = self._reader
-        identities = reader.identities if reader is not None else {}
-        newest = next(reversed(identities.values()), {}) if identities else {}
-        for writer, at in lacking.items():
-            identity = identities.get((writer, at.epoch)) or newest
-            cut = identity.get("host") == host_name() and identity.get("boot") != boot_id()
-            if not cut:
-                raise JournalShorterError(
-                    f"{self.folder.path} is shorter than what {self.spec.name} has of it (an older "
-                    "copy?): left alone; --rebuild writes the view anew from it"
-                )
-        raise PositionContradictedError("a power cut took the end of the journal")
-
-    def _missing_points(self, found: ViewPosition) -> str | None:
-        """Return a metric of which the view lacks points that its position promises."""
-        if found.points is None:
-            return None
-        waiting = self._projection.pending_by_metric()
-        for name, count in self._projection.counts.items():
-            if found.points.get(name, 0) < count - waiting.get(name, 0):
-                return name
-        return None
-
-    # -- folding -------------------------------------------------------------------------------
-
-    def _fold(self, frame: Frame, known: WriterPosition | None = None) -> bool:
-        """Fold a frame; what lies before ``known`` in silence. True if anything was new."""
-        limit = known.next_seq if known is not None else 0
-        if frame.count and frame.after.next_seq <= limit:
-            for event in frame.events:
-                self._projection.apply(event, silent=True)
-            self._held.stand(frame)
-            self._note_end(frame)
-            return False
-        if self._projection.start_time is None and frame.events and self._start_is_lost(frame):
-            self._projection.apply(_start_instead(frame.events[0].time, self.folder.number))
-        output_waits = self._projection.pending_output > 0
-        for event in frame.events:
-            for part, silent in _parts(event, limit):
-                self._projection.apply(part, silent=silent)
-        if not output_waits and self._projection.pending_output > 0:
-            self._output_from = {frame.writer: max(frame.first_seq, limit)}
-        elif self._projection.pending_output > 0:
-            self._output_from.setdefault(frame.writer, max(frame.first_seq, limit))
-        self._held.add(frame)
-        self._note_end(frame)
-        return frame.count > 0
-
-    def _start_is_lost(self, frame: Frame) -> bool:
-        """Tell whether the event that begins a run was in what is damaged before this frame."""
-        reader = self._reader
-        if reader is None or frame.writer != 0 or not frame.count:
-            return False
-        if any(event.type in _STARTS for event in frame.events):
-            return False
-        return any(
-            isinstance(v, Gap) and (v.writer, v.first_seq) == (0, 0) for v in reader.verdicts
-        )
-
-    def _note_end(self, frame: Frame) -> None:
-        if frame.writer == 0:
-            self.ended = self._projection.how not in {None, "queued", "running"}
-
-    def _resolve(self, blob: BlobReference) -> Any:
-        from sacred.journal.blobs import BlobStore
-        from sacred.journal.codec import unpack
-
-        try:
-            content = BlobStore(self.folder.root.blobs).read(blob.digest)
-            return unpack(content) if blob.encoding == "msgpack" else content
-        except (JournalError, OSError, ValueError) as error:
-            log.warning("%s: %s", self.folder.path, error)
-            return blob
-
-    def _take_spool(self) -> bool:
-        """Fold what a killed run left in its spool; True if there was anything new."""
-        reader = self._reader
-        path = self.folder.journal / "w0000.spool"
-        if reader is None or not path.exists() or self._writer_lives(reader):
-            return False
-        try:
-            from sacred.journal.spool import read_spool
-        except ImportError:
-            return False
-        begin = offset = self._projection.spool_end
-        if self._settled and self._spool_is_known(path):
-            return False
-        while True:
-            read = read_spool(path, offset)
-            for chunk in read.chunks:
-                fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
-                event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
-                self._projection.apply(event)
-            if read.next_offset == offset or read.verdict != "more":
-                break
-            offset = read.next_offset
-        self._spool = self._projection.spool_end
-        return self._spool > begin
-
-    def _spool_is_known(self, path: Path) -> bool:
-        from sacred.journal.spool import read_spool
-
-        return not read_spool(path, self._spool).chunks if self._spool else False
-
-    def _writer_lives(self, reader: JournalReader) -> bool:
-        from sacred.journal.liveness import Liveness, state_now
-
-        try:
-            return state_now(reader, Liveness.RUNNING, 0) is not Liveness.DIED
-        except JournalError:
-            return False
+        self._growth.written("", fold.projection.output_length)
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _flush(self, *, complete: bool, everything: bool = False) -> None:
+    def _flush(self, fold: RunFold, *, complete: bool, everything: bool = False) -> None:
         """Write what is due. ``everything``: no point is held back."""
-        projection, rewrites = self._projection, self.sink.rewrites
+        projection, rewrites = fold.projection, self.sink.rewrites
         if projection.start_time is None:
             return  # a run that has not begun has no document
         hold = "points" in rewrites and not complete and not everything
@@ -608,21 +446,19 @@ class Follower:
                     output = OutputChanged(0, projection.output())
                     growth.written("", projection.output_length)
                 changes.append(output)
-            self._output_from = {}
+            fold.output_taken()
         changes.extend(projection.take_points(names))
-        first = projection.first_pending()
-        for writer, seq in self._output_from.items():
-            first[writer] = min(first.get(writer, seq), seq)
-        position = self._held.position(first)
+        position = fold.position()
         unfinished = complete and not self._complete_written and "rendered" in rewrites
         if not changes and position == self._committed and not unfinished:
             return
-        self._write(tuple(changes), position, fields, complete=complete)
+        self._write(fold, tuple(changes), position, fields, complete=complete)
         for name in names:
             growth.written(name, projection.counts[name] * POINT_BYTES)
 
     def _write(
         self,
+        fold: RunFold,
         changes: tuple[Change, ...],
         position: Position,
         fields: FieldsChanged | None,
@@ -630,7 +466,7 @@ class Follower:
         complete: bool,
     ) -> None:
         begin = time.monotonic()
-        projection = self._projection
+        projection = fold.projection
         if self._view_id is None:
             document = _without_files(projection.document())
             key = RunKey(self.journal_id, projection.run_id, document)
@@ -651,8 +487,8 @@ class Follower:
                 tuple(projection.counts),
                 self._references,
                 complete,
-                self._spool,
-                self._held.latest(),
+                fold.spool,
+                fold.latest(),
             )
         )
         self._committed = position
@@ -680,79 +516,24 @@ class Follower:
 
     # -- several writers -----------------------------------------------------------------------
 
-    def _has_several_orders(self) -> bool:
+    def _has_several_orders(self, fold: RunFold) -> bool:
         """Tell whether the view has to be put into the rebuilt order, once the run is over."""
-        if len(self._projection.writers) < 2 or (self._order == "time" and self._settled):
+        if len(fold.projection.writers) < 2 or (self._order == "time" and self._settled):
             return False
-        reader = self._reader
-        return reader is not None and (self.ended or not self._writer_lives(reader))
+        return fold.is_final()
 
-    def _rebuild_in_order(self) -> None:
+    def _rebuild_in_order(self, fold: RunFold) -> RunFold:
         """Write a run of several writers anew, its events merged by time."""
+        ended = fold.ended
         key = RunKey(self.journal_id, self._view_id)
-        self._begin_anew(key, "its writers merged by time")
-        reader = self._reader
-        if reader is None:
-            return
+        fold = self._begin_anew(key, "its writers merged by time")
         self._order = "time"
-        for event in reader.read(order="time"):
-            self._projection.apply(event)
-        self._take_spool()
-        at = reader.position
-        self._held = HeldFrames(at)
-        self._flush(complete=True)
+        fold.add_by_time()
+        fold.ended = ended
+        fold.add_spool(settled=False)
+        self._flush(fold, complete=True)
         self._settled = True
-
-
-_STARTS = frozenset({EventType.RUN_CLAIMED, EventType.RUN_QUEUED, EventType.RUN_STARTED})
-
-
-def _start_instead(when: int, number: int | None) -> Event:
-    """Return the start of a run whose own is lost: the rest of it is worth having."""
-    text = "the start of this run is lost from its journal: its name, configuration and host"
-    fields = {"run_id": number, "name": "(lost)", "meta": {"comment": text}}
-    return Event(EventType.RUN_STARTED, when, 0, 0, fields)
-
-
-def _parts(event: Event, limit: int) -> Iterator[tuple[Event, bool]]:
-    """Yield an event in the part that is known and the part that is new."""
-    if event.seq < 0 or event.seq >= limit:
-        yield event, False
-    elif event.type != EventType.METRIC_TABLE or event.seq + event.count <= limit:
-        yield event, True
-    else:
-        table = event.fields["table"]
-        rows = limit - event.seq
-        head = table._replace(
-            index=table.index[:rows],
-            steps=table.steps[:rows],
-            times=table.times[:rows],
-            values=table.values[:rows],
-        )
-        yield event._replace(fields={"table": head}), True
-        yield event._replace(seq=limit, fields={"table": table.from_row(rows)}), False
-
-
-def _prove(
-    frame: Frame,
-    known: dict[int, WriterPosition],
-    proof: dict[int, WriterPosition],
-    path: Path,
-) -> None:
-    """Compare the chain where the view stood with that of the journal.
-
-    Raises
-    ------
-    PositionContradictedError
-        The journal holds something else there: the view has events that were lost in a power cut.
-    """
-    for wanted in (known, proof):
-        at = wanted.get(frame.writer)
-        stands = at is not None and frame.count and frame.after.next_seq == at.next_seq
-        if stands and at is not None and frame.after.chain != at.chain:
-            raise PositionContradictedError(
-                f"{path} holds other events than the view before {at.next_seq}"
-            )
+        return fold
 
 
 def _files(fields: FieldsChanged | None) -> Iterator[FileEntry]:

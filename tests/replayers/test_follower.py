@@ -246,7 +246,7 @@ def test_the_position_stays_behind_what_is_held_back(root, spec):
     assert view(spec).metrics["large"]["steps"] == list(range(10_001))
     assert view(spec).metrics["small"]["steps"] == [0]
     assert not view(spec).stands.position.behind(
-        again._reader.position if again._reader else Position()
+        again._fold.reader.position if again._fold else Position()
     )
     writer.close()
 

@@ -1,0 +1,321 @@
+"""A run's journal folded into its document, and where in the journal that document stands."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.errors import JournalError, PositionContradictedError
+from sacred.journal.events import Event, EventType
+from sacred.journal.position import Position, WriterPosition
+from sacred.journal.reader import JournalReader
+from sacred.journal.verdicts import Gap
+from sacred.replayers.errors import JournalShorterError
+from sacred.replayers.held import HeldFrames
+from sacred.replayers.projection import RunProjection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sacred.journal.codec import BlobReference
+    from sacred.journal.reader import Frame
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.sink import ViewPosition
+
+__all__ = ["RunFold"]
+
+log = logging.getLogger("sacred.replayers")
+
+_ROUND = 64
+_STARTS = frozenset({EventType.RUN_CLAIMED, EventType.RUN_QUEUED, EventType.RUN_STARTED})
+
+
+class RunFold:
+    """One run's journal, folded as far as it was read.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    keep_output
+        Whether the whole output is kept, for a view that writes it anew each time.
+
+    Attributes
+    ----------
+    reader
+        Of the journal; ``close`` closes it.
+    projection
+        The document, and what of it was not taken yet.
+    spool
+        How far the spool's output is in the view (bytes).
+    ended
+        Whether the journal says that the run ended.
+
+    Raises
+    ------
+    JournalError
+        There is no journal that can be read.
+    """
+
+    def __init__(self, folder: RunFolder, *, keep_output: bool) -> None:
+        self.folder = folder
+        self.reader = JournalReader(folder.journal)
+        self.projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
+        self.spool = 0
+        self.ended = False
+        self._held = HeldFrames(Position())
+        #: Per writer the first event whose output was not taken.
+        self._output_from: dict[int, int] = {}
+
+    @property
+    def journal_id(self) -> str:
+        """16 hex digits; empty while nothing whole is in the file."""
+        return f"{self.reader.journal_id:016x}" if self.reader.journal_id else ""
+
+    def close(self) -> None:
+        """Close the files."""
+        self.reader.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield what was not read yet, until there is no more."""
+        while True:
+            moved = False
+            for frame in self.reader.poll(_ROUND):
+                moved = True
+                yield frame
+            if not moved:
+                return
+
+    def add(self, frame: Frame, known: WriterPosition | None = None) -> bool:
+        """Fold a frame; what lies before ``known`` in silence. True if anything was new."""
+        projection = self.projection
+        limit = known.next_seq if known is not None else 0
+        if frame.count and frame.after.next_seq <= limit:
+            for event in frame.events:
+                projection.apply(event, silent=True)
+            self._held.stand(frame)
+            self._note_end(frame)
+            return False
+        if projection.start_time is None and frame.events and self._start_is_lost(frame):
+            projection.apply(_start_instead(frame.events[0].time, self.folder.number))
+        output_waits = projection.pending_output > 0
+        for event in frame.events:
+            for part, silent in _parts(event, limit):
+                projection.apply(part, silent=silent)
+        if not output_waits and projection.pending_output > 0:
+            self._output_from = {frame.writer: max(frame.first_seq, limit)}
+        elif projection.pending_output > 0:
+            self._output_from.setdefault(frame.writer, max(frame.first_seq, limit))
+        self._held.add(frame)
+        self._note_end(frame)
+        return frame.count > 0
+
+    def _note_end(self, frame: Frame) -> None:
+        if frame.writer == 0:
+            self.ended = self.projection.how not in {None, "queued", "running"}
+
+    def _start_is_lost(self, frame: Frame) -> bool:
+        """Tell whether the event that begins a run was in what is damaged before this frame."""
+        if frame.writer != 0 or not frame.count:
+            return False
+        if any(event.type in _STARTS for event in frame.events):
+            return False
+        return any(
+            isinstance(v, Gap) and (v.writer, v.first_seq) == (0, 0) for v in self.reader.verdicts
+        )
+
+    def _resolve(self, blob: BlobReference) -> Any:
+        from sacred.journal.blobs import BlobStore
+        from sacred.journal.codec import unpack
+
+        try:
+            content = BlobStore(self.folder.root.blobs).read(blob.digest)
+            return unpack(content) if blob.encoding == "msgpack" else content
+        except (JournalError, OSError, ValueError) as error:
+            log.warning("%s: %s", self.folder.path, error)
+            return blob
+
+    # -- what a view has already -----------------------------------------------------------------
+
+    def add_known(self, found: ViewPosition, view: str) -> bool:
+        """Fold in silence up to where a view stands, and prove that it is of this journal.
+
+        Parameters
+        ----------
+        found
+            Where the view stands.
+        view
+            Its name, for the error's sentence.
+
+        Returns
+        -------
+        True if events were folded that the view has not.
+
+        Raises
+        ------
+        PositionContradictedError
+            The view has events that the journal has not, or other ones.
+        JournalShorterError
+            The journal ends before the view does, and no power cut explains it.
+        """
+        known = dict(found.position.items())
+        proof = dict(found.ahead.items())
+        for writer, at in known.items():
+            if writer not in proof or proof[writer].next_seq < at.next_seq:
+                proof[writer] = at
+        reached: dict[int, int] = {}
+        fresh = False
+
+        def short(wanted: dict[int, WriterPosition]) -> dict[int, WriterPosition]:
+            return {w: at for w, at in wanted.items() if reached.get(w, 0) < at.next_seq}
+
+        if not short(known):
+            self.projection.drop_changes()
+        while short(proof):
+            moved = False
+            for frame in self.reader.poll(_ROUND):
+                moved = True
+                _prove(frame, known, proof, self.folder.path)
+                was_short = bool(short(known))
+                fresh = self.add(frame, known.get(frame.writer)) or fresh
+                reached[frame.writer] = max(reached.get(frame.writer, 0), frame.after.next_seq)
+                if was_short and not short(known) and not fresh:
+                    # All that is dirty is in the view already.
+                    self.projection.drop_changes()
+                    self._output_from = {}
+            if not moved:
+                self._is_shorter(short(proof), view)
+        self.spool = found.spool
+        return fresh
+
+    def _is_shorter(self, lacking: dict[int, WriterPosition], view: str) -> None:
+        """Raise what it means that the journal ends before the view does."""
+        from sacred.journal.identity import boot_id, host_name
+
+        identities = self.reader.identities
+        newest = next(reversed(identities.values()), {}) if identities else {}
+        for writer, at in lacking.items():
+            identity = identities.get((writer, at.epoch)) or newest
+            cut = identity.get("host") == host_name() and identity.get("boot") != boot_id()
+            if not cut:
+                raise JournalShorterError(
+                    f"{self.folder.path} is shorter than what {view} has of it (an older copy?): "
+                    "left alone; --rebuild writes the view anew from it"
+                )
+        raise PositionContradictedError("a power cut took the end of the journal")
+
+    def missing_points(self, found: ViewPosition) -> str | None:
+        """Return a metric of which a view lacks points that its position promises."""
+        if found.points is None:
+            return None
+        waiting = self.projection.pending_by_metric()
+        for name, count in self.projection.counts.items():
+            if found.points.get(name, 0) < count - waiting.get(name, 0):
+                return name
+        return None
+
+    # -- where a view may stand ------------------------------------------------------------------
+
+    def position(self) -> Position:
+        """Return the farthest point before which nothing waits to be taken."""
+        first = self.projection.first_pending()
+        for writer, seq in self._output_from.items():
+            first[writer] = min(first.get(writer, seq), seq)
+        return self._held.position(first)
+
+    def latest(self) -> Position:
+        """Return the point up to which was read."""
+        return self._held.latest()
+
+    def output_taken(self) -> None:
+        """Note that no output waits any more."""
+        self._output_from = {}
+
+    # -- what else belongs to a run --------------------------------------------------------------
+
+    def add_spool(self, *, settled: bool) -> bool:
+        """Fold what a killed run left in its spool; True if there was anything new.
+
+        ``settled``: the view has all that was folded, and so perhaps the spool's end too.
+        """
+        path = self.folder.journal / "w0000.spool"
+        if not path.exists() or self.writer_lives():
+            return False
+        from sacred.journal.spool import read_spool
+
+        if settled and self.spool and not read_spool(path, self.spool).chunks:
+            return False
+        begin = offset = self.projection.spool_end
+        while True:
+            read = read_spool(path, offset)
+            for chunk in read.chunks:
+                fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
+                event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
+                self.projection.apply(event)
+            if read.next_offset == offset or read.verdict != "more":
+                break
+            offset = read.next_offset
+        self.spool = self.projection.spool_end
+        return self.spool > begin
+
+    def writer_lives(self) -> bool:
+        """Tell whether the run's process may still write."""
+        from sacred.journal.liveness import Liveness, state_now
+
+        try:
+            return state_now(self.reader, Liveness.RUNNING, 0) is not Liveness.DIED
+        except JournalError:
+            return False
+
+    def is_final(self) -> bool:
+        """Tell whether nothing more is to be expected."""
+        return self.ended or not self.writer_lives()
+
+    def add_by_time(self) -> None:
+        """Fold the whole journal with the events of its writers merged by time."""
+        for event in self.reader.read(order="time"):
+            self.projection.apply(event)
+        self._held = HeldFrames(self.reader.position)
+
+
+def _start_instead(when: int, number: int | None) -> Event:
+    """Return the start of a run whose own is lost: the rest of it is worth having."""
+    text = "the start of this run is lost from its journal: its name, configuration and host"
+    fields = {"run_id": number, "name": "(lost)", "meta": {"comment": text}}
+    return Event(EventType.RUN_STARTED, when, 0, 0, fields)
+
+
+def _parts(event: Event, limit: int) -> Iterator[tuple[Event, bool]]:
+    """Yield an event in the part that is known and the part that is new."""
+    if event.seq < 0 or event.seq >= limit:
+        yield event, False
+    elif event.type != EventType.METRIC_TABLE or event.seq + event.count <= limit:
+        yield event, True
+    else:
+        table = event.fields["table"]
+        rows = limit - event.seq
+        yield event._replace(fields={"table": table.first_rows(rows)}), True
+        yield event._replace(seq=limit, fields={"table": table.from_row(rows)}), False
+
+
+def _prove(
+    frame: Frame,
+    known: dict[int, WriterPosition],
+    proof: dict[int, WriterPosition],
+    path: Path,
+) -> None:
+    """Compare the chain where the view stood with that of the journal.
+
+    Raises
+    ------
+    PositionContradictedError
+        The journal holds something else there: the view has events that were lost in a power cut.
+    """
+    for wanted in (known, proof):
+        at = wanted.get(frame.writer)
+        stands = at is not None and frame.count and frame.after.next_seq == at.next_seq
+        if stands and at is not None and frame.after.chain != at.chain:
+            raise PositionContradictedError(
+                f"{path} holds other events than the view before {at.next_seq}"
+            )
