@@ -131,15 +131,15 @@ def main():
     say("4. Bring both into a folder that Sacred's file tools read (with a server: --to mongo).")
     replay = ["--to", "file:my_runs"]
     run([program("sacred-replay"), *replay], typed=["sacred-replay", *replay])
-    for name in sorted(path.name for path in (folder / "my_runs" / str(killed)).iterdir()):
-        if not name.startswith("."):
-            print(f"     my_runs/{killed}/{name}")
+    show(["ls", f"my_runs/{killed}"])
+    names = sorted(path.name for path in (folder / "my_runs" / str(killed)).iterdir())
+    print("  " + "  ".join(name for name in names if not name.startswith(".")))
 
     say("5. Ask: how far did each get, and how good was it after the same number of epochs?")
     query = (
-        "select run, max(step)::int + 1 as epochs, round(max(value), 3) as best, "
-        "round(max(value) filter (step < 8), 3) as best_of_8 "
-        "from metrics where metric = 'test.accuracy' group by run order by run"
+        "select run, max(step)::int + 1 as epochs,\n"
+        "      round(max(value), 3) as best, round(max(value) filter (step < 8), 3) as best_of_8\n"
+        "      from metrics where metric = 'test.accuracy' group by run order by run"
     )
     run([program("sacred"), "query", query], typed=["sacred", "query", query])
 

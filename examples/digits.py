@@ -12,6 +12,7 @@ Try it::
     $ sacred query "select metric, max(value) from metrics group by metric"
 """
 
+import logging
 import os
 import tempfile
 import time
@@ -55,6 +56,7 @@ def draw_confusion(matrix, names, filename):
     """Draw how often which digit was taken for which."""
     import matplotlib as mpl
 
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its font cache is no news of ours
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,7 +103,9 @@ def _runs(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:
 
 def _say(text: str) -> None:
     """Tell the person something that is not the result."""
-    print(f"sacred: {text}", file=sys.stderr, flush=True)
+    context = click.get_current_context(silent=True)
+    name = context.find_root().info_name if context is not None else None
+    print(f"{name or 'sacred'}: {text}", file=sys.stderr, flush=True)
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -283,7 +284,10 @@ def _metric_lines(found: RunDetails) -> list[str]:
         numbers = (metric.last, metric.lowest, metric.highest)
         last, low, high = ("" if n is None else _number_text(n) for n in numbers)
         table.add(metric.name, str(metric.points), to_json(metric.last_step), last, low, high)
-    return table.lines(aligned=True, width=None if terminal.is_terminal() else 1 << 20)
+    # The section indents it by two.
+    return table.lines(
+        aligned=True, width=terminal.columns() - 2 if terminal.is_terminal() else 1 << 20
+    )
 
 
 def _number_text(value: Any) -> str:
@@ -356,12 +360,12 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | N
 _QUERY_HELP = """Ask the runs a question in SQL.
 
     \b
-    The tables are runs, metrics, config, output, events, artifacts, resources, sources, hosts;
-    "describe metrics" shows the columns of one. For example:
+    The tables are runs, metrics, config, output, events, artifacts, resources,
+    sources, hosts; "describe metrics" shows the columns of one. For example:
 
     \b
       sacred query "select run, name, status, duration from runs"
-      sacred query "select run, metric, min(value) from metrics group by all order by all"
+      sacred query "select run, metric, min(value) from metrics group by all"
     """
 
 
@@ -386,6 +390,9 @@ def query(sql: str, as_json: bool, root: str | None) -> int:
     ]
     if result.columns == ["explain_key", "explain_value"]:
         _print(line for row in result.rows for line in str(row[1]).splitlines())
+        return 0
+    if not result.rows and terminal.is_terminal():
+        _say(f"no rows; the columns are {terminal.clean(', '.join(result.columns))}")
         return 0
     table = terminal.Table(result.columns, right=numeric, flexible=result.columns)
     for row in result.rows:
@@ -439,14 +446,13 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
 
     \b
     A SPEC is
-      mongo                     where the runs declared, else mongodb://localhost:27017/sacred
-      mongodb://host/database   a MongoDB server
-      file:DIR                  a folder, as Sacred's FileStorageObserver writes it
+      mongo                    where the runs declared, else the local MongoDB
+      mongodb://host/database  a MongoDB server
+      file:DIR                 a folder, as Sacred's FileStorageObserver writes it
 
-    \b
-    Without RUN all runs of the root. What a view has already is not written again. Exit code 0 if
-    every view is up to date, 1 if one failed, 2 if something is not as it must be, 3 if one is
-    behind.
+    Without RUN all runs of the root. What a view has already is not written
+    again. Exit code 0 if every view is up to date, 1 if one failed, 2 if
+    something is not as it must be, 3 if one is behind.
     """
 
 
@@ -535,16 +541,6 @@ _STATES = {
 }
 
 
-def _reason(outcome: ReplayOutcome) -> str | None:
-    """Return why a run is not in a view; of one that has nothing, what its folder holds."""
-    if outcome.state != "empty" or outcome.error:
-        return outcome.error
-    from sacred.journal.root import RunFolder
-    from sacred.replayers.listing import outline
-
-    return outline(RunFolder(Path(outcome.folder))).problem or "it has not begun yet"
-
-
 class _ReplayShown:
     """A bar and what went wrong on a terminal; a line for each run and view elsewhere."""
 
@@ -567,8 +563,10 @@ class _ReplayShown:
     def _line(self, outcome: ReplayOutcome) -> str:
         ident = outcome.view_id
         there = "" if ident is None or ident == outcome.run else f" as {ident}"
-        reason = _reason(outcome)
-        if reason and outcome.state == "behind":
+        reason = outcome.error
+        if outcome.state == "deleted":
+            reason = None  # the state says it
+        if reason and outcome.state in {"behind", "failed"}:
             # A server that is down is down for a thousand runs alike.
             said, self._reasons[outcome.view] = self._reasons.get(outcome.view), reason
             reason = None if said == reason else reason

@@ -16,6 +16,7 @@ __all__ = [
     "Progress",
     "Table",
     "clean",
+    "columns",
     "duration_text",
     "local_time",
     "paint",
@@ -44,6 +45,11 @@ def is_terminal(stream: TextIO | None = None) -> bool:
         return (stream or sys.stdout).isatty()
     except (ValueError, AttributeError):
         return False
+
+
+def columns() -> int:
+    """Return how many columns the terminal has."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
@@ -186,14 +192,14 @@ class Table:
         if not (terminal if aligned is None else aligned):
             return ["\t".join(row) for row in (self.header, *self.rows)]
         if width is None:
-            width = shutil.get_terminal_size((80, 24)).columns if terminal else 1 << 30
-        columns = self._chosen(width - len(indent))
-        widths = self._widths(columns, width - len(indent))
+            width = columns() if terminal else 1 << 30
+        chosen = self._chosen(width - len(indent))
+        widths = self._widths(chosen, width - len(indent))
         lines = []
         for number, row in enumerate((self.header, *self.rows)):
             cells = [
                 self._cell(column, row[column], widths[column], head=number == 0)
-                for column in columns
+                for column in chosen
             ]
             lines.append(indent + "  ".join(cells).rstrip())
         return lines
@@ -202,21 +208,21 @@ class Table:
         """Tell whether the terminal has room for all columns; always true where there is none."""
         if not is_terminal():
             return True
-        columns = range(len(self.header))
-        least = sum(map(self._least, columns)) + 2 * (len(columns) - 1)
-        return least <= shutil.get_terminal_size((80, 24)).columns
+        every = range(len(self.header))
+        least = sum(map(self._least, every)) + 2 * (len(every) - 1)
+        return least <= columns()
 
     def records(self) -> list[str]:
         """Return the rows one below the other, a line for each cell."""
         width = max(map(width_of, self.header))
-        columns = shutil.get_terminal_size((80, 24)).columns
+        room = columns() - width - 2
         lines = []
         for number, row in enumerate(self.rows):
             if number:
                 lines.append("")
             for name, cell in zip(self.header, row, strict=True):
                 space = " " * (width - width_of(name))
-                lines.append(f"{paint(name, 'bold')}{space}  {fitted(cell, columns - width - 2)}")
+                lines.append(f"{paint(name, 'bold')}{space}  {fitted(cell, room)}")
         return lines
 
     def _natural(self, column: int) -> int:
@@ -278,10 +284,9 @@ class Progress:
         """Show that ``done`` of ``total`` are done, ``what`` being the last."""
         if not self.visible:
             return
-        columns = shutil.get_terminal_size((80, 24)).columns
         filled = self._WIDTH * done // max(1, total)
         bar = "#" * filled + "." * (self._WIDTH - filled)
-        text = fitted(f"[{bar}] {done}/{total}  {clean(what)}", columns - 1)
+        text = fitted(f"[{bar}] {done}/{total}  {clean(what)}", columns() - 1)
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()
         self._shown = True

@@ -280,9 +280,13 @@ def _truth(value: Any, source: str) -> bool:
     return word
 
 
-def _wrong(text: str) -> SettingError:
+class JournalSettingError(SettingError):
+    """A setting of the journal has a value that it can not have."""
+
+
+def _wrong(text: str) -> JournalSettingError:
     # No traceback: what is wrong stands in no line of the program.
-    return SettingError(text, print_traceback=False)
+    return JournalSettingError(text, print_traceback=False)
 
 
 for _public in (FrozenKeyMunch, _ConfigMunch):

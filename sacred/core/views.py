@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.core.errors import ObserverError
-from sacred.journal.root import JournalRoot
+from sacred.core.errors import SacredError
+from sacred.journal.root import root_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +27,13 @@ class ViewRequiredError(RuntimeError):
     """A view that was declared with ``required=True`` can not be written."""
 
     exit_code = 1
+
+
+class ViewPlaceError(SacredError):
+    """A view was to be written where only journals may stand."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False)
 
 
 class Behind(NamedTuple):
@@ -97,14 +104,16 @@ class RunViews:
 
         Raises
         ------
-        ObserverError
-            A file view's folder is a root of journals.
+        ViewPlaceError
+            A file view's folder is a root of journals, or one of its folders.
         """
         for _, view in self._views:
             place = view.get("url")
-            if view.get("kind") == "file" and place and JournalRoot(place).exists():
-                raise ObserverError(
-                    f"{place} is a root of journals: give the file storage a folder of its own."
+            root = root_around(place) if view.get("kind") == "file" and place else None
+            if root is not None:
+                raise ViewPlaceError(
+                    f"{place} is a place of journals (their root is {root.path}): "
+                    "give the file storage a folder of its own."
                 )
 
     def connect(self) -> None:

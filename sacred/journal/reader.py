@@ -140,6 +140,11 @@ class JournalReader:
                     return
         if self._refusal is not None:
             raise unreadable(self.folder, self._refusal)
+        for writer, epochs in self._listing.items():
+            for epoch in epochs:  # of an empty file there is nothing to say yet
+                self._note_foreign(
+                    EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
+                )
 
     def _first_whole(self, file: EpochFile) -> RawFrame | None:
         """Find the first whole frame that says it belongs into this file."""

@@ -35,6 +35,8 @@ NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LAYOUT_VERSION = 1
 _HIGH_WATER = ".high-water"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
+#: What stands in a root besides ``blobs``.
+_OURS = re.compile(r"[1-9][0-9]{0,17}\Z|\.")
 _EPOCH_FILE = re.compile(r"w(\d{4,9})-e(\d{4,9})\.jzst\Z")
 
 
@@ -85,6 +87,17 @@ class RunFolder:
     def journal(self) -> Path:
         """The folder of the journal's files."""
         return self.path / "journal"
+
+    def holds_nothing(self) -> bool:
+        """Tell whether the folder was claimed for a run that never wrote anything."""
+        try:
+            if not set(os.listdir(self.path)) <= {"journal", "views"}:
+                return False
+            return not any(parse_epoch_file_name(name) for name in os.listdir(self.journal))
+        except FileNotFoundError:
+            return self.path.is_dir()
+        except OSError:
+            return False
 
     @property
     def views(self) -> Path:
@@ -274,6 +287,21 @@ class JournalRoot:
         if not folder.journal.is_dir():
             raise RunNotFoundError(f"there is no run {number} in {self.path}")
         return folder
+
+
+def root_around(path: str | os.PathLike[str]) -> JournalRoot | None:
+    """Return the root in which a path is no place for anything else; None where it is free.
+
+    That is the root itself, and in it the folders of runs, of blobs and what has a leading dot.
+    """
+    real = Path(os.path.realpath(path))
+    inside = ""
+    for folder in (real, *real.parents):
+        root = JournalRoot(folder)
+        if root.exists() and (not inside or inside == "blobs" or _OURS.match(inside)):
+            return root
+        inside = folder.name
+    return None
 
 
 def _create_file(path: Path, text: str) -> None:

@@ -78,6 +78,34 @@ _SYNC_EVERY = 1.0
 DURABILITIES = ("process", "second", "event")
 
 
+class _Piece:
+    """Output of one stream that was written in one go, or nearly so."""
+
+    __slots__ = ("data", "size", "stream", "time")
+
+    def __init__(self, stream: int, when: int, data: list[bytes]) -> None:
+        self.stream = stream
+        self.time = when
+        self.data = data
+        self.size = sum(map(len, data))
+
+    def add(self, other: _Piece) -> None:
+        self.size += other.size
+        self.data += other.data
+
+    def packed(self) -> bytes:
+        """Return it as an event."""
+        keys = KEYS[EventType.OUTPUT]
+        return pack(
+            {
+                "t": self.time,
+                "e": int(EventType.OUTPUT),
+                keys["stream"]: self.stream,
+                keys["data"]: b"".join(self.data),
+            }
+        )
+
+
 class JournalWriter(EpochWriter):
     """Appends the events of one process to a journal.
 
@@ -120,6 +148,8 @@ class JournalWriter(EpochWriter):
         self._rows: list[tuple[str, Any, Any, int]] = []
         self._pending: deque[bytes] = deque()
         self._pending_bytes = 0
+        #: Output that waits for more of its stream.
+        self._piece: _Piece | None = None
         self._due = 0
         self._last = 0
         self.log_point: Callable[[str, Any, Any], None] = (
@@ -266,7 +296,7 @@ class JournalWriter(EpochWriter):
                     if type(name) is str and len(named) < MAX_NAMES:
                         named[name] = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
                     descriptor = -1
-                if descriptor < 0 or pending or len(content) > RAW_LIMIT:
+                if descriptor < 0 or pending or self._piece or len(content) > RAW_LIMIT:
                     if not self.closed:
                         self._write_out(self._pack_point(name, step, value, now))
                     return
@@ -368,6 +398,9 @@ class JournalWriter(EpochWriter):
     ) -> None:
         """Record a piece of output; may wait 10 ms.
 
+        Pieces of one stream that follow each other in that time become one event: ``print`` writes
+        every argument and every space by itself.
+
         Parameters
         ----------
         stream
@@ -377,12 +410,51 @@ class JournalWriter(EpochWriter):
         begin, end
             The spool's offsets, where the output went through one.
         """
-        if len(data) <= FRAME_BYTES or begin is not None:
+        if begin is not None:
             self.append(EventType.OUTPUT, stream=stream, data=data, begin=begin, end=end)
             return
         for start in range(0, len(data), FRAME_BYTES):
-            piece = data[start : start + FRAME_BYTES]
-            self.append(EventType.OUTPUT, stream=stream, data=piece)
+            self._append_piece(_Piece(stream, time.time_ns(), [data[start : start + FRAME_BYTES]]))
+
+    def _append_piece(self, piece: _Piece) -> None:
+        if self._exclusively(self._take_piece, piece) is None:
+            self._append_packed(piece.packed(), control=False)
+        elif self._due and self._dozing:
+            self._rouse()
+
+    def _take_piece(self, piece: _Piece) -> bool:
+        """Join a piece of output to what waits. Holds the lock."""
+        if self.closed:
+            raise WriterClosedError("the journal is closed: the run has ended")
+        size = len(piece.data[0])
+        waits = self._piece
+        if waits is not None and (waits.stream, waits.size + size <= FRAME_BYTES) == (
+            piece.stream,
+            True,
+        ):
+            waits.add(piece)
+        else:
+            self._end_piece()
+            self._piece = piece
+        self._pending_bytes += size
+        now = piece.time
+        is_line = piece.data[0].endswith(b"\n") and now - self._last >= IDLE and not self._due
+        if is_line or self._parent is not None or self._pending_bytes >= PENDING_BYTES:
+            self._write_out()
+            self._last = now
+        elif not self._due:
+            self._due = now + PATIENCE
+        return True
+
+    def _end_piece(self) -> None:
+        """Have nothing more joined to the output that waits. Holds the lock."""
+        piece = self._piece
+        if piece is not None:
+            packed = piece.packed()
+            # Nothing is called in between, so that an interrupt finds it here or there.
+            self._pending_bytes += len(packed) - piece.size
+            self._pending += (packed,)
+            self._piece = None
 
     def _append_packed(self, packed: bytes, *, control: bool) -> int:
         seq = self._exclusively(self._take_event, packed, control)
@@ -401,6 +473,7 @@ class JournalWriter(EpochWriter):
         if control or not self._patient:
             self._write_out(packed)
             return self.next_seq - 1
+        self._end_piece()
         self._pending.append(packed)
         self._pending_bytes += len(packed)
         now = time.time_ns()
@@ -468,6 +541,7 @@ class JournalWriter(EpochWriter):
 
         What is pending stays so until a frame holds it: an interrupt (Ctrl-C) loses nothing.
         """
+        self._end_piece()
         rows, pending = self._rows, self._pending
         if self._unclaimed:
             if not rows and not pending and last is None:
@@ -573,6 +647,7 @@ class JournalWriter(EpochWriter):
         self._flusher = None
         self._rows.clear()
         self._pending.clear()
+        self._piece = None
         self._pending_bytes = 0
         self._due = self._last = 0
         self._patient = False

@@ -142,9 +142,9 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
         found.status, found.problem = UNREADABLE, str(error)
         return found
     except (JournalError, OSError) as error:
-        has_files = os.path.isdir(folder.journal)
-        found.status = EMPTY if has_files else FOREIGN
-        found.problem = str(error)
+        nothing = folder.holds_nothing()
+        found.status = EMPTY if nothing else FOREIGN
+        found.problem = "it was claimed, and nothing was written" if nothing else str(error)
         return found
     try:
         state = _fold(reader, found)

@@ -57,7 +57,8 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
             raise RunNotFoundError(f"there is no run {number} in {root.path}{_there_are(root)}")
         if not path.is_dir():
             raise NotAJournalError(f"{path} is no folder of a run")
-        return RunFolder.at(path)
+        claimed = RunFolder(path, number)
+        return claimed if claimed.holds_nothing() else RunFolder.at(path)
     match = _LAST.match(text)
     if match:
         folders = [folder for folder in root.runs() if _has_journal(folder)]

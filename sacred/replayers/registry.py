@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.journal.root import JournalRoot
+from sacred.journal.root import root_around
 from sacred.replayers.errors import SinkMissingError, SinkSpecError
 from sacred.replayers.sink import SinkSpec, view_name
 
@@ -145,9 +145,11 @@ def _file_spec(rest: str) -> SinkSpec:
     path = os.path.abspath(os.path.expanduser(folder))
     if os.path.lexists(path) and not os.path.isdir(path):
         raise SinkSpecError(f"{path} is no folder: give a file view one of its own, --to file:DIR")
-    if JournalRoot(path).exists():
+    root = root_around(path)
+    if root is not None:
         raise SinkSpecError(
-            f"{path} is a root of journals: give the file view a folder of its own, --to file:DIR"
+            f"{path} is a place of journals (their root is {root.path}): "
+            "give the file view a folder of its own, --to file:DIR"
         )
     return SinkSpec("file", path, {}, f"file:{path}")
 

@@ -13,6 +13,7 @@ from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.root import JournalRoot
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
+from sacred.replayers.listing import outline
 from sacred.replayers.naming import find_runs
 from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
 from sacred.replayers.sink import SinkSpec
@@ -248,6 +249,9 @@ class _Replay:
             state = "behind"
         elif state == "current" and status.view_id is None:
             state = "empty"
+        damage = follower.damage if follower is not None else ()
+        if state == "empty":
+            state, error, damage = _why_nothing(folder, error)
         outcome = ReplayOutcome(
             folder.number if folder.number is not None else str(folder.path),
             str(folder.path),
@@ -255,7 +259,7 @@ class _Replay:
             status.view_id,
             state,
             error,
-            follower.damage if follower is not None else (),
+            damage,
         )
         with self._lock:
             news = self.outcomes.get(key) != outcome
@@ -367,6 +371,15 @@ def _lives(folder: RunFolder) -> bool:
         return run_liveness(folder) is Liveness.RUNNING
     except (JournalError, OSError):
         return False
+
+
+def _why_nothing(folder: RunFolder, error: str | None) -> tuple[str, str | None, tuple[str, ...]]:
+    """Return state, reason and damage of a run of which there was nothing to write."""
+    found = outline(folder)
+    if found.status in {"FOREIGN", "NEWER"}:
+        return "failed", found.problem or error, ()
+    whole = folder.holds_nothing() or found.problem is None
+    return "empty", found.problem or "it has not begun yet", () if whole else (found.problem or "",)
 
 
 def _has_begun(folder: RunFolder) -> bool:

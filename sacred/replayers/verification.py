@@ -55,6 +55,8 @@ def check(folder: RunFolder) -> Checked:
     Never raises for what is in the folder.
     """
     run = folder.number if folder.number is not None else str(folder.path)
+    if folder.holds_nothing():
+        return Checked(run, "empty", "it was claimed, and nothing was written", 0)
     try:
         report = verify(folder, blobs=BlobStore(folder.root.blobs))
     except (JournalError, OSError) as error:

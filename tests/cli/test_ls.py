@@ -91,12 +91,31 @@ def test_broken_runs(root, run_sacred, content, status, problem):
     assert ("COMPLETED", 0) == (runs[2]["status"], done.code)
 
 
-def test_folder_without_journal(root, run_sacred):
-    """A numbered folder that holds no journal is FOREIGN."""
-    (root.path / "7").mkdir()
+@pytest.mark.parametrize(
+    ("inside", "status", "problem"),
+    [
+        ((), "EMPTY", "it was claimed, and nothing was written"),
+        (("journal/",), "EMPTY", "it was claimed, and nothing was written"),
+        (("notes.txt",), "FOREIGN", "holds no journal"),
+        (("journal/", "results.csv"), "FOREIGN", "holds no journal"),
+    ],
+)
+def test_folder_without_journal(root, run_sacred, inside, status, problem):
+    """A folder of which nothing was made is EMPTY for every command, one of somebody else FOREIGN."""
+    folder = root.path / "7"
+    folder.mkdir()
+    for name in inside:
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).write_text("")
     runs, _ = listed(run_sacred)
-    assert "FOREIGN" == runs[7]["status"]
-    assert "holds no journal" in runs[7]["problem"]
+    assert status == runs[7]["status"]
+    assert problem in runs[7]["problem"]
+    empty = status == "EMPTY"
+    assert run_sacred("verify", "--all").code == (0 if empty else 2)
+    assert run_sacred("show", "7").code == 2
+    to = ("replay", "--to", f"file:{folder.parent.parent / 'view'}")
+    # A folder that never was one of a run is not tried.
+    assert run_sacred(*to).code == (0 if empty or "journal/" not in inside else 1)
+    assert run_sacred(*to, "7").code == (0 if empty else 2)
 
 
 def test_truncated(root):

@@ -73,9 +73,10 @@ def test_blobs(root, run_sacred):
 
 
 def test_could_not_look(root, run_sacred):
-    """A numbered folder without a journal: exit code 2, and 1 where another is damaged."""
+    """A numbered folder of something else: exit code 2, and 1 where a run is damaged."""
     root.completed()
     (root.path / "2").mkdir()
+    (root.path / "2" / "notes.txt").write_text("")
     done = run_sacred("verify", "--all")
     assert 2 == done.code
     assert "run 2: unreadable, " in done.out

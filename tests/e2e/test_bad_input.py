@@ -109,7 +109,9 @@ def test_an_id_that_is_a_path_is_refused(tmp_path, run, name):
     [
         (["-J", ""], "-J needs a folder"),
         (["-F", ""], "-F needs a folder"),
-        (["-F", "sacred_runs"], "is a root of journals: give the file storage a folder of its own"),
+        (["-F", "sacred_runs"], "is a place of journals"),
+        (["-F", "sacred_runs/1"], "give the file storage a folder of its own"),
+        (["-F", "sacred_runs/blobs"], "is a place of journals"),
     ],
 )
 def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says):
@@ -118,6 +120,7 @@ def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says)
     result = run(*options)
     assert result.returncode == 1
     assert says in result.stderr
+    assert "Traceback" not in result.stderr
     assert sorted(os.listdir(tmp_path / "sacred_runs")) == sorted(
         [".gitignore", ".high-water", ".sacred-journal", "1", "blobs"]
     )

@@ -527,3 +527,15 @@ def test_a_frame_that_is_finished_during_a_look_is_no_damage(
         found, reader = read_texts(folder)
         assert found == EVENTS[:6]
         assert reader.verdicts == []
+
+
+def test_files_under_each_others_names_are_foreign(tmp_path):
+    """A file of another writer or epoch gives no event, and the reader says so."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.log_point("x", 0, 0.5)
+    writer.close()
+    writer.path.rename(writer.folder / "w0001-e0001.jzst")
+    reader = JournalReader(writer.folder)
+    assert list(reader.read()) == []
+    (verdict,) = reader.verdicts
+    assert (type(verdict), verdict.writer) == (Foreign, 1)

@@ -297,17 +297,18 @@ def test_what_errors_mean(sink):
         assert "cret" not in str(meaning), error
 
 
-def test_a_wrong_address(root, run_writer):
-    """An address that is none fails at once with a sentence, exit 2, and without its password."""
-    folder = root.claim()
-    run_writer(folder)
-    spec = mongo_spec("mongodb://me:p@ss@zzz@far:1/db")
-    follower = Follower(folder, MongoSink(spec), spec)
-    status = follower.run_once(patience=30)
-    assert status.state == "failed"
-    assert isinstance(follower.failure, SinkSpecError)
-    assert "zzz" not in status.error
-    follower.close()
+@pytest.mark.parametrize("address", ["mongodb://me:p@ss@zzz@far:1/db", "mongodb://far/a/b"])
+def test_a_wrong_address(address):
+    """An address that is none is refused with a sentence, exit 2, and without its password."""
+    with pytest.raises(SinkSpecError) as caught:
+        MongoSink(mongo_spec(address))
+    assert caught.value.exit_code == 2
+    assert "zzz" not in str(caught.value)
+
+
+def test_an_unknown_option_is_the_drivers_business():
+    """PyMongo warns of an option it does not know, and so does not stop a view."""
+    MongoSink(mongo_spec("mongodb://far/db?bogus=1"))
 
 
 def test_a_server_that_is_not_there(root, run_writer):

@@ -88,6 +88,8 @@ def test_which_runs(root, run_writer):
         ("", "there is no view"),
         ("file:", "needs a folder"),
         ("mongodb://", "mongodb://host"),
+        ("mongodb://u:p@ss@host/db", "Username and password must be escaped"),
+        ("mongodb://host/a.b", "'a.b' is no name of a MongoDB database: '.' may not be in it"),
         ("mongodb://host:port/db", "'port' is no port"),
         ("mongodb://u:p@host:27017,other:99999/db", "'99999' is no port"),
         ("mongo:[::1]:x/db", "'x' is no port"),
@@ -101,12 +103,36 @@ def test_addresses_that_are_none(root, text, says):
     assert caught.value.exit_code == 2
 
 
-def test_a_view_among_the_journals_is_refused(root):
-    """Its folders would be taken for runs, and use up their numbers."""
-    root.create()
-    with pytest.raises(SinkSpecError, match="is a root of journals") as caught:
-        replay(root, None, [f"file:{root.path}"])
+@pytest.mark.parametrize(
+    "place", ["", "1", "1/journal", "blobs", "blobs/87", ".cache/x", "../link"]
+)
+def test_a_view_among_the_journals_is_refused(root, run_writer, place):
+    """Its folders would be taken for runs, blobs or files of a journal."""
+    run_writer(root.claim())
+    (root.path.parent / "link").symlink_to(root.path)
+    with pytest.raises(SinkSpecError, match="is a place of journals") as caught:
+        replay(root, None, [f"file:{root.path / place}"])
     assert caught.value.exit_code == 2
+
+
+def test_a_view_beside_the_runs_is_no_harm(root, run_writer):
+    """A root may be a project's folder, with a folder of results in it."""
+    run_writer(root.claim())
+    assert replay(root, None, [f"file:{root.path / 'results'}"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "code"), [(b"", "empty", 1), (b"something else", "failed", 1)]
+)
+def test_a_run_of_something_else_is_no_success(root, run_writer, memory, content, state, code):
+    """A journal whose files were emptied, or that is none, is said and ends with status 1."""
+    folder = root.claim()
+    run_writer(folder)
+    (folder.journal / "w0000-e0001.jzst").write_bytes(content)
+    summary = replay(root, None, [memory])
+    assert [outcome.state for outcome in summary.outcomes] == [state]
+    assert summary.outcomes[0].error
+    assert summary.exit_code == code
 
 
 def test_addresses(tmp_path, monkeypatch):

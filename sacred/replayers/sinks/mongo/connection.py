@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import (
@@ -68,6 +70,14 @@ def _return_client(client: Any) -> None:
                     client.close()
 
 
+def _check_database(name: str) -> None:
+    """Raise if MongoDB allows no database of this name."""
+    bad = sorted(set(name) & set(' "$/.\\\0'))
+    if bad or len(name.encode("utf-8", "replace")) > 63:
+        why = f"{bad[0]!r} may not be in it" if bad else "it has more than 63 bytes"
+        raise SinkSpecError(f"{name[:80]!r} is no name of a MongoDB database: {why}")
+
+
 class MongoConnection:
     """A database of a server.
 
@@ -75,12 +85,25 @@ class MongoConnection:
     ----------
     spec
         The view; its options ``db_name`` and ``client`` count here.
+
+    Raises
+    ------
+    SinkSpecError
+        Its address or database can be none, whatever the server.
     """
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self.db_name = str(spec.options.get("db_name") or "sacred")
         self._client: Any = None
+        self._seeds: list[tuple[str, int | None]] = []
+        _check_database(self.db_name)
+        if spec.url.startswith("mongodb://"):  # +srv would ask the network
+            with self.errors(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                from pymongo.uri_parser import parse_uri
+
+                self._seeds = parse_uri(spec.url, warn=True)["nodelist"]
 
     def open(self) -> Any:
         """Look that the server answers, and return the database."""
@@ -89,6 +112,7 @@ class MongoConnection:
         except ImportError as error:
             raise SinkMissingError("a MongoDB view needs PyMongo: pip install pymongo") from error
         if self._client is None:
+            self._knock()
             self._client = _borrow_client(self.spec.url, self.spec.options.get("client") or {})
         database = self._client[self.db_name]
         if not database.write_concern.acknowledged:
@@ -96,6 +120,27 @@ class MongoConnection:
             database = database.with_options(write_concern=pymongo.WriteConcern(w=1))
         self._client.admin.command("ping")
         return database
+
+    def _knock(self) -> None:
+        """Raise if every server refuses: the driver would ask again for five seconds to say so."""
+        refused = []
+        for host, port in self._seeds:
+            try:
+                if port is None:
+                    with socket.socket(socket.AF_UNIX) as line:
+                        line.settimeout(1.0)
+                        line.connect(host)
+                else:
+                    socket.create_connection((host, port), timeout=1.0).close()
+            except (ConnectionRefusedError, FileNotFoundError) as error:
+                place = host if port is None else f"{host}:{port}"
+                refused.append(f"{place}: {error.strerror}")
+            except OSError:
+                return  # unknown, silent, far away: the driver knows better
+            else:
+                return
+        if refused:
+            raise TransientSinkError(f"{self.spec.name} does not answer: {', '.join(refused)}")
 
     def close(self) -> None:
         """Give the connection back."""
