@@ -87,7 +87,7 @@ def _root(given: str | None) -> JournalRoot:
     from sacred.replayers.naming import looking_root
 
     root = looking_root(given)
-    if given is None and str(root.path) != os.path.join(os.getcwd(), "sacred_runs"):
+    if str(root.path) != os.path.abspath(given or "sacred_runs"):
         _say(f"the runs are in {root.path}")
     return root
 
@@ -298,11 +298,20 @@ def _number_text(value: Any) -> str:
     return _shortened(to_json(value), 40)
 
 
+_VIEW_STATES = {"current": "up to date", "following": "being written", "behind": "behind"}
+
+
 def _view_line(view: Any) -> str:
     from sacred.replayers.jsontext import to_json
 
     name = view.get("name") if isinstance(view, dict) else None
-    return terminal.clean(str(name)) if name else to_json(view)
+    if not name:
+        return to_json(view)
+    facts = [] if view.get("id") is None else [f"as {view['id']}"]
+    if view.get("state"):
+        facts.append(_VIEW_STATES.get(view["state"], str(view["state"])))
+    error = f": {view['error']}" if view.get("error") else ""
+    return terminal.clean(f"{name}  {', '.join(facts)}{error}".rstrip())
 
 
 def _file_line(entry: Any) -> str:

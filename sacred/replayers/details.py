@@ -15,10 +15,12 @@ from sacred.journal.spool import read_spool
 from sacred.replayers.jsontext import event_lines as lines_of
 from sacred.replayers.jsontext import jsonable, spool_line
 from sacred.replayers.listing import RunOutline, outline
+from sacred.replayers.memo import ViewMemo, read_memos
 from sacred.replayers.projection import RunProjection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
@@ -91,7 +93,9 @@ class RunDetails:
     writers
         Numbers of the processes that wrote.
     views
-        The addresses of the views that the program declared.
+        The views that the program declared, without their options, and those that were written
+        from this machine; of the latter ``id`` (the run's id there), ``state`` (``current``,
+        ``following``, ``behind``) and ``error``, as of the last look.
     """
 
     outline: RunOutline
@@ -197,7 +201,7 @@ def details(folder: RunFolder) -> RunDetails:
     found.metrics = list(metrics.values())
     found.output = text[-_KEPT:]
     found.writers = sorted(writers)
-    found.views = [{k: v for k, v in view.items() if k != "options"} for view in projection.views]
+    found.views = _views(projection.views, folder.views)
     return found
 
 
@@ -254,6 +258,21 @@ def spool_beyond(folder: RunFolder, offset: int) -> Iterator[SpoolChunk]:
         if read.verdict != "more" or read.next_offset <= offset:
             return
         offset = read.next_offset
+
+
+def _views(declared: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Join what the journal says of the views with what this machine remembers of them."""
+    memos = {memo.view: memo for memo in read_memos(folder)}
+    views = []
+    for view in declared:
+        known = {k: v for k, v in view.items() if k != "options"}
+        memo = memos.pop(str(view.get("name")), None)
+        views.append(known if memo is None else {**known, **_seen(memo)})
+    return views + [{"name": memo.view, **_seen(memo)} for memo in memos.values()]
+
+
+def _seen(memo: ViewMemo) -> dict[str, Any]:
+    return {"id": memo.view_id, "state": memo.state, "error": memo.error}
 
 
 def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:

@@ -222,3 +222,15 @@ def test_an_id_of_several_runs(root, run_sacred):
     assert (2, "") == (done.code, done.out)
     assert "several runs in " in done.err
     assert "name one by its number, 1, 2" in done.err
+
+
+def test_views(root, run_sacred, tmp_path):
+    """R21: a view that gave the run another id, and one that is behind, are shown with both."""
+    root.completed()
+    (tmp_path / "tree" / "1").mkdir(parents=True)
+    run_sacred("replay", "--to", f"file:{tmp_path / 'tree'}", "--to", "mongodb://127.0.0.1:1/db")
+    shown = run_sacred("show", "1").out
+    assert f"\n  file:{tmp_path / 'tree'}  as 2, up to date\n" in shown
+    assert "\n  mongo:db@127.0.0.1:1  behind: mongo:db@127.0.0.1:1 does not answer: " in shown
+    views = json.loads(run_sacred("show", "1", "--json").out)["views"]
+    assert [(2, "current"), (None, "behind")] == [(view["id"], view["state"]) for view in views]
