@@ -30,7 +30,7 @@ from sacred.replayers.errors import TransientSinkError, ViewMovedError
 from sacred.replayers.follower import Follower
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.registry import load_sink
-from sacred.replayers.sink import Batch, FileEntry, RunKey, Sink, SinkSpec
+from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, RunKey, Sink, SinkSpec
 from sacred.replayers.sinks.chaos import ChaosSink
 from sacred.replayers.status import ViewStatus
 
@@ -334,6 +334,34 @@ class SinkContract:
         found = two.position(run)
         assert found is not None
         assert found.position[0].next_seq == 5
+
+    def test_two_replayers_of_a_view_that_goes_on(
+        self, spec: SinkSpec, opened: Callable[[], Sink]
+    ) -> None:
+        """What the one that knows less is refused leaves no trace: no point, no field."""
+        run = RunKey("00000000000000b1", 1)
+        events = self.events(30)
+        one, two = opened(), opened()
+        one.claim(run)
+        one.position(run)
+        one.write(self.batch(run, events[:10], 10))
+        one.position(run)
+        two.position(run)
+        one.write(self.batch(run, events[:20], 20))
+        before = self.document(spec, 1)
+        fields = (FieldsChanged({"status": "FAILED", "result": 7}),)
+        stale = self.batch(run, events[:20], 20)
+        for batch in (stale, self.batch(run, events, 30), stale._replace(changes=fields)):
+            with pytest.raises(ViewMovedError):
+                two.write(batch)
+            assert self.document(spec, 1) == before
+        third = opened()
+        third.position(run)
+        one.write(self.batch(run, events, 30))
+        before = self.document(spec, 1)
+        with pytest.raises(ViewMovedError):
+            third.write(stale._replace(changes=fields))
+        assert self.document(spec, 1) == before
 
     def test_two_followers_at_once(self, spec: SinkSpec, root: JournalRoot) -> None:
         """Two replayers of one run at the same time write it once."""

@@ -108,6 +108,7 @@ def test_a_burst_is_in_the_file_soon_without_another_call(tmp_path):
 def test_output_that_is_written_in_pieces_is_one_event(tmp_path):
     """What print writes word by word is joined, each stream by itself, nothing lost or moved."""
     writer = JournalWriter.create(tmp_path / "journal")
+    rouse, writer._rouse = writer._rouse, lambda: None  # the background sleeps meanwhile
     for stream, data in [(1, b"loss"), (1, b" "), (1, b"0.5"), (1, b"\n"), (2, b"x"), (1, b"end")]:
         writer.append_output(stream, data)
     _say(writer, "done")
@@ -120,6 +121,7 @@ def test_output_that_is_written_in_pieces_is_one_event(tmp_path):
     writer._last = 0  # as if nothing had come for long
     writer.append_output(1, b"a line\n")
     assert _events(writer.folder)[-1].fields["data"] == b"a line\n"
+    writer._rouse = rouse
     writer.append_output(2, b"the last words")
     _until(lambda: _events(writer.folder)[-1].fields["stream"] == 2, "they are written")
     writer.close()
