@@ -173,12 +173,15 @@ def format_dependencies(info: Mapping[str, Any]) -> str:
         lines.append(f"  {package:<20} == {version}")
     lines.append("\nSources:")
     lines.extend(f"  {source:<43}  {digest}" for source, digest in info["sources"])
+    from sacred.core.view_options import mask_password
+
     repositories = info["repositories"]
     if repositories:
         lines.append("\nVersion Control:")
     for repository in repositories:
+        url = mask_password(str(repository["url"]))
         mark = "M" if repository["dirty"] else " "
-        line = f"{mark} {repository['url']:<43}  {repository['commit']}"
+        line = f"{mark} {url:<43}  {repository['commit']}"
         lines.append(_paint(_RED, line) if repository["dirty"] else line)
     return "\n".join(lines) + "\n"
 

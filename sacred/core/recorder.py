@@ -176,6 +176,13 @@ class Recorder:
         return self.writer.losses if self.writer is not None else []
 
     @property
+    def end_is_lost(self) -> bool:
+        """Whether the disk did not take the last event."""
+        return self.writer is not None and any(
+            loss.first_seq + loss.count == self.writer.next_seq for loss in self.writer.losses
+        )
+
+    @property
     def is_open(self) -> bool:
         """Whether events can be recorded."""
         return self.writer is not None and not self.writer.closed

@@ -678,9 +678,12 @@ class Run:
         if lost:
             self.run_logger.warning(
                 "%d events of this run (points, pieces of output and the like) are lost, because "
-                "its disk did not take them. What was written before is in %s.",
+                "its disk did not take them. What was written before is in %s%s",
                 lost,
                 folder.path,
+                "; its end is not among it, so that sacred ls shows it as DIED."
+                if recorder.end_is_lost
+                else ".",
             )
 
     def _on_fault(self, error: OSError) -> None:

@@ -107,7 +107,13 @@ class BlobStore:
         return StoredFile(BlobReference("sha256", sha, size), md5)
 
     def _temporary(self) -> Path:
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            pass
+        else:
+            if self._durable:
+                fsync_folder(self.path.parent)
         return self.path / f".new-{os.getpid()}-{os.urandom(6).hex()}"
 
     def _sync(self, file: BinaryIO) -> None:

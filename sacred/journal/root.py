@@ -181,10 +181,9 @@ class JournalRoot:
         if self.exists():
             return
         try:
-            if not _is_free(self.path):
-                raise FileExistsError(
-                    17, "it holds runs of a file storage, which is no place for journals"
-                )
+            taken = _taken_by(self.path)
+            if taken is not None:
+                raise FileExistsError(17, f"it holds {taken}, and a root is a folder of its own")
             self.path.mkdir(parents=True, exist_ok=True)
             _create_file(self.path / ".gitignore", "*\n")
             marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
@@ -313,13 +312,22 @@ def _create_file(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _is_free(path: Path) -> bool:
-    """Tell whether a folder is none that Sacred's file storage has numbered runs in."""
+def _taken_by(path: Path) -> str | None:
+    """Return what a folder holds that is no root's; None if it may become one.
+
+    One that lost its marker (a backup without hidden files) may.
+    """
     try:
-        names = [name for name in os.listdir(path) if _NUMBER.match(name)]
+        names = sorted(os.listdir(path))
     except OSError:
-        return True
-    return not any((path / name / "run.json").exists() for name in names[:100])
+        return None
+    for name in names:
+        if not (name in {"blobs", "lost+found"} or _OURS.match(name)):
+            return f"other things ({name!r})"
+    numbers = [name for name in names if _NUMBER.match(name)]
+    if any((path / name / "run.json").exists() for name in numbers[:100]):
+        return "runs of a file storage"
+    return None
 
 
 def unavailable(path: Path, error: OSError) -> JournalUnavailableError:

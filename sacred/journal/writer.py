@@ -531,7 +531,8 @@ class JournalWriter(EpochWriter):
         self._try_again(force=True)
         if self.fault is not None:
             for first, count, _, _ in self._ring:
-                self._lose(first, count)
+                if first >= self._unwritten:  # what lies before is in a file, durable or not
+                    self._lose(first, count)
             self.losses += self._unreported
         self.closed = True
         self._close_file()

@@ -423,8 +423,9 @@ class Sink(Protocol):
         ...
 
     def write(self, batch: Batch) -> None:
-        """Store the changes and the position, both or neither; durable when it returns.
+        """Store the changes and the position, both or neither.
 
+        A kill after it returned takes nothing back; a power cut where the view is kept may.
         A repeat of a batch, or of a part of one, changes nothing. Points may be stored ahead of
         the position if the sink recognises them when they come again (``PointsAdded.seqs``).
         Fields that the batch does not name are left alone: others own them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -194,9 +195,8 @@ FILLS = textwrap.dedent(
 
     ex = Experiment("fills", save_git_info=False)
 
-    @ex.automain
-    def main(_run):
-        disk = os.path.dirname(sys.argv[1].split("=")[1])
+    def fill(_run):
+        disk = os.path.dirname(sys.argv[-1].split("=")[1])
         with open(os.path.join(disk, "ballast"), "wb", buffering=0) as file:
             try:
                 while True:
@@ -206,17 +206,23 @@ FILLS = textwrap.dedent(
                 pass
         for step in range(20000):
             _run.log_scalar("x", step / 7, step)
-        os.unlink(os.path.join(disk, "ballast"))
+        if "keep" not in sys.argv:
+            os.unlink(os.path.join(disk, "ballast"))
         return "done"
+
+    @ex.command
+    def keep(_run):
+        return fill(_run)
+
+    @ex.automain
+    def main(_run):
+        return fill(_run)
     """
 )
 
 
-@pytest.mark.skipif(
-    not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, to mount a small disk"
-)
-def test_a_disk_that_fills_up_does_not_stop_the_run(tmp_path):
-    """P6: the run ends as it would, one line says what happened, and what was kept is whole."""
+def _fill(tmp_path, *words):
+    """Run the script above on a small disk, and copy what it left."""
     disk = tmp_path / "disk"
     disk.mkdir()
     script = tmp_path / "fills.py"
@@ -226,8 +232,8 @@ def test_a_disk_that_fills_up_does_not_stop_the_run(tmp_path):
         f'mount -t tmpfs -o size=1m none "{disk}" && "$@"; status=$?; '
         f'cp -r "{disk}/sacred_runs" "{tmp_path}/sacred_runs"; exit $status'
     )
-    command = [sys.executable, str(script), f"--journal={disk}/sacred_runs"]
-    result = subprocess.run(
+    command = [sys.executable, str(script), *words, f"--journal={disk}/sacred_runs"]
+    return subprocess.run(
         ["unshare", "-m", "sh", "-c", shell, "sh", *command],
         cwd=tmp_path,
         capture_output=True,
@@ -235,6 +241,30 @@ def test_a_disk_that_fills_up_does_not_stop_the_run(tmp_path):
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, to mount a small disk"
+)
+def test_a_disk_that_stays_full_is_said_with_what_it_cost(tmp_path):
+    """P6: what is told to be lost is what no file has, and that the end is not there is told too."""
+    result = _fill(tmp_path, "keep")
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if " are lost, because" in line]
+    lost = int(re.search(r"(\d+) events", line)[1])
+    assert line.endswith("its end is not among it, so that sacred ls shows it as DIED.")
+    events = list(JournalReader(tmp_path / "sacred_runs" / "1").read())
+    kept = sum(event.count for event in events if event.name.startswith("metric_"))
+    assert 20_000 <= kept + lost < 20_100
+    assert not any(event.type == EventType.RUN_ENDED for event in events)
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, to mount a small disk"
+)
+def test_a_disk_that_fills_up_does_not_stop_the_run(tmp_path):
+    """P6: the run ends as it would, one line says what happened, and what was kept is whole."""
+    result = _fill(tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     assert "Result: 'done'" in result.stderr or "Result: done" in result.stderr
