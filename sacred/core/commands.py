@@ -132,7 +132,7 @@ def _order(key: Any, value: Any) -> tuple[int, bool, str, Any]:
     if key == "__doc__":
         return 0, False, "", ""
     kind = "" if isinstance(key, str) else type(key).__name__
-    return (2 if isinstance(value, dict) else 1), bool(kind), kind, key
+    return (2 if isinstance(value, dict) and value else 1), bool(kind), kind, key
 
 
 def _colour(path: str, changes: Any) -> str:

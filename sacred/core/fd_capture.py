@@ -5,6 +5,7 @@ The work is done by a process of its own; ``tee.py`` is the other side of what i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -261,18 +262,18 @@ class FdCapture:
             self._restore_buffering.clear()
             for stream, saved in self._saved.items():
                 if saved is not None:
-                    os.dup2(saved, stream, inheritable=True)
+                    with contextlib.suppress(OSError):  # the program closed it
+                        os.dup2(saved, stream, inheritable=True)
             self._close_again()
 
     def _close_again(self) -> None:
         while self._closed:
-            os.close(self._closed.pop())
+            _close(self._closed.pop())
 
     def _close_everything(self) -> None:
         saved = [fd for fd in self._saved.values() if fd is not None]
         for fd in (self._spool, self._requests, self._replies, *saved, *self._pipes.values()):
-            if fd >= 0:
-                os.close(fd)
+            _close(fd)
         self._close_again()
         self._spool = self._requests = self._replies = -1
         self._saved, self._pipes = {}, {}
@@ -301,7 +302,11 @@ class FdCapture:
             self._read_replies()
             count = 0
             while True:
-                found = read_spool(self._spool, self._offset)
+                try:
+                    found = read_spool(self._spool, self._offset)
+                except OSError as error:  # the program closed our descriptors
+                    note_sink_failure(error)
+                    return count
                 for chunk in found.chunks:
                     self._offset = chunk.end
                     count += len(chunk.data)
@@ -358,6 +363,9 @@ class FdCapture:
         try:
             data = os.read(self._replies, 65536)
         except BlockingIOError:
+            return
+        except OSError:  # the program closed our descriptors: nothing is left to go back to
+            self._tee_dead = True
             return
         if not data:
             self._tee_dead = True
@@ -419,6 +427,13 @@ def _open_closed_descriptors() -> list[int]:
                 os.close(null)
             opened.append(fd)
     return opened
+
+
+def _close(fd: int) -> None:
+    """Close a descriptor that the program may have closed already."""
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def _duplicate_above(fd: int) -> int:

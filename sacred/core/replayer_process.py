@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -92,7 +93,8 @@ class ProcessChannel:
     def close(self) -> None:
         """Close its stdin."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # the program may have closed all descriptors
+                self._process.stdin.close()
 
     def leave(self) -> None:
         """Let it go on alone, without a warning about a process that was not waited for."""

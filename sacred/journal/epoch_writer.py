@@ -452,7 +452,7 @@ class EpochWriter:
             except OSError as error:
                 failure = error
             finally:
-                os.close(descriptor)
+                _close(descriptor)
             self._exclusively(self._end_sync, seq, path, failure)
 
     def _begin_sync(self) -> tuple[int, int, Path] | None:

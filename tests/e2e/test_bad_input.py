@@ -343,3 +343,38 @@ def test_a_root_that_is_none(tmp_path, replay):
     """A folder without runs: status 2, and where was looked."""
     result = replay("--to", f"file:{tmp_path / 'out'}", "--root", str(tmp_path), expect=2)
     assert str(tmp_path) in result.stderr
+
+
+CLOSES = textwrap.dedent(
+    """
+    import os
+    from sacred import Experiment
+
+    ex = Experiment("closes", save_git_info=False)
+
+    @ex.automain
+    def main(_run):
+        print("before", flush=True)
+        os.closerange(3, 256)
+        print("after", flush=True)
+        _run.log_scalar("x", 1.0)
+    """
+)
+
+
+def test_a_program_that_closes_all_descriptors_ends_as_it_would(tmp_path):
+    """P6: journal, capture and replayer lose theirs; the run is COMPLETED all the same, and kept."""
+    (tmp_path / "closes.py").write_text(CLOSES, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "closes.py", "-F", "view"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    events = list(JournalReader(tmp_path / "sacred_runs" / "1").read())
+    assert [event.fields["metric"] for event in events if event.name == "metric_point"] == ["x"]
+    assert events[-1].fields["status"] == "COMPLETED"
