@@ -112,6 +112,28 @@ def test_a_server_that_is_killed_and_comes_back(train, check_mongo, private_mong
     check_mongo(database, document["_id"], folder)
 
 
+def test_a_server_that_comes_back_older(train, check_mongo, private_mongo, until):
+    """Killed, and back with what it held many points ago: the replayer writes what it lacks."""
+    training = train("-m", _address(private_mongo, "older"), *LONG)
+    database = _database(private_mongo, "older")
+    metric = {"name": "test.accuracy"}
+    until(lambda: database.metrics.find_one(metric), "the first points are in the database")
+    copy = private_mongo.backup()
+    before = len(database.metrics.find_one(metric)["values"])
+
+    def has_more() -> bool:
+        return len(database.metrics.find_one(metric)["values"]) >= before + 10
+
+    until(has_more, "ten points more are in the database")
+    private_mongo.restore(copy)
+    _interrupt(training)
+    folder = training.folder()
+    document = until(
+        lambda: database.runs.find_one({"status": "INTERRUPTED"}), "the end is in the database"
+    )
+    check_mongo(database, document["_id"], folder)
+
+
 def test_a_server_that_never_comes(train, check_mongo, replay, private_mongo, journalled):
     """The run takes its own time and the bounded waits, says what is behind, and loses nothing."""
     private_mongo.stop()

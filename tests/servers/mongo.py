@@ -202,6 +202,21 @@ class MongoServer:
             if process.stdin is not None:
                 process.stdin.close()
 
+    def backup(self) -> Path:
+        """Copy what it holds, stopping it for that moment; ``restore`` takes the copy."""
+        copy = self.folder.with_name(self.folder.name + "-backup")
+        self.stop()
+        shutil.copytree(self.folder, copy)
+        self.start()
+        return copy
+
+    def restore(self, copy: Path) -> None:
+        """Kill it and start it with what it held at an earlier time."""
+        self.kill()
+        shutil.rmtree(self.folder)
+        shutil.copytree(copy, self.folder)
+        self.start()
+
     def restart(self) -> None:
         """Stop it in good order and start it on the same data and port."""
         self.stop()
