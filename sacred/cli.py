@@ -129,7 +129,10 @@ def _print_records(records: Iterable[dict[str, Any]]) -> None:
 @_json_option
 @_root_option
 def ls(last: int | None, as_json: bool, root: str | None) -> int:
-    """List the runs and what became of them."""
+    """List the runs and what became of them.
+
+    Times are those of this machine's zone; --json and SQL have UTC.
+    """
     from sacred.replayers.listing import outlines
 
     found = outlines(_root(root), last=last)
@@ -501,6 +504,11 @@ def replay(
         place = folders[0].root
     else:
         place = _root(root)
+        if root is None and "SACRED_JOURNAL_ROOT" not in os.environ and _is_above(place):
+            raise click.UsageError(
+                f"the runs here are those of {place.path}, above this folder: "
+                f"to replay them, say so with --root {place.path}"
+            )
         folders = _runs(str(place.path), runs)
     if not folders and not follow:
         _say("there are no runs yet")
@@ -523,6 +531,12 @@ def replay(
         shown.bar.close()
     shown.end(summary)
     return summary.exit_code
+
+
+def _is_above(root: JournalRoot) -> bool:
+    """Tell whether a root is neither this folder nor in it: somebody else's, perhaps."""
+    here = os.getcwd()
+    return os.path.commonpath([here, root.path]) != here
 
 
 def _stopped_by_a_signal() -> threading.Event:

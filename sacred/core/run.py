@@ -660,11 +660,16 @@ class Run:
                 "The journal of this run is gone: %s was removed while the run went on.",
                 recorder.folder.path,
             )
+        elif not recorder.folder.path.is_dir():
+            fate = (
+                f"{recorder.root.path} was moved while the run went on: the run is safe where it is "
+                "now, and sacred-replay there brings the view up to date."
+            )
         elif recorder.losses:
             fate = f"What was not lost of the run is in {recorder.folder.path}."
             self._report_losses(recorder, recorder.folder)
-        if not self._views:
-            return
+        if not self._views or recorder.end_is_lost:
+            return  # what the disk did not take no view will have: nothing to wait for
         for behind in self._views.wait(position, journal_settings().view_wait):
             why = f": {behind.error}" if behind.error else ""
             text = f"The view {behind.view} is behind{why}"

@@ -63,7 +63,7 @@ def file_storage_option(args: Any, run: Any) -> None:
 
 @cli_option("-G", "--gcs")
 def gcs_option(args: Any, run: Any) -> None:
-    """Write this run to Google Cloud Storage.
+    """Write this run to Google Cloud Storage (not in this version).
 
     The value is `gs://<bucket>/path/to/exp`.
     """
@@ -89,7 +89,7 @@ def mongo_db_option(args: Any, run: Any) -> None:
 
 @cli_option("-S", "--s3")
 def s3_option(args: Any, run: Any) -> None:
-    """Write this run to S3.
+    """Write this run to S3 (not in this version).
 
     The value is `s3://<bucket>/path/to/exp`.
     """
@@ -99,7 +99,7 @@ def s3_option(args: Any, run: Any) -> None:
 
 @cli_option("-s", "--sql")
 def sql_option(args: Any, run: Any) -> None:
-    """Write this run to an SQL database.
+    """Write this run to an SQL database (not in this version).
 
     The value is its URL: dialect://username:password@host:port/database
     """
@@ -108,7 +108,7 @@ def sql_option(args: Any, run: Any) -> None:
 
 @cli_option("-t", "--tiny_db")
 def tiny_db_option(args: Any, run: Any) -> None:
-    """Write this run to a TinyDB.
+    """Write this run to a TinyDB (not in this version).
 
     The value is the folder of the database.
     """

@@ -6,7 +6,6 @@ name are left empty. It can not read or write files, change settings or load any
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from sacred.journal.root import JournalRoot
 from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
+from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import outline, table_outline
 from sacred.replayers.naming import looking_root
 from sacred.replayers.plain import plain_text
@@ -26,7 +26,7 @@ from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
@@ -324,27 +324,32 @@ class _Loader:
     def _load_events(self, folder: RunFolder) -> None:
         names, run = self._names, folder.number
         projection = RunProjection(resolve=blob_resolver(folder.root))
-        output = _OutputRows()
+        output = OutputLines()
+        spool_end = 0
         reader = JournalReader(folder.journal, table_decoder=table_outline)
         try:
             for event in reader.read(order="time"):
                 if "events" in names:
                     self._add("events", run, *_event_row(event))
                 if event.type == EventType.OUTPUT:
-                    text = output.text(event)
-                    if text is not None and "output" in names:
-                        stream = "stderr" if event.fields.get("stream") == 2 else "stdout"
-                        micros = _micros(event.time)
-                        self._add("output", run, event.writer, event.seq, micros, stream, text)
+                    fields = event.fields
+                    end = fields.get("end")
+                    if type(end) is int:
+                        if end <= spool_end:
+                            continue  # it was there before
+                        spool_end = end
+                    if "output" in names:
+                        stream, data = fields.get("stream", 1), fields.get("data") or b""
+                        piece = (event.writer, event.seq, event.time, stream, data)
+                        self._lines(run, output.add(*piece))
                 elif event.type not in _BESIDE:
                     projection.apply(event)
         finally:
             reader.close()
         if "output" in names:
-            for chunk in spool_beyond(folder, output.spool_end):
-                text = output.decoded(0, chunk.stream, chunk.data)
-                micros = _micros(chunk.time_ns)
-                self._add("output", run, 0, None, micros, _STREAMS[chunk.stream], text)
+            for chunk in spool_beyond(folder, spool_end):
+                self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
+            self._lines(run, output.end())
         document = projection.document()
         if "config" in names:
             for key, value in leaves(document.get("config") or {}):
@@ -353,6 +358,11 @@ class _Loader:
             for key, value in leaves(document.get("host") or {}):
                 self._add("hosts", run, key, _typed(value)[1])
         self._files(run, document)
+
+    def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
+        for line in lines:
+            text = plain_text(line.text)
+            self._add("output", run, line.writer, line.seq, _micros(line.time), line.stream, text)
 
     def _files(self, run: int | None, document: dict[str, Any]) -> None:
         names = self._names
@@ -376,36 +386,9 @@ class _Loader:
                     self._add(name, run, entry.name, entry.path, *about)
 
 
-_STREAMS = {1: "stdout", 2: "stderr"}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )
-
-
-class _OutputRows:
-    """Decodes the pieces of output, also where a character was cut in two."""
-
-    def __init__(self) -> None:
-        self.spool_end = 0
-        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
-
-    def text(self, event: Event) -> str | None:
-        """Return the text of an event; None if it was there before."""
-        fields = event.fields
-        end = fields.get("end")
-        if type(end) is int:
-            if end <= self.spool_end:
-                return None
-            self.spool_end = end
-        return self.decoded(event.writer, fields.get("stream", 1), fields.get("data") or b"")
-
-    def decoded(self, writer: int, stream: int, data: bytes) -> str:
-        """Return the next piece of a stream as text."""
-        decoder = self._decoders.get((writer, stream))
-        if decoder is None:
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            self._decoders[writer, stream] = decoder
-        return decoder.decode(data)
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:

@@ -100,14 +100,14 @@ RELATIONS: dict[str, Relation] = {
         ),
         Relation(
             "output",
-            "One row a piece of what a run printed.",
+            "One row a line of what a run printed.",
             (
                 _RUN,
                 _WRITER,
-                Column("seq", "BIGINT", "its sequence number; NULL if it is in the spool only"),
+                Column("seq", "BIGINT", "of the event it begins in; NULL if in the spool only"),
                 _TIME,
                 Column("stream", "VARCHAR", "stdout or stderr"),
-                Column("text", "VARCHAR", "what was printed"),
+                Column("text", "VARCHAR", "the line, without its end"),
             ),
         ),
         Relation(

@@ -174,8 +174,29 @@ def test_output(root):
     writer.flush()
     (root.last.journal / "w0000.spool").write_bytes(b"".join(spooled))
     rows = query("select stream, text, seq from output", root.journals).rows
-    assert [("stdout", "a", 1), ("stderr", "err\n", None), ("stdout", "ü\n", None)] == rows
+    assert [("stderr", "err", None), ("stdout", "aü", 1)] == rows
     writer.close()
+
+
+def test_a_row_of_output_is_a_line(root):
+    """However it was written: by print, in pieces, with CR LF, without an end."""
+    writer = root.writer()
+    root.start(writer, 1)
+    for data in (b"one\ntw", b"o\r\n", b"\n", b"\r10 %\r20 %", b"\r30 %\nlast"):
+        writer.append_output(1, data)
+        writer.flush()
+    writer.append_output(2, b"error\n")
+    root.end(writer)
+    rows = query("select stream, text from output order by seq, text", root.journals).rows
+    lines = [("stdout", text) for text in ("one", "two", "", "\r10 %\r20 %\r30 %", "last")]
+    assert sorted([*lines, ("stderr", "error")]) == sorted(rows)
+
+
+def test_a_time_with_a_zone(root):
+    """DuckDB's times with a zone come back, as its Python package alone does not have it."""
+    (row,) = query("select now() > timestamptz '2020-01-01', now()", root.journals).rows
+    assert row[0] is True
+    assert row[1].tzinfo is not None
 
 
 def test_the_rest(root):

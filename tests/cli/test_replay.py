@@ -162,6 +162,19 @@ def test_nothing_to_write(root, tmp_path, run_sacred):
     assert (1, "") == (done.code, done.err)
 
 
+def test_runs_above_are_not_replayed_unasked(root, tmp_path, run_sacred):
+    """The runs of a folder above may be somebody else's: to write them somewhere takes --root."""
+    root.completed()
+    below = tmp_path / "below"
+    below.mkdir()
+    to = ("replay", "--to", f"file:{tmp_path / 'out'}")
+    done = run_sacred(*to, cwd=below)
+    assert (2, "") == (done.code, done.out)
+    assert f"say so with --root {root.path}" in done.err
+    assert run_sacred(*to, "--root", root.path, cwd=below).code == 0
+    assert run_sacred("ls", cwd=below).code == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_following_until_a_signal(root, tmp_path, number):
     """--follow writes what comes; Ctrl-C and SIGTERM end it in good order, with its exit code."""

@@ -4,27 +4,29 @@ A block marked ```python runs as a program of its own in an empty folder. A comm
 changes that: ``<!-- test: skip REASON -->``, or ``<!-- test: file NAME -->`` for a block that is a
 file of its own and only has to compile.
 
-A block marked ```console with ``<!-- test: run -->`` in front of it is typed line by line, what stands behind
-``$ ``, into one folder in which ``examples/`` and the files of the page's ``test: file`` blocks lie;
-every command has to end with 0. (What it prints is for the reader, and may differ.)
+(Blocks marked ```console are typed by ``test_commands.py``.)
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import sacred
+
 HERE = Path(__file__).parents[2]
+PACKAGE = Path(sacred.__path__[0])
+#: Words in backticks that name a file or folder of this project.
+PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|toml|sh)|(?:[\w.-]+/)+[\w.-]*)`")
+#: Such words that name something else: what a run makes, lies in a root or stands in a document.
+ELSEWHERE = ("./", "sacred_runs/", "blobs/", "py/object", ".cache/")
 BLOCK = re.compile(
     r"(?:<!-- test: (?P<how>\w+) (?P<what>.*?) -->\s*)?^```python\n(?P<code>.*?)^```", re.S | re.M
 )
-CONSOLE = re.compile(r"<!-- test: run -->\s*^```console\n(?P<lines>.*?)^```", re.S | re.M)
 
 
 def _pages() -> list[Path]:
@@ -66,65 +68,11 @@ def test_a_block_of_python_runs(
     assert result.returncode == 0, result.stderr
 
 
-def _consoles() -> list[object]:
-    found = []
-    for page in _pages():
-        text = page.read_text(encoding="utf-8")
-        files = {m["what"]: m["code"] for m in BLOCK.finditer(text) if m["how"] == "file"}
-        for match in CONSOLE.finditer(text):
-            line = text.count("\n", 0, match.start("lines")) + 1
-            lines = match["lines"].splitlines()
-            commands = [line[2:] for line in lines if line.startswith("$ ")]
-            name = f"{page.relative_to(HERE)}:{line}"
-            found.append(pytest.param(commands, files, id=name))
-    return found
-
-
-def _type(commands: list[str], folder: Path) -> None:
-    """Run commands as a person would who has the environment's programs on the PATH."""
-    programs = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    for command in commands:
-        result = subprocess.run(
-            command,
-            shell=True,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert result.returncode == 0, f"$ {command}\n{result.stdout}{result.stderr}"
-
-
-@pytest.mark.parametrize(("commands", "files"), _consoles())
-def test_a_block_of_commands_runs(
-    commands: list[str], files: dict[str, str], tmp_path: Path
-) -> None:
-    """The commands of a document do what they say, one after the other."""
-    assert commands
-    for name, code in files.items():
-        (tmp_path / name).write_text(code, encoding="utf-8")
-    if (HERE / "examples").is_dir():
-        shutil.copytree(HERE / "examples", tmp_path / "examples")
-    _type(commands, tmp_path)
-
-
-def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:
-    """A block of commands can be red."""
-    with pytest.raises(AssertionError, match="sacred show 99"):
-        _type(["sacred --version", "sacred show 99"], tmp_path)
-
-
 def test_the_markers_are_understood() -> None:
     """What stands in front of a block decides what becomes of it."""
     text = "<!-- test: skip no server -->\n```python\n1\n```\n\n```python\n2\n```\n"
     found = [(m["how"], m["what"], m["code"]) for m in BLOCK.finditer(text)]
     assert [("skip", "no server", "1\n"), (None, None, "2\n")] == found
-    text = "```console\n$ no\n```\n<!-- test: run -->\n\n```console\n$ yes\nsaid\n```\n"
-    assert ["$ yes\nsaid\n"] == [m["lines"] for m in CONSOLE.finditer(text)]
 
 
 def test_links_inside_the_project_lead_somewhere() -> None:
@@ -132,3 +80,27 @@ def test_links_inside_the_project_lead_somewhere() -> None:
     for page in _pages():
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*_pages(), HERE / "CONTRIBUTING.md"],
+    ids=lambda page: page.relative_to(HERE).as_posix(),
+)
+def test_the_paths_that_a_page_names_are_there(page: Path) -> None:
+    """A file or folder in backticks lies below the project's root, or below ``sacred/``."""
+    named = set(PATH.findall(page.read_text(encoding="utf-8")))
+    missing = {
+        path
+        for path in named
+        if not any((at / path).exists() for at in (HERE, PACKAGE, PACKAGE.parent))
+    }
+    assert [] == sorted(path for path in missing if not path.startswith(ELSEWHERE))
+
+
+def test_paths_are_recognized() -> None:
+    """What looks like a path is looked for, what is code or an address is not."""
+    text = (
+        "`core/run.py` `docs/` `make check` `a.md` `mongodb://x/y` `log_point` `tests/house` `1/2.`"
+    )
+    assert ["core/run.py", "docs/", "a.md", "tests/house", "1/2."] == PATH.findall(text)

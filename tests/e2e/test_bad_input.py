@@ -378,3 +378,39 @@ def test_a_program_that_closes_all_descriptors_ends_as_it_would(tmp_path):
     events = list(JournalReader(tmp_path / "sacred_runs" / "1").read())
     assert [event.fields["metric"] for event in events if event.name == "metric_point"] == ["x"]
     assert events[-1].fields["status"] == "COMPLETED"
+
+
+def test_a_root_that_is_moved_is_where_it_was_moved_to(tmp_path):
+    """The view can not follow; the line says that the run is safe, and not where it no longer is."""
+    (tmp_path / "moves.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+            from sacred import Experiment
+
+            ex = Experiment("moves", save_git_info=False)
+
+            @ex.automain
+            def main(_run):
+                os.rename("sacred_runs", "moved")
+                _run.log_scalar("x", 1.0)
+            """
+        ),
+        encoding="utf-8",
+    )
+    result = subprocess.run(
+        [sys.executable, "moves.py", "-F", "view"],
+        cwd=tmp_path,
+        env={**os.environ, "SACRED_JOURNAL_VIEW_WAIT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if "is behind" in line]
+    assert line.endswith(
+        "safe where it is now, and sacred-replay there brings the view up to date."
+    )
+    events = list(JournalReader(tmp_path / "moved" / "1").read())
+    assert events[-1].fields["status"] == "COMPLETED"

@@ -19,5 +19,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         exit 2
     fi
 fi
+echo "Installing what is needed into $folder: a minute or two the first time ..." >&2
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade "$@"

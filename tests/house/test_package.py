@@ -33,7 +33,7 @@ def test_the_dependencies_are_those_of_the_design() -> None:
         for requirement in DISTRIBUTION.requires or []
         if "extra ==" not in requirement
     }
-    expected = "click duckdb gitpython msgpack psutil pymongo watchdog xxhash zstandard"
+    expected = "click duckdb gitpython msgpack psutil pymongo pytz watchdog xxhash zstandard"
     assert set(expected.split()) == names
 
 

@@ -1,0 +1,80 @@
+"""The lines that a run printed, from the pieces in which its journal holds them."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Line", "OutputLines"]
+
+STREAMS = {1: "stdout", 2: "stderr"}
+#: A line that is longer is cut (characters): a progress bar that never ends its own.
+MAX_LINE = 1 << 20
+
+
+class Line(NamedTuple):
+    """One line.
+
+    Attributes
+    ----------
+    writer, seq
+        The event in which it begins; ``seq`` is None where the spool alone has it.
+    time
+        Of that event (ns since the epoch).
+    stream
+        ``stdout`` or ``stderr``.
+    text
+        Without its end.
+    """
+
+    writer: int
+    seq: int | None
+    time: int
+    stream: str
+    text: str
+
+
+class OutputLines:
+    """Joins pieces of output to lines, each writer's two streams by themselves.
+
+    Also where a character was cut in two. Bytes that are no UTF-8 become U+FFFD.
+    """
+
+    def __init__(self) -> None:
+        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
+        self._begun: dict[tuple[int, int], tuple[Line, list[str], int]] = {}
+
+    def add(
+        self, writer: int, seq: int | None, time: int, stream: int, data: bytes
+    ) -> Iterator[Line]:
+        """Take a piece and yield the lines that it ends."""
+        key = (writer, stream)
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            decoder = self._decoders[key] = codecs.getincrementaldecoder("utf-8")("replace")
+        here = Line(writer, seq, time, STREAMS.get(stream, "stdout"), "")
+        *ended, rest = decoder.decode(data).split("\n")
+        for text in ended:
+            begun = self._begun.pop(key, None)
+            if begun is None:
+                yield here._replace(text=text.removesuffix("\r"))
+            else:
+                line, parts, _ = begun
+                yield line._replace(text="".join([*parts, text]).removesuffix("\r"))
+        if rest:
+            line, parts, size = self._begun.pop(key, (here, [], 0))
+            parts.append(rest)
+            size += len(rest)
+            if size > MAX_LINE:
+                yield line._replace(text="".join(parts))
+            else:
+                self._begun[key] = (line, parts, size)
+
+    def end(self) -> Iterator[Line]:
+        """Yield the lines that nothing ended."""
+        for line, parts, _ in self._begun.values():
+            yield line._replace(text="".join(parts))
+        self._begun.clear()
