@@ -190,7 +190,10 @@ class JournalReader:
         """Report a file that begins with a whole frame, but of something else."""
         try:
             file.seek(0)
-            file.next_frame()
+            frame = file.next_frame()
+            ours = frame.journal_id == self.journal_id or not self.journal_id
+            if ours and (frame.writer, frame.epoch) == (file.writer, file.epoch):
+                return  # it was finished a moment ago
             file.seek(0)
             why = "a file of another journal, writer or epoch"
             self._report(Foreign(file.writer, file.epoch, 0, file.remaining(), why))

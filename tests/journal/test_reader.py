@@ -539,3 +539,22 @@ def test_files_under_each_others_names_are_foreign(tmp_path):
     assert list(reader.read()) == []
     (verdict,) = reader.verdicts
     assert (type(verdict), verdict.writer) == (Foreign, 1)
+
+
+def test_a_file_that_is_finished_while_it_is_looked_at_is_not_foreign(tmp_path, monkeypatch):
+    """Its first frame was not whole at the first look, and is at the second: no verdict."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.log_point("x", 0, 0.5)
+    real = JournalReader._first_whole
+    looks = []
+
+    def late(self, file):
+        looks.append(file)
+        return real(self, file) if len(looks) > 1 else None
+
+    monkeypatch.setattr(JournalReader, "_first_whole", late)
+    reader = JournalReader(writer.folder)
+    assert reader.journal_id == 0
+    assert [event.name for event in reader.read()] == ["epoch_began", "metric_point"]
+    assert reader.verdicts == []
+    writer.close()
