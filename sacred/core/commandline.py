@@ -376,3 +376,6 @@ def _closest(name: str, names: list[str]) -> str | None:
 
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+CommandLineError.__module__ = "sacred.arg_parser"

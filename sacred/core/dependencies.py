@@ -299,14 +299,20 @@ def _module_parts(parts: list[str]) -> list[str]:
 def is_local_source(filename: str | Path, modname: str, experiment_path: str | Path) -> bool:
     """Return whether a module's file lies where its name says below a folder.
 
-    Files below a root of journals never count.
+    The folder may itself lie in the package that the name begins with: ``pkg.sub.tools`` is local
+    to ``pkg`` and to ``pkg/sub``. Files below a root of journals never count.
     """
     base = os.path.join(os.path.realpath(experiment_path), "")
     file = os.path.realpath(filename)
     if not file.startswith(base):
         return False
     parts = file[len(base) :].split(os.sep)
-    if _module_parts(parts) != modname.split("."):
+    named = modname.split(".")
+    # A name that is shorter than the path below the folder is of a package that is installed there,
+    # as in a virtual environment; one that is longer goes on in the folders above.
+    if len(_module_parts(parts)) > len(named):
+        return False
+    if _module_parts(file.split(os.sep))[-len(named) :] != named:
         return False
     folders = [os.path.join(base, *parts[:depth]) for depth in range(len(parts))]
     return not any(os.path.exists(os.path.join(folder, _ROOT_MARKER)) for folder in folders)

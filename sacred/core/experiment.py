@@ -267,10 +267,10 @@ class Experiment(Ingredient):
             text = f"Error: {error.args[-1] if error.args else error}"
         elif not isinstance(error, SacredError):
             text = format_filtered_stacktrace()
-        elif error.print_traceback or not type(error).__module__.startswith("sacred.core"):
+        elif error.print_traceback or not _is_only_here(error):
             text = format_sacred_error(error, self._short_usage() if error.print_usage else "")
         else:
-            # An error that Sacred does not have: its sentence is all there is to say.
+            # Its sentence is all there is to say.
             text = f"{self._short_usage()}\n" if error.print_usage else ""
             text += f"Error: {error}"
         print(text, file=sys.stderr)
@@ -478,3 +478,9 @@ def _debug_post_mortem() -> None:
 
 
 Experiment.__module__ = "sacred.experiment"
+
+
+def _is_only_here(error: Exception) -> bool:
+    """Tell whether an error is one of ours that Sacred does not have."""
+    module = type(error).__module__
+    return module.startswith("sacred.") and module not in {"sacred.utils", "sacred.settings"}

@@ -47,7 +47,7 @@ def scalar_logger(log_point: LogPoint, steps: dict[str, Any]) -> Callable[[str, 
             value = plain_scalar(value, metric_name)
         try:
             last = steps[metric_name]
-        except KeyError:
+        except (KeyError, TypeError):  # a list can be the name of nothing
             last = _before_first_step(metric_name)
         if step is None:
             step = last + 1
@@ -63,7 +63,7 @@ def _before_first_step(metric_name: object) -> int:
     if not isinstance(metric_name, str):
         raise MetricError(
             f"The name of a metric is a text, not {metric_name!r}: log_scalar(name, value, step)."
-        )
+        ) from None
     return -1
 
 
@@ -214,5 +214,5 @@ def utc_now() -> datetime:
     return dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
 
 
-for _public in (MetricsLogger, ScalarMetricLogEntry):
+for _public in (MetricError, MetricsLogger, ScalarMetricLogEntry):
     _public.__module__ = "sacred.metrics_logger"

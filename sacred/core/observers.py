@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.items import items_of
 from sacred.core.metrics import linearize_metrics
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = ["Listener", "RunObserver", "by_priority", "copy_of", "listener_priori
 _BACKLOG = 10_000
 #: And not more metric points.
 _POINTS = 100_000
+#: So many containers within one another are copied.
+_DEPTH = 200
 
 
 class RunObserver:
@@ -276,25 +279,32 @@ def copy_of(value: Any) -> Any:
     """Copy dicts, lists, tuples, sets and arrays all the way down; everything else is shared.
 
     Unlike ``copy.deepcopy`` it works for every value: a configuration may hold modules, locks and
-    open files.
+    open files. What lies very deep is shared, too.
     """
-    if isinstance(value, dict):
-        return {key: copy_of(item) for key, item in _items(value)}
-    if isinstance(value, list):
-        return [copy_of(item) for item in value]
-    if type(value) is tuple:
-        return tuple([copy_of(item) for item in value])
+    return _copy_of(value, {})
+
+
+def _copy_of(value: Any, around: dict[int, Any]) -> Any:
+    """Copy a value; ``around`` are the copies of the containers around it, by the id of each."""
+    if isinstance(value, (dict, list)) or type(value) is tuple:
+        if id(value) in around:
+            return around[id(value)]
+        if len(around) >= _DEPTH:
+            return value
+        copied: Any = {} if isinstance(value, dict) else []
+        around[id(value)] = copied
+        try:
+            if isinstance(value, dict):
+                copied.update((key, _copy_of(item, around)) for key, item in items_of(value))
+            else:
+                copied.extend(_copy_of(item, around) for item in value)
+        except Exception:  # a class whose methods raise: nobody can copy it
+            return value
+        finally:
+            del around[id(value)]
+        return tuple(copied) if type(value) is tuple else copied
     if type(value) in (set, bytearray):
         return value.copy()
     if type(value).__module__ == "numpy" and hasattr(value, "copy"):
         return value.copy()
     return value
-
-
-def _items(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """Return the items of a dict that other threads may change meanwhile."""
-    while True:
-        try:
-            return list(value.items())
-        except RuntimeError:
-            continue

@@ -161,3 +161,6 @@ class NoCapture:
     def poll(self) -> int:
         """Return 0."""
         return 0
+
+
+UnknownCaptureModeError.__module__ = "sacred.stdout_capturing"

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from sacred.core.changes import ChangeTracker
+from sacred.core.artifacts import files_of
+from sacred.core.changes import ChangeTracker, named
+from sacred.core.items import items_of
 from sacred.journal.blobs import BlobStore
+from sacred.journal.codec import describe
 from sacred.journal.errors import InvalidEventError, JournalError, WriterClosedError
 from sacred.journal.events import EventType
 from sacred.journal.root import JournalRoot
@@ -27,11 +30,15 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.journal.writer import Loss
 
-__all__ = ["Recorder", "recordable"]
+__all__ = ["Recorder", "number_of", "recordable"]
 
 #: After so many changes of info comes a snapshot, from which a reader may begin.
 _SNAPSHOT_EVERY = 64
 _SPOOL = "w0000.spool"
+#: A main file of so many bytes is recorded before the main function is called.
+_SMALL_SOURCE = 1 << 20
+#: Containers of a configuration or result that may stand within one another.
+_MAX_DEPTH = 200
 
 
 class Recorder:
@@ -73,7 +80,11 @@ class Recorder:
         self._result = ChangeTracker({"": None})
         self._versions: dict[str, int] = {}
         self._filtered = ""
+        #: The main file's name and the digest of its content, once it is recorded.
+        self._main: tuple[str, str] | None = None
         self._began = _clocks()
+        #: Real paths of folders that no artifact holds: those of the run's views.
+        self.places: frozenset[str] = frozenset()
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -137,22 +148,23 @@ class Recorder:
         """Return whether the root has a run with this id."""
         from sacred.core.printed import run_id_of
 
-        if isinstance(run_id, int):
-            folder = self.root.path / str(run_id)
-            if folder.exists() and run_id_of(folder) in (run_id, None):
+        wanted = number_of(run_id)
+        if wanted is not None:
+            folder = self.root.path / str(wanted)
+            if folder.exists() and str(run_id_of(folder)) in {str(run_id), "None"}:
                 return True
         try:
             number = int(self._note_of(run_id).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return False
-        return bool(run_id_of(self.root.path / str(number)) == run_id)
+        return str(run_id_of(self.root.path / str(number))) == str(run_id)
 
     def note_id(self, run_id: Any) -> None:
         """Remember under which number the run with this id is found, where they differ.
 
         A note that can be thrown away: without it ``--id`` may be given twice.
         """
-        if self.folder is None or run_id == self.folder.number:
+        if self.folder is None or str(run_id) == str(self.folder.number):
             return
         note = self._note_of(run_id)
         with contextlib.suppress(OSError):
@@ -219,11 +231,27 @@ class Recorder:
 
     def ended(
         self, how: str, status: str, result: Any = None, fail_trace: list[str] | None = None
-    ) -> None:
-        """Record the end. The journal stays open, for what arrives late."""
-        self._append(
-            EventType.RUN_ENDED, how=how, status=status, result=result, fail_trace=fail_trace
-        )
+    ) -> Exception | None:
+        """Record the end. The journal stays open, for what arrives late.
+
+        Returns
+        -------
+        Why a text stands in place of the result; mostly None. How a run ended is recorded whatever
+        its result is.
+        """
+        writer = self.writer
+        if writer is None:
+            return None
+        facts: dict[str, Any] = {"how": how, "status": status, "fail_trace": fail_trace}
+        try:
+            writer.append(EventType.RUN_ENDED, result=recordable(result), **facts)
+        except WriterClosedError:
+            return None
+        except Exception as error:
+            text = named(result, f"<not recorded: {type(error).__name__}>")
+            self._append(EventType.RUN_ENDED, result=text, **facts)
+            return error
+        return None
 
     def close(self) -> None:
         """Make everything durable and end the journal; later calls do nothing."""
@@ -264,8 +292,8 @@ class Recorder:
         self._filtered = text
         self._append(EventType.OUTPUT_FILTERED, keep=keep, text=text[keep:])
 
-    def state(self, info: dict[str, Any], result: Any) -> None:
-        """Record what changed in info and in the intermediate result."""
+    def info(self, info: dict[str, Any]) -> None:
+        """Record what changed in info."""
         with self._lock:
             changes = self._info.look(info)
             if changes:
@@ -273,9 +301,13 @@ class Recorder:
                 if self._info_events % _SNAPSHOT_EVERY:
                     self._append(EventType.INFO_CHANGED, set=changes.set, deleted=changes.deleted)
                 else:
-                    self._append(EventType.INFO_SNAPSHOT, info=info)
+                    self._append(EventType.INFO_SNAPSHOT, info=self._info.state())
+
+    def result(self, result: Any) -> None:
+        """Record the intermediate result if it is another one."""
+        with self._lock:
             if self._result.look({"": result}):
-                self._append(EventType.RESULT_CHANGED, result=result)
+                self._append(EventType.RESULT_CHANGED, result=recordable(result))
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -292,10 +324,14 @@ class Recorder:
 
     def artifact(
         self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
-    ) -> None:
-        """Record a file the run made, with its content as it is now.
+    ) -> list[str]:
+        """Record a file or folder the run made, with its content as it is now.
 
         Durable as far as the disk takes it: the blob is synced before the event names it.
+
+        Returns
+        -------
+        What of a folder was left out, and why.
 
         Raises
         ------
@@ -304,16 +340,17 @@ class Recorder:
         """
         version = self._versions[name] = self._versions.get(name, 0) + 1
         if os.path.isdir(filename):
+            found = files_of(filename, self.places)
             self._append(
                 EventType.DIRECTORY_ADDED,
                 name=name,
                 role="artifact",
                 filename=filename,
-                entries=self._directory(filename),
+                entries=self._directory(filename, found.files, found.left_out),
                 metadata=metadata,
                 version=version,
             )
-            return
+            return found.left_out
         stored, error = self._store(filename)
         self._append(
             EventType.ARTIFACT_ADDED,
@@ -325,19 +362,19 @@ class Recorder:
             version=version,
             **_content(stored, error),
         )
+        return []
 
-    def _directory(self, folder: str) -> list[list[Any]]:
-        entries = []
-        for parent, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                path = os.path.join(parent, name)
-                if not os.path.isfile(path):
-                    continue
-                stored, _ = self._store(path)
-                reference = stored.blob.to_wire() if stored else None
+    def _directory(self, folder: str, names: list[str], left_out: list[str]) -> list[list[Any]]:
+        entries: list[list[Any]] = []
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
                 mode = stat.S_IMODE(os.stat(path).st_mode)
-                entries.append([os.path.relpath(path, folder), reference, mode])
+                stored, _ = self._store(path)
+            except FileNotFoundError:  # somebody else's, and taken away meanwhile
+                left_out.append(f"{name} (gone)")
+                continue
+            entries.append([name, stored.blob.to_wire() if stored else None, mode])
         return entries
 
     def _store(self, filename: str) -> tuple[StoredFile | None, str | None]:
@@ -360,9 +397,41 @@ class Recorder:
 
     # -- facts that arrive late ------------------------------------------------------------------
 
+    def main_source(self, name: str, path: str) -> None:
+        """Record the main file without waiting for the disk: a run killed at once has it, too.
+
+        ``sync_main_source`` makes it durable. A large one, or one that can not be read, is left to
+        ``sources``.
+        """
+        try:
+            if os.stat(path).st_size > _SMALL_SOURCE:
+                return
+            stored = BlobStore(self.root.blobs, durable=False).put_file(path)
+        except OSError:
+            return
+        self._main = (name, stored.blob.digest)
+        self._append(
+            EventType.SOURCE_ADDED,
+            filename=name,
+            path=path,
+            md5=stored.md5,
+            blob=stored.blob.to_wire(),
+            main=True,
+        )
+
+    def sync_main_source(self) -> None:
+        """Make the content of the main file durable; may wait for the disk."""
+        if self._main is not None and self._durability != "process":
+            try:
+                self._blobs.sync(self._main[1])
+            except OSError as error:
+                self._fault(error)
+
     def sources(self, sources: Iterable[tuple[str, str, str]], main: str | None) -> None:
         """Record source files: (relative name, absolute path, md5), and which is the main one."""
         for name, path, md5 in sources:
+            if self._main is not None and name == self._main[0]:
+                continue
             fields: dict[str, Any] = {"filename": name, "path": path, "md5": md5}
             try:
                 stored = self._blobs.put_file(path)
@@ -479,21 +548,49 @@ def _usage(began: tuple[float, ...]) -> dict[str, Any]:
 # -- what of a configuration is recorded ----------------------------------------------------------
 
 
+def number_of(run_id: Any) -> int | None:
+    """Return the number that an id is or spells; None for other texts.
+
+    Sacred has ids of the command line and of file observers as text. Journals and the folders of
+    a root know a number as a number, whoever gave it.
+    """
+    if isinstance(run_id, int) and not isinstance(run_id, bool):
+        return run_id
+    if not isinstance(run_id, str) or not run_id.isascii() or not run_id.isdigit():
+        return None
+    number = int(run_id[:19])
+    return number if str(number) == run_id and 0 < number < 1 << 53 else None
+
+
 def recordable(value: Any) -> Any:
     """Return a value without the modules and functions that a scope happened to define.
 
     Other objects stay; the journal keeps them as text that names them. Passwords in addresses are
-    masked.
+    masked. A part that contains itself, or lies too deep, is replaced by a text that says so; no
+    value makes this raise.
     """
-    if isinstance(value, dict):
-        return {key: recordable(item) for key, item in list(value.items()) if not _is_code(item)}
-    if isinstance(value, list):
-        return [recordable(item) for item in value]
-    if type(value) is tuple:
-        return tuple([recordable(item) for item in value])
-    if type(value) is str and "://" in value:
-        return masked(value)
-    return value
+    return _recordable(value, ())
+
+
+def _recordable(value: Any, within: tuple[int, ...]) -> Any:
+    if type(value) is str:
+        return masked(value) if "://" in value else value
+    if not isinstance(value, (dict, list)) and type(value) is not tuple:
+        return value
+    if id(value) in within:
+        return named(value, "<contains itself>")
+    if len(within) >= _MAX_DEPTH:
+        return named(value, "<nested too deeply>")
+    inside = (*within, id(value))
+    try:
+        if isinstance(value, dict):
+            items = items_of(value)
+            return {key: _recordable(item, inside) for key, item in items if not _is_code(item)}
+        if isinstance(value, list):
+            return [_recordable(item, inside) for item in value]
+        return tuple([_recordable(item, inside) for item in value])
+    except Exception:  # the methods of a user's class raise what they like
+        return describe(value)
 
 
 _CODE = (type(os), type(_content), type(len))

@@ -80,7 +80,10 @@ class ProcessChannel:
             return
         rest = b""
         while True:
-            data = os.read(stdout.fileno(), 65536)
+            try:
+                data = os.read(stdout.fileno(), 65536)
+            except (OSError, ValueError):  # the program closed it
+                return
             if not data:
                 return
             *lines, rest = (rest + data).split(b"\n")

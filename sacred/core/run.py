@@ -6,20 +6,34 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.artifacts import ArtifactError, check_file
 from sacred.core.captured_text import CapturedText
-from sacred.core.errors import SacredError, SacredInterrupt
+from sacred.core.errors import SacredInterrupt
 from sacred.core.facts import BackgroundFacts
 from sacred.core.heartbeat import Heartbeat
 from sacred.core.metrics import MetricsLogger, scalar_logger, utc_now
 from sacred.core.observers import Listener, by_priority
-from sacred.core.recorder import Recorder, recordable
-from sacred.core.run_facts import claim_document, record_late_facts, start_facts
+from sacred.core.recorder import Recorder, number_of, recordable
+from sacred.core.run_facts import (
+    claim_document,
+    record_late_facts,
+    record_main_file,
+    start_facts,
+)
 from sacred.core.settings import SETTINGS, journal_settings
 from sacred.core.signals import EndingSignals, Terminated
-from sacred.core.views import RunViews
+from sacred.core.views import (
+    RunIdError,
+    RunIdTakenError,
+    RunViews,
+    ViewPlaceError,
+    ViewRequiredError,
+    check_given_id,
+)
+from sacred.journal.codec import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from logging import Logger
     from types import TracebackType
@@ -28,17 +42,19 @@ if TYPE_CHECKING:
     from sacred.core.output_capture import Capture
     from sacred.journal.root import RunFolder
 
-__all__ = ["Run", "RunIdTakenError"]
+__all__ = [
+    "ArtifactError",
+    "Run",
+    "RunIdError",
+    "RunIdTakenError",
+    "ViewPlaceError",
+    "ViewRequiredError",
+]
 
 #: Seconds that the end of a run waits for facts that are still being looked for.
 _FACTS_WAIT = 10.0
-
-
-class RunIdTakenError(SacredError, FileExistsError):
-    """The id that was asked for belongs to another run."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, print_traceback=False)
+#: What of a folder is left out is said by so many names.
+_NAMED = 5
 
 
 class Run:
@@ -51,7 +67,8 @@ class Run:
     Attributes
     ----------
     _id
-        Decided at the start, and never changed.
+        Decided at the start, and never changed. A text if ``--id`` or a file observer gave it, as
+        with Sacred; an int if a server did, or nobody.
     config, config_modifications
         The configuration, and what of it the user changed.
     info
@@ -125,6 +142,8 @@ class Run:
         self._beat_lock = threading.RLock()
         self._faulted = False
         self._has_given_id = False
+        self._is_refused = False
+        self._said: set[str] = set()
         self._early_files: list[tuple[str, tuple[Any, ...]]] = []
         self._metrics = MetricsLogger()
         self._log_point: Callable[[str, Any, Any], None]
@@ -168,8 +187,7 @@ class Run:
         OSError
             It can not be opened.
         """
-        path = os.path.abspath(filename)
-        self._add_resource(path, must_exist="r" in mode)
+        path = self._add_resource(filename, must_exist="r" in mode)
         return open(path, mode)
 
     def add_resource(self, filename: str | os.PathLike[str]) -> None:
@@ -180,15 +198,15 @@ class Run:
         FileNotFoundError
             There is no such file.
         """
-        self._add_resource(os.path.abspath(filename), must_exist=True)
+        self._add_resource(filename, must_exist=True)
 
-    def _add_resource(self, path: str, must_exist: bool) -> None:
-        if must_exist:
-            _check_file(path, "resource")
-        if os.path.exists(path):
+    def _add_resource(self, filename: str | os.PathLike[str], must_exist: bool) -> str:
+        path = check_file(filename, "resource") if must_exist else os.path.abspath(filename)
+        if must_exist or os.path.isfile(path):
             self._record_file("resource", path)
         for listener in self._listeners:
             listener.deliver("resource_event", filename=path)
+        return path
 
     def add_artifact(
         self,
@@ -216,11 +234,18 @@ class Run:
         ------
         FileNotFoundError
             There is no such file.
+        ArtifactError
+            It has no content to record (a pipe, a device), or is a place of journals.
         """
-        path = os.path.abspath(filename)
+        path = check_file(filename, "artifact")
         name = os.path.basename(path) if name is None else name
-        _check_file(path, "artifact")
-        self._record_file("artifact", name, path, metadata, content_type)
+        # An empty name is none; Sacred's file observer takes the file's then.
+        recorded = str(name) or os.path.basename(path)
+        if not recorded:
+            raise ArtifactError(f"{path} has no name: give it one, as name='...'.")
+        self._record_file("artifact", recorded, path, metadata, content_type)
+        if self._views is not None:
+            self._say_each_once(self._views.renamed(recorded, is_folder=os.path.isdir(path)))
         for listener in self._listeners:
             listener.deliver(
                 "artifact_event",
@@ -231,10 +256,23 @@ class Run:
             )
 
     def _record_file(self, kind: str, *arguments: Any) -> None:
-        if self._recorder is not None and self._recorder.is_open:
-            getattr(self._recorder, kind)(*arguments)
-        elif self.start_time is None:
+        recorder = self._recorder
+        if recorder is not None and recorder.is_open:
+            left_out = getattr(recorder, kind)(*arguments)
+            if left_out:
+                more = len(left_out) - _NAMED
+                named = ", ".join(left_out[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+                self._say_each_once([f"Not recorded of the folder {arguments[1]}: {named}"])
+        elif recorder is not None and recorder.writer is not None:
+            self._say_each_once([f"The run has ended: the {kind} {arguments[0]} is not recorded."])
+        elif recorder is not None or self.start_time is None:
             self._early_files.append((kind, arguments))
+
+    def _say_each_once(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            if sentence not in self._said:
+                self._said.add(sentence)
+                self.run_logger.warning("%s", sentence)
 
     @property
     def captured_out(self) -> str:
@@ -317,8 +355,7 @@ class Run:
                     self._execute_pre_run_hooks()
                     self.result = self.main_function(*args)
                     self._execute_post_run_hooks()
-                    if self.result is not None:
-                        self.run_logger.info("Result: %s", self.result)
+                    self._log_result()
                     self.run_logger.info("Completed after %s", self._stop_time())
                 self._stop_heartbeat()
                 self.status = "COMPLETED"
@@ -336,6 +373,14 @@ class Run:
         finally:
             if os.getpid() == owner:
                 self._close()
+
+    def _log_result(self) -> None:
+        if self.result is None:
+            return
+        try:
+            self.run_logger.info("Result: %s", self.result)
+        except RecursionError:  # the one error that handlers of logging pass on
+            self.run_logger.info("Result: %s", describe(self.result).text)
 
     def _emit_exception(self, error: BaseException) -> None:
         if isinstance(error, (SacredInterrupt, KeyboardInterrupt, Terminated)):
@@ -360,6 +405,9 @@ class Run:
                 self.observers, str(self._recorder.root.path), self._recorder.journal_id
             )
             self._views.check_places()
+            if self._id is not None:
+                check_given_id(self.observers, self._id)
+            self._recorder.places = self._views.places()
             self._views.connect()
         views = self._views
         self._listeners = [
@@ -370,9 +418,6 @@ class Run:
         self._output.keeps = bool(self._listeners) or self.captured_out_filter is not None
 
     def _check_given_id(self) -> None:
-        if isinstance(self._id, str) and self._id.isascii() and self._id.isdigit():
-            number = int(self._id)
-            self._id = number if str(number) == self._id else self._id
         recorder = self._recorder
         if recorder is None or self._id is None:
             return
@@ -471,12 +516,16 @@ class Run:
                     **time,
                 )
             elif self._views is not None:
-                given = self._views.claim(
-                    observer,
-                    self._id,
-                    claim_document(self, command, *time.values()),
-                    is_given=self._has_given_id,
-                )
+                try:
+                    given = self._views.claim(
+                        observer,
+                        self._id,
+                        claim_document(self, command, *time.values()),
+                        is_given=self._has_given_id,
+                    )
+                except (RunIdTakenError, RunIdError):
+                    self._is_refused = True
+                    raise
             else:
                 continue
             if self._id is None:
@@ -487,8 +536,9 @@ class Run:
         if recorder is None:
             self._bind_log_scalar(self._metrics.add if self._listeners else _forget)
             return
-        folder = recorder.open(self._id if isinstance(self._id, int) else None)
-        run_id = folder.number if self._id is None else self._id
+        number = number_of(self._id)
+        folder = recorder.open(number)
+        run_id = folder.number if self._id is None else self._id if number is None else number
         recorder.note_id(run_id)
         views = self._views
         facts = start_facts(self, command, run_id)
@@ -508,8 +558,9 @@ class Run:
                 recorder.log_point(entry.name, entry.step, entry.value)
             if not self._listeners:
                 self._metrics.metrics.clear()
+        record_main_file(recorder, self.experiment_info)
         for kind, arguments in self._early_files:
-            getattr(recorder, kind)(*arguments)
+            self._record_file(kind, *arguments)
         if views is not None:
             views.follow(str(folder.path), run_id)
         self._facts = BackgroundFacts(
@@ -544,14 +595,28 @@ class Run:
     def _on_beat_error(self, error: Exception) -> None:
         self.run_logger.debug("a heartbeat failed", exc_info=error)
 
-    def _look(self) -> None:
-        """Record what changed since the last look."""
+    def _look(self, *, last: bool = False) -> None:
+        """Record what changed since the last look; what can not be recorded keeps nothing else."""
+        for what, record in self._parts():
+            try:
+                record()
+            except Exception as error:
+                if last:
+                    self.run_logger.warning("%s could not be recorded: %s", what, error)
+                else:
+                    self._on_beat_error(error)
+
+    def _parts(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """Yield what changes while a run goes on, and how it is recorded."""
         if self._capture is not None:
-            self._capture.poll()
-        if self._recorder is not None:
-            self._recorder.state(self.info, self.result)
-            if self.captured_out_filter is not None:
-                self._recorder.filtered_output(self.captured_out)
+            yield "What was printed", self._capture.poll
+        recorder = self._recorder
+        if recorder is None:
+            return
+        yield "_run.info", lambda: recorder.info(self.info)
+        yield "_run.result", lambda: recorder.result(self.result)
+        if self.captured_out_filter is not None:
+            yield "What was printed", lambda: recorder.filtered_output(self.captured_out)
 
     def _emit_heartbeat(self) -> None:
         with self._beat_lock:
@@ -576,10 +641,7 @@ class Run:
         if heartbeat is None:
             return
         heartbeat.stop()
-        try:
-            self._look()
-        except Exception as error:
-            self.run_logger.warning("What was printed could not be recorded: %s", error)
+        self._look(last=True)
         try:
             self._emit_heartbeat()
         except Exception as error:
@@ -619,7 +681,7 @@ class Run:
 
     def _end(self, how: str) -> None:
         recorder = self._recorder
-        if recorder is None:
+        if recorder is None or self._is_refused:
             return
         if recorder.folder is None:
             # An observer did not let the run start: that is recorded, too.
@@ -628,9 +690,17 @@ class Run:
             except Exception as error:
                 self.run_logger.debug("the journal could not be opened", exc_info=error)
                 return
-        self._wait_for_facts()
-        recorder.usage()
-        recorder.ended(how, str(self.status), recordable(self.result), self.fail_trace)
+        # Whatever happens to the rest: how it ended is recorded.
+        for step in (self._wait_for_facts, recorder.usage):
+            try:
+                step()
+            except Exception as error:
+                self.run_logger.debug("a step of the end failed", exc_info=error)
+        unrecorded = recorder.ended(how, str(self.status), self.result, self.fail_trace)
+        if unrecorded is not None:
+            self.run_logger.warning(
+                "The result could not be recorded, a text stands in its place: %s", unrecorded
+            )
 
     def _close(self) -> None:
         """End the journal and wait, within bounds, for the views."""
@@ -725,7 +795,16 @@ class Run:
             hook()
 
 
-Run.__module__ = "sacred.run"
+for _public in (
+    ArtifactError,
+    Run,
+    RunIdError,
+    RunIdTakenError,
+    Terminated,
+    ViewPlaceError,
+    ViewRequiredError,
+):
+    _public.__module__ = "sacred.run"
 _LOG_SCALAR = Run.log_scalar
 
 
@@ -733,16 +812,12 @@ def _forget(name: str, step: Any, value: Any) -> None:
     """Take a point of a run that records nothing."""
 
 
-def _check_file(path: str, what: str) -> None:
-    if not os.path.exists(path):
-        import errno
-
-        raise FileNotFoundError(errno.ENOENT, f"There is no such file to add as {what}", path)
-
-
 def _trace_of(error: BaseException) -> list[str]:
     """Return the lines of the stack trace, without this module's frame."""
     import traceback
 
     trace: TracebackType | None = error.__traceback__
-    return traceback.format_exception(type(error), error, trace.tb_next if trace else None)
+    try:
+        return traceback.format_exception(type(error), error, trace.tb_next if trace else None)
+    except Exception:  # an exception of a user's own that can not be shown
+        return [f"{type(error).__name__}\n"]

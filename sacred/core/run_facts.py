@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sacred.core.recorder import Recorder
     from sacred.core.run import Run
 
-__all__ = ["claim_document", "record_late_facts", "start_facts"]
+__all__ = ["claim_document", "record_late_facts", "record_main_file", "start_facts"]
 
 #: Parts of an experiment's information that have events of their own.
 _LATE = ("sources", "dependencies", "repositories")
@@ -55,6 +55,15 @@ def claim_document(run: Run, command: str, when: datetime) -> dict[str, Any]:
     }
 
 
+def record_main_file(recorder: Recorder, experiment_info: Any) -> None:
+    """Record the main file, before the main function is called."""
+    known = _known(experiment_info)
+    name = known.get("mainfile")
+    if name:
+        base = str(known.get("base_dir") or os.getcwd())
+        recorder.main_source(str(name), os.path.join(base, str(name)))
+
+
 def record_late_facts(recorder: Recorder, experiment_info: Any, host_info: Any) -> None:
     """Find what was not known at the start, and record it; may take seconds.
 
@@ -63,6 +72,7 @@ def record_late_facts(recorder: Recorder, experiment_info: Any, host_info: Any) 
     OSError
         A source file is gone.
     """
+    recorder.sync_main_source()
     sources = experiment_info.get("sources") or ()
     known = _known(experiment_info)
     base = str(known.get("base_dir") or os.getcwd())

@@ -289,5 +289,5 @@ def _wrong(text: str) -> JournalSettingError:
     return JournalSettingError(text, print_traceback=False)
 
 
-for _public in (FrozenKeyMunch, _ConfigMunch):
+for _public in (FrozenKeyMunch, JournalSettingError, _ConfigMunch):
     _public.__module__ = "sacred.settings"

@@ -7,17 +7,27 @@ Everything else is called in this process.
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.core.errors import SacredError
 from sacred.journal.root import root_around
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sacred.core.launch import Channel, ReplayerLink
 
-__all__ = ["Behind", "RunViews", "declared_view", "plain_document"]
+__all__ = [
+    "Behind",
+    "RunIdError",
+    "RunIdTakenError",
+    "RunViews",
+    "check_given_id",
+    "declared_view",
+    "plain_document",
+]
 
 #: Seconds that the start of a run waits for the id that a server gives.
 CLAIM_WAIT = 2.0
@@ -31,6 +41,20 @@ class ViewRequiredError(RuntimeError):
 
 class ViewPlaceError(SacredError):
     """A view was to be written where only journals may stand."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False)
+
+
+class RunIdTakenError(SacredError, FileExistsError):
+    """The id that was asked for belongs to another run."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False)
+
+
+class RunIdError(SacredError, ValueError):
+    """The id that was asked for can not be one in a view."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, print_traceback=False)
@@ -60,6 +84,23 @@ def declared_view(observer: Any) -> dict[str, Any] | None:
         return None
     view = observer.declare_view()
     return dict(view) if view is not None else None
+
+
+def check_given_id(observers: Iterable[Any], run_id: Any) -> None:
+    """See that the id that the user asked for is free in the views of this machine.
+
+    Raises
+    ------
+    RunIdTakenError
+        Another run has it.
+    RunIdError
+        No run can have it there.
+    """
+    for observer in observers:
+        check = getattr(observer, "check_run_id", None)
+        if callable(check):
+            with _refusals():
+                check(run_id)
 
 
 class RunViews:
@@ -116,6 +157,33 @@ class RunViews:
                     "give the file storage a folder of its own."
                 )
 
+    def places(self) -> frozenset[str]:
+        """Return the real paths of the folders that views are written into."""
+        found = set()
+        for _, view in self._views:
+            if view.get("kind") == "file" and view.get("url"):
+                options = view.get("options") or {}
+                folders = (view["url"], options.get("resource_dir"), options.get("source_dir"))
+                found |= {os.path.realpath(folder) for folder in folders if folder}
+        return frozenset(found)
+
+    def renamed(self, artifact: str, *, is_folder: bool = False) -> list[str]:
+        """Return a sentence for each view that stores an artifact under another name."""
+        sentences = []
+        for observer, view in self._views:
+            stored_name = getattr(observer, "artifact_file", None)
+            if stored_name is None:
+                continue
+            name = f"{artifact}/..." if is_folder else artifact
+            stored = stored_name(name)
+            if stored != name:
+                place = "under other names" if is_folder else f"as {stored!r}"
+                sentences.append(
+                    f"The artifact {artifact!r} is stored {place} in {view['name']}: it has the "
+                    "name of a file that the view needs, or none that a file there can have."
+                )
+        return sentences
+
     def connect(self) -> None:
         """Have the replayer process start, if there is anything for it to write."""
         if self._views:
@@ -151,7 +219,7 @@ class RunViews:
         document
             What is known about the run.
         is_given
-            Whether the user asked for this very id.
+            Whether the user asked for this very id, so that no other will do.
 
         Returns
         -------
@@ -161,16 +229,22 @@ class RunViews:
         ------
         ViewRequiredError
             The view is required and can not be written.
+        RunIdTakenError, RunIdError
+            The view is one of this machine, and can not give the id that was asked for.
         """
         view = next(view for declared, view in self._views if declared is observer)
         required = bool(getattr(observer, "required", False))
         in_process = getattr(observer, "claim_run", None)
         if in_process is not None:
             try:
-                given = in_process(
-                    journal_id=self._journal_id, run_id=run_id, document=document, strict=is_given
-                )
-            except FileExistsError:
+                with _refusals():
+                    given = in_process(
+                        journal_id=self._journal_id,
+                        run_id=run_id,
+                        document=document,
+                        strict=is_given,
+                    )
+            except (RunIdTakenError, RunIdError):
                 raise
             except Exception as error:
                 # A folder that can not be made is a view that is behind, not a run that failed.
@@ -225,6 +299,17 @@ class RunViews:
             for name, state in states.items()
             if state.state != "current"
         ]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what a view has against an id as a root says it: one sentence, and nothing begins."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise RunIdTakenError(str(error)) from None
+    except ValueError as error:
+        raise RunIdError(str(error)) from None
 
 
 def _unique(name: str, names: set[str]) -> str:

@@ -128,6 +128,20 @@ class BlobStore:
             fsync_folder(target.parent)
             fsync_folder(self.path)
 
+    def sync(self, digest: str) -> None:
+        """Make a blob durable that a store which is not durable wrote.
+
+        Raises
+        ------
+        OSError
+            It is not there, or the disk refuses.
+        """
+        target = self.path_of(digest)
+        with open(target, "rb") as file:
+            os.fsync(file.fileno())
+        for folder in (target.parent, self.path, self.path.parent):
+            fsync_folder(folder)
+
     def exists(self, digest: str) -> bool:
         """Tell whether the blob is there (its content is not looked at)."""
         return self.path_of(digest).is_file()

@@ -41,7 +41,8 @@ class WriterCursor:
         self.file: EpochFile | None = None
         #: Behind the last sequence number that the present file has shown.
         self.walked = 0
-        self.stalled_at = -1
+        #: Where a look at the file found nothing whole, and where the file ended then.
+        self.stalled_at = (-1, -1)
 
     def poll(self, limit: int) -> Iterator[Frame]:
         """Yield the whole frames that are there now, at most about ``limit``."""
@@ -99,7 +100,7 @@ class WriterCursor:
         first = self.reader._first_seq(self.writer, epoch)
         if first is not None and first < self.at.next_seq and file.offset == 0:
             self.unproven = self.at  # what was read has to stand again in this file
-        self.stalled_at = -1
+        self.stalled_at = (-1, -1)
 
     def _hint_holds(self, file: EpochFile, hint: int) -> bool:
         file.seek(hint)
@@ -175,11 +176,11 @@ class WriterCursor:
             yield frame
 
     def _same_end(self, file: EpochFile, *, final: bool) -> bool:
-        """Tell whether nothing was added since the last look at this end."""
-        end = file.offset + file.remaining()
-        if self.stalled_at == end and not final:
+        """Tell whether nothing was added since the last look from this place."""
+        here = (file.offset, file.offset + file.remaining())
+        if self.stalled_at == here and not final:
             return True
-        self.stalled_at = end
+        self.stalled_at = here
         return False
 
     def _accepts(self, frame: RawFrame) -> bool:

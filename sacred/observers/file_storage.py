@@ -146,7 +146,7 @@ class FileStorageObserver(DeclaredObserver):
 
         Returns
         -------
-        The id that the run has in this view.
+        The id that the run has in this view: the name of its folder.
 
         Raises
         ------
@@ -162,12 +162,75 @@ class FileStorageObserver(DeclaredObserver):
             from sacred.replayers.sink import RunKey, SinkSpec
 
             FileSink(SinkSpec.from_wire(specification)).release(RunKey(journal_id))
-            raise FileExistsError(
-                f"There is a run with the id {run_id} in {self._base}. "
-                "Leave out --id, or choose another one."
-            )
+            raise FileExistsError(self._taken_text(run_id))
         self.dir = os.path.join(self.basedir, os.path.basename(folder))
-        return given
+        return str(given)
+
+    def _taken_text(self, run_id: Any) -> str:
+        return (
+            f"There is a run with the id {run_id} in {self._base}. "
+            "Leave out --id, or choose another one."
+        )
+
+    def check_run_id(self, run_id: Any) -> None:
+        """See that a run could have this id.
+
+        Raises
+        ------
+        FileExistsError
+            There is one with it.
+        ValueError
+            No folder can have this name.
+        """
+        from sacred.replayers.sinks.file.names import first_names, folder_name
+
+        places = (os.fspath(self.resource_dir), os.fspath(self.source_dir))
+        name = folder_name(run_id, first_names(self._base, places))
+        if name is None:
+            raise ValueError(
+                f"The id {run_id!r} can not be the name of a run's folder in {self._base}. "
+                "Choose an --id of letters, digits and hyphens."
+            )
+        if os.path.lexists(os.path.join(self._base, name)):
+            raise FileExistsError(self._taken_text(run_id))
+
+    def artifact_file(self, name: str) -> str:
+        """Return under which name below the run's folder an artifact is stored."""
+        from sacred.replayers.sinks.file.names import artifact_file
+
+        return artifact_file(name)
+
+    # -- called directly -------------------------------------------------------------------------
+
+    def queued_event(self, *args: Any, **kwargs: Any) -> str:
+        """Write a queued run, now and in this process; returns its id."""
+        return self._begun_as(super().queued_event(*args, **kwargs))
+
+    def started_event(self, *args: Any, **kwargs: Any) -> str:
+        """Write the start of a run, now and in this process; returns its id."""
+        return self._begun_as(super().started_event(*args, **kwargs))
+
+    def _begun_as(self, given: Any) -> str:
+        self.dir = os.path.join(self.basedir, str(given))
+        return str(given)
+
+    def artifact_event(
+        self,
+        name: str,
+        filename: str,
+        metadata: dict[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        """Write a file that the run made.
+
+        Raises
+        ------
+        FileExistsError
+            The name is one of the tree's own files.
+        """
+        name = name or os.path.basename(filename)
+        _check_name(name)
+        super().artifact_event(name, filename, metadata, content_type)
 
     def save_file(self, filename: str | os.PathLike[str], target_name: str | None = None) -> None:
         """Copy a file into the run's folder, now.
@@ -184,10 +247,7 @@ class FileStorageObserver(DeclaredObserver):
         if self.dir is None:
             raise RuntimeError("There is no run yet.")
         name = target_name or os.path.basename(filename)
-        if name in _OWN_FILES:
-            raise FileExistsError(
-                f"You are trying to overwrite a file necessary for the FileStorageObserver: {name}"
-            )
+        _check_name(name)
         shutil.copy(filename, os.path.join(self.dir, name))
 
     def __eq__(self, other: object) -> bool:
@@ -199,4 +259,10 @@ class FileStorageObserver(DeclaredObserver):
         return f"<{type(self).__name__} {self.basedir}>"
 
 
-_OWN_FILES = frozenset({"run.json", "config.json", "cout.txt", "metrics.json", "info.json"})
+def _check_name(name: str) -> None:
+    from sacred.replayers.sinks.file.names import OWN_FILES
+
+    if name in OWN_FILES:
+        raise FileExistsError(
+            f"You are trying to overwrite a file necessary for the FileStorageObserver: {name}"
+        )

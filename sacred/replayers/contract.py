@@ -394,9 +394,16 @@ class SinkContract:
         assert sink.claim(RunKey("0000000000000002", 7)) == 8
         assert opened().claim(RunKey("0000000000000002", None)) == 8
 
-    @pytest.mark.parametrize("wanted", [None, "a name", "../../evil", 0, -3, True, 1 << 70])
+    def test_an_id_that_is_a_text(self, opened: Callable[[], Sink]) -> None:
+        """A text is kept where the view can have one, else the next free integer is given."""
+        sink = opened()
+        assert sink.claim(RunKey("0000000000000001", 4)) == 4
+        assert sink.claim(RunKey("0000000000000002", "a name")) in {5, "a name"}
+        assert sink.claim(RunKey("0000000000000003", "a name")) in {5, 6}
+
+    @pytest.mark.parametrize("wanted", [None, "../../evil", 0, -3, True, 1 << 70])
     def test_what_is_no_id(self, opened: Callable[[], Sink], wanted: Any) -> None:
-        """What is no positive integer gets the next free one."""
+        """What can be no id gets the next free integer."""
         sink = opened()
         assert sink.claim(RunKey("0000000000000001", 4)) == 4
         assert sink.claim(RunKey("0000000000000002", wanted)) == 5

@@ -9,7 +9,8 @@
         ├── SinkSpecError       the view's address is none                    (also a ValueError)
         ├── SinkMissingError    a package that the view needs is not installed
         ├── JournalShorterError the journal lacks what the view has of it
-        └── RunDeletedError     a person deleted the run in the view
+        ├── RunDeletedError     a person deleted the run in the view
+        └── ViewDefectError     something went wrong that should not: a defect, for a report
     QueryError                  a query can not be answered                   (a ValueError)
 
 The class decides what happens; the text is one sentence for the person who asked for the view. Each
@@ -61,6 +62,10 @@ class RunDeletedError(TerminalSinkError):
     """The run was deleted in the view by a person."""
 
     exit_code = 0
+
+
+class ViewDefectError(TerminalSinkError):
+    """A defect, of ours or of a library, stopped this run's view; the others go on."""
 
 
 class QueryError(ValueError):

@@ -24,6 +24,7 @@ from sacred.replayers.errors import (
     RunDeletedError,
     SinkError,
     TransientSinkError,
+    ViewDefectError,
     ViewMovedError,
 )
 from sacred.replayers.fold import RunFold
@@ -186,6 +187,9 @@ class Follower:
             except (SinkError, JournalError, OSError) as error:
                 self._failed(error, "failed")
                 return self.status
+            except Exception as error:
+                self._stopped(error)
+                return self.status
             else:
                 self._well("current")
                 return self.status
@@ -255,6 +259,9 @@ class Follower:
             except (SinkError, JournalError) as error:
                 self._failed(error, "failed")
                 return
+            except Exception as error:
+                self._stopped(error)
+                return
             delay = RETRY_FIRST
             self._well("current" if self._is_current() else "behind")
             if stopping:
@@ -288,6 +295,13 @@ class Follower:
         self.failure = error
         self._say(ViewStatus(state, self._view_id or self.status.view_id, text, self._committed))
         self._detach()
+
+    def _stopped(self, error: Exception) -> None:
+        """Give this view up for an error that nobody thought of: other runs and views go on."""
+        log.error("%s -> %s: a defect", self.folder.path, self.spec.name, exc_info=error)
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        text = f"a defect in sacred-journal stopped the view {self.spec.name}, please report it: "
+        self._failed(ViewDefectError(text + what[:500]), "failed")
 
     def _say(self, status: ViewStatus) -> None:
         before, self.status = self.status, status

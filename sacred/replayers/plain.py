@@ -13,6 +13,12 @@ __all__ = ["plain", "plain_text", "utc"]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
 _ATOMS = (type(None), bool, int, float)
+#: So many containers may stand within one another: each takes every reader of a view a part of its
+#: stack, which ends at some hundreds in most of them.
+MAX_DEPTH = 200
+_TOO_DEEP = "<nested too deeply>"
+#: And so many dimensions an array may have; numpy's have 64 at most.
+_MAX_DIMENSIONS = 64
 
 
 def utc(nanoseconds: int) -> dt.datetime:
@@ -31,11 +37,12 @@ def plain_text(text: str) -> str:
     return text
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Return a value made of dicts with text keys, lists, numbers, text, None and datetimes.
 
     Arrays, tuples and sets become lists, objects the text that stands for them, bytes text
-    (base64 if they are none), aware times naive UTC. Nothing raises for its type.
+    (base64 if they are none), aware times naive UTC, and what lies deeper than 200 containers a
+    text that says so. Nothing raises for its type.
     """
     kind = type(value)
     if kind in _ATOMS or kind is FileEntry:
@@ -43,14 +50,22 @@ def plain(value: Any) -> Any:
     if kind is str:
         return plain_text(value)
     if isinstance(value, dict):
-        return {plain_text(str(key)): plain(item) for key, item in value.items()}
+        if depth >= MAX_DEPTH:
+            return _TOO_DEEP
+        inside = depth + 1
+        return {plain_text(str(key)): plain(item, inside) for key, item in value.items()}
     if kind is list:
-        return [plain(item) for item in value]
-    return _plain_rare(value)
+        if depth >= MAX_DEPTH:
+            return _TOO_DEEP
+        inside = depth + 1
+        return [plain(item, inside) for item in value]
+    return _plain_rare(value, depth)
 
 
-def _plain_rare(value: Any) -> Any:
+def _plain_rare(value: Any, depth: int) -> Any:
     if isinstance(value, Array):
+        if len(value.shape) > _MAX_DIMENSIONS:
+            return f"<array of {value.dtype}, {len(value.shape)} dimensions>"
         try:
             return value.tolist()
         except Exception:  # an element type that needs numpy, or that it does not know either
@@ -60,9 +75,9 @@ def _plain_rare(value: Any) -> Any:
     if isinstance(value, BlobReference):
         return f"<a value of {value.size} bytes, kept as blob {value.digest}>"
     if isinstance(value, (set, frozenset)):
-        return [plain(item) for item in sorted(value, key=pack)]
+        value = sorted(value, key=pack)
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return _TOO_DEEP if depth >= MAX_DEPTH else [plain(item, depth + 1) for item in value]
     if isinstance(value, (bytes, bytearray)):
         try:
             return bytes(value).decode("utf-8")

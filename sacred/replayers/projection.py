@@ -494,7 +494,8 @@ class RunProjection:
         if name == "experiment":
             return {
                 **self._fields.get("experiment", {}),
-                "sources": list(self._sources.values()),
+                # The main file is recorded before the others, and stands among them in a view.
+                "sources": sorted(self._sources.values(), key=lambda entry: entry.name),
                 "dependencies": list(self._dependencies),
                 "repositories": list(self._repositories),
             }

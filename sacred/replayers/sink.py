@@ -400,8 +400,9 @@ class Sink(Protocol):
         """Give the run its id in this view, and return it.
 
         ``run.run_id`` if it is an integer above 0 (or text of one) and free here, else the next
-        free integer; remembered under ``run.journal_id``, so that a run that has an id keeps it.
-        Another run's entry is never touched. Atomic: of two who ask at once, both get the same id.
+        free integer; another text may be kept where the place can have it. Remembered under
+        ``run.journal_id``, so that a run that has an id keeps it. Another run's entry is never
+        touched. Atomic: of two who ask at once, both get the same id.
         What is written is a document of its own right, with ``run.fields`` in it, marked as
         claimed.
         """

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import subprocess
 import sys
 import types
 
@@ -138,6 +139,70 @@ def test_a_local_source_is_where_its_name_says(tmp_path, file, module, local):
     """SRC-02: local means below the base folder, with the parts of the module's name."""
     assert local == is_local_source(tmp_path / file, module, tmp_path)
     assert not is_local_source(tmp_path / file, module, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("file", "module", "base", "local"),
+    [
+        ("pkg/tools.py", "pkg.tools", "pkg", True),
+        ("pkg/__init__.py", "pkg", "pkg", True),
+        ("pkg/sub/tools.py", "pkg.sub.tools", "pkg", True),
+        ("pkg/sub/tools.py", "pkg.sub.tools", "pkg/sub", True),
+        ("pkg/sub/__init__.py", "pkg.sub", "pkg/sub", True),
+        ("pkg/sub/tools.py", "sub.tools", "pkg/sub", True),
+        ("pkg/tools.py", "pkg.tools", "pkg/sub", False),
+        ("pkg/tools.py", "other.tools", "pkg", False),
+        ("pkg/__init__.py", "other", "pkg", False),
+        ("pkg/sub/tools.py", "x.pkg.sub.tools", "pkg", False),
+        ("pkg/lib/site-packages/tools/__init__.py", "tools", "pkg", False),
+        ("pkg/lib/site-packages/tools/deep.py", "tools.deep", "pkg", False),
+    ],
+)
+def test_the_base_folder_may_lie_in_the_package(tmp_path, file, module, base, local):
+    """SRC-02: a name may begin above the base folder, in the folders that it lies in."""
+    assert local == is_local_source(tmp_path / file, module, tmp_path / base)
+
+
+_TRAIN = """
+from sacred import Experiment
+from {package} import tools
+ex = Experiment("packed")
+@ex.main
+def main():
+    return tools.answer()
+if __name__ == "__main__":
+    ex.run_commandline()
+"""
+_OUTSIDE = """
+from {package}.train import ex
+ex.run_commandline()
+"""
+
+
+@pytest.mark.parametrize("package", ["spoons", "spoons.deep", "spoons.deep.deeper"])
+@pytest.mark.parametrize("how", ["-m", "main.py"])
+def test_an_experiment_in_a_package_has_its_modules(tmp_path, package, how):
+    """SRC-01, SRC-02: the modules beside the main file count, under whatever name it was run."""
+    folder = tmp_path.joinpath(*package.split("."))
+    folder.mkdir(parents=True)
+    for parent in [folder, *folder.parents]:
+        if parent == tmp_path:
+            break
+        (parent / "__init__.py").write_text("")
+    (folder / "tools.py").write_text("def answer(): return 42\n")
+    (folder / "train.py").write_text(_TRAIN.format(package=package))
+    (tmp_path / "main.py").write_text(_OUTSIDE.format(package=package))
+    script = ["-m", f"{package}.train"] if how == "-m" else ["main.py"]
+    subprocess.run(
+        [sys.executable, *script, "-F", "view"],
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+        capture_output=True,
+    )
+    experiment = json.loads((tmp_path / "view" / "1" / "run.json").read_text())["experiment"]
+    assert ["__init__.py", "tools.py", "train.py"] == [name for name, _ in experiment["sources"]]
+    assert ("train.py", str(folder)) == (experiment["mainfile"], experiment["base_dir"])
 
 
 def test_a_source_knows_its_digest(tmp_path):

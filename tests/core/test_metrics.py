@@ -111,3 +111,11 @@ def test_points_are_grouped_by_metric() -> None:
     )
     assert [None, None] == [when.tzinfo for when in grouped["a"]["timestamps"]]
     assert [] == list(logger.get_last_metrics())
+
+
+@pytest.mark.parametrize("name", [3, None, ["a"], {"a": 1}])
+def test_a_name_that_is_no_text_is_told_alone(name: object) -> None:
+    """MET-01: the error says what to do, and nothing of how names are looked up."""
+    with pytest.raises(MetricError, match="The name of a metric is a text, not") as caught:
+        MetricsLogger().log_scalar_metric(name, 1.0)  # type: ignore[arg-type]
+    assert (None, True) == (caught.value.__cause__, caught.value.__suppress_context__)

@@ -35,3 +35,22 @@ def test_a_public_path_is_the_module_itself(path, real, names):
     module = importlib.import_module(path)
     assert importlib.import_module(real) is module
     assert [] == [name for name in names if not hasattr(module, name)]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("sacred.metrics_logger", ["MetricError"]),
+        ("sacred.arg_parser", ["CommandLineError"]),
+        ("sacred.stdout_capturing", ["UnknownCaptureModeError"]),
+        ("sacred.settings", ["SettingError", "JournalSettingError"]),
+        (
+            "sacred.run",
+            ["RunIdTakenError", "Terminated", "ViewPlaceError", "ViewRequiredError"],
+        ),
+    ],
+)
+def test_an_exception_says_where_it_can_be_imported_from(path, names):
+    """PKG-03: a traceback names the public path, and there it is."""
+    module = importlib.import_module(path)
+    assert [path] * len(names) == [getattr(module, name).__module__ for name in names]

@@ -76,13 +76,13 @@ def test_only_changes_of_info_are_written(recorder: Recorder) -> None:
     """info travels as path diffs."""
     info: dict[str, Any] = {"a": 1}
     recorder.started(**_START, info=info)
-    recorder.state(info, None)
+    recorder.info(info)
     info["b"] = [1]
-    recorder.state(info, None)
+    recorder.info(info)
     info["b"].append(2)
     del info["a"]
-    recorder.state(info, None)
-    recorder.state(info, None)
+    recorder.info(info)
+    recorder.info(info)
     assert [
         {"set": [[["b"], [1]]], "deleted": []},
         {"set": [[["b", 1], 2]], "deleted": [["a"]]},
@@ -93,7 +93,7 @@ def test_now_and_then_comes_a_snapshot(recorder: Recorder) -> None:
     """A reader may begin at a snapshot."""
     recorder.started(**_START)
     for number in range(130):
-        recorder.state({"n": number}, None)
+        recorder.info({"n": number})
     assert [{"info": {"n": 63}}, {"info": {"n": 127}}] == _events(recorder, EventType.INFO_SNAPSHOT)
     assert 128 == len(_events(recorder, EventType.INFO_CHANGED))
 
@@ -102,7 +102,7 @@ def test_an_intermediate_result_is_written_once(recorder: Recorder) -> None:
     """RUN-09: each new value, not each look."""
     recorder.started(**_START)
     for result in (None, 1, 1, 1.0, float("nan"), float("nan"), 2):
-        recorder.state({}, result)
+        recorder.result(result)
     results = [fields["result"] for fields in _events(recorder, EventType.RESULT_CHANGED)]
     assert ["1", "1.0", "nan", "2"] == [str(result) for result in results]
 
@@ -191,7 +191,7 @@ def test_after_the_end_nothing_raises(recorder: Recorder) -> None:
     recorder.close()
     recorder.heartbeat()
     recorder.output(1, b"late")
-    recorder.state({"a": 1}, None)
+    recorder.info({"a": 1})
     log_point("a", 1, 2.0)
     recorder.close()
 

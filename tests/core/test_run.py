@@ -475,12 +475,13 @@ def test_the_first_observer_that_gives_an_id_decides() -> None:
 
 
 def test_a_given_id_is_given_to_observers() -> None:
-    """R14: --id wins, in-process observers receive it; digits are a number."""
+    """R14, OBS-03: --id wins, in-process observers receive it as the text it is."""
     observer = _observer(run_id=99)
     run = _run(lambda: None, observer, _id="23")
     run()
-    assert 23 == run._id == observer.started_event.call_args.kwargs["_id"]
+    assert "23" == run._id == observer.started_event.call_args.kwargs["_id"]
     assert "23" == os.path.basename(str(run.folder))
+    assert 23 == _of_type(run, EventType.RUN_STARTED)[0]["run_id"]
 
 
 def test_a_given_id_that_is_taken_is_an_error() -> None:

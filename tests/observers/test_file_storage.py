@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 
-from sacred.core.run import Run
+from sacred.core.run import Run, RunIdError, RunIdTakenError
 from sacred.core.settings import SETTINGS
 from sacred.core.views import declared_view
+from sacred.journal.root import JournalRoot
 from sacred.observers.file_storage import FileStorageObserver
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ def _run(main: Callable[[], Any], *observers: Any, run_id: Any = None) -> Run:
     run = Run(*parts, mock.Mock(), mock.Mock(), info, {"hostname": "h"}, [], [])
     run._id = run_id
     return run
+
+
+class _Changed(FileStorageObserver):
+    """One of one's own: it is called event by event."""
 
 
 def test_it_declares_a_view(tmp_path: Path) -> None:
@@ -74,17 +81,17 @@ def test_the_folder_is_there_inside_main() -> None:
         file.write("notes")
     run = _run(main, observer)
     run()
-    assert [(os.path.join("runs", "1"), 1, {"a": 1, "seed": 7})] == seen
+    assert [(os.path.join("runs", "1"), "1", {"a": 1, "seed": 7})] == seen
     assert os.path.exists("runs/1/notes.txt")
 
 
 def test_ids_are_consecutive_integers_of_the_view(tmp_path: Path) -> None:
-    """FSO-03: the view's next number is the run's id, and the journal's folder has it too."""
+    """FSO-03, OBS-03: the view's next number, as text, is the run's id; the journal's is as it."""
     os.makedirs("runs/41")
     runs = [_run(lambda: None, FileStorageObserver("runs")) for _ in range(2)]
     for run in runs:
         run()
-    assert [42, 43] == [run._id for run in runs]
+    assert ["42", "43"] == [run._id for run in runs]
     assert ["42", "43"] == [os.path.basename(str(run.folder)) for run in runs]
 
 
@@ -100,14 +107,124 @@ def test_an_id_that_comes_from_elsewhere_is_kept_if_it_is_free() -> None:
 
 
 def test_a_given_id_that_is_taken_is_an_error() -> None:
-    """R14: --id of a run in a local file view; nothing is left of the attempt."""
+    """R14: --id of a run in a local file view; nobody is told, and nothing is left of it."""
     os.makedirs("runs/5")
     main = mock.Mock(__name__="main", prefix=None)
-    run = _run(main, FileStorageObserver("runs"), run_id="5")
-    with pytest.raises(FileExistsError, match="There is a run with the id 5"):
+    told = mock.Mock(priority=50)
+    run = _run(main, FileStorageObserver("runs"), told, run_id="5")
+    with pytest.raises(RunIdTakenError, match="There is a run with the id 5"):
         run()
     assert not main.called
+    assert not told.started_event.called
     assert ["5"] == os.listdir("runs")
+    assert [] == JournalRoot("sacred_runs").numbers()
+
+
+def test_an_id_that_is_taken_at_the_last_moment() -> None:
+    """R14: of two runs that ask for one id at once the second is refused, and not journalled."""
+    faster = mock.Mock(priority=50)
+    faster.started_event.side_effect = lambda **_: os.makedirs("runs/5")
+    main = mock.Mock(__name__="main", prefix=None)
+    with pytest.raises(RunIdTakenError, match="There is a run with the id 5"):
+        _run(main, FileStorageObserver("runs"), faster, run_id="5")()
+    assert not main.called
+    assert faster.failed_event.called
+    assert ["5"] == os.listdir("runs")
+    assert [] == JournalRoot("sacred_runs").numbers()
+
+
+@pytest.mark.parametrize("given", ["abc", "007", "0", "a name", "\u00e4-1", "12"])
+def test_a_text_as_id_names_the_folder(given: str) -> None:
+    """OBS-03: --id abc makes runs/abc, --id 007 runs/007; _run._id is that text."""
+    observer = FileStorageObserver("runs")
+    seen: list[Any] = []
+    run = _run(lambda: seen.append(os.path.isdir(os.path.join("runs", run._id))), observer)
+    run._id = given
+    run()
+    assert [True] == seen
+    assert (given, [given], os.path.join("runs", given)) == (
+        run._id,
+        os.listdir("runs"),
+        observer.dir,
+    )
+    for another in (FileStorageObserver("runs"), _Changed("runs")):
+        again = _run(lambda: None, another, run_id=given)
+        again.journal_root = "another"
+        with pytest.raises(RunIdTakenError, match="There is a run with the id"):
+            again()
+    assert [] == JournalRoot("another").numbers()
+
+
+@pytest.mark.parametrize(
+    "given", ["_sources", ".hidden", "mine", "../evil", "a\tb", " a", "x" * 201]
+)
+def test_a_text_that_names_no_folder(given: str) -> None:
+    """An id that no folder of a run can have is refused in one sentence, before anything begins."""
+    observer = FileStorageObserver("runs", source_dir="runs/mine/sources")
+    main = mock.Mock(__name__="main", prefix=None)
+    with pytest.raises(RunIdError, match="can not be the name of a run's folder"):
+        _run(main, observer, run_id=given)()
+    assert not main.called
+    assert not os.path.exists("runs")
+    assert [] == JournalRoot("sacred_runs").numbers()
+
+
+def test_a_text_that_an_observer_gave() -> None:
+    """OBS-02: the folder has the id that an observer of higher priority gave."""
+    first = mock.Mock(priority=50)
+    first.started_event.return_value = "x-1"
+    run = _run(lambda: None, FileStorageObserver("runs"), first)
+    run()
+    assert ("x-1", ["x-1"]) == (run._id, os.listdir("runs"))
+
+
+def test_observers_behind_a_file_view_get_its_text() -> None:
+    """OBS-03: what Sacred's file observer gives is a text."""
+    late = mock.Mock(priority=-1)
+    _run(lambda: None, FileStorageObserver("runs"), late)()
+    assert "1" == late.started_event.call_args.kwargs["_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("run.json", r"run-\w{8}\.json"),
+        ("info.json", r"info-\w{8}\.json"),
+        ("../../evil", r"evil-\w{8}"),
+        ("/abs", r"abs-\w{8}"),
+    ],
+)
+def test_an_artifact_under_another_name_is_said_once(name: str, stored: str) -> None:
+    """FSO-06: what the tree can not have under its name gets another one, and a line says so."""
+    with open("f.txt", "w") as file:
+        file.write("x")
+
+    def main() -> None:
+        for _ in range(2):
+            run.add_artifact("f.txt", name=name)
+
+    run = _run(main, FileStorageObserver("runs"))
+    run()
+    said = [str(call.args[-1]) for call in run.run_logger.warning.call_args_list]  # type: ignore[attr-defined]
+    (sentence,) = [text for text in said if "is stored" in text]
+    assert re.search(f"The artifact '{re.escape(name)}' is stored as '{stored}'", sentence)
+
+
+def test_called_directly() -> None:
+    """USE-11: ids are texts, .dir is there, and a tree's own file is no name for an artifact."""
+    observer = FileStorageObserver("runs")
+    info: dict[str, Any] = {"name": "iris", "sources": [], "base_dir": "."}
+    now = datetime(2020, 1, 1)
+    given = observer.started_event(info, "main", {}, now, {}, {}, None)
+    assert ("1", os.path.join("runs", "1")) == (given, observer.dir)
+    with open("f.txt", "w") as file:
+        file.write("x")
+    with pytest.raises(FileExistsError, match="necessary for the FileStorageObserver: run.json"):
+        observer.artifact_event("run.json", "f.txt")
+    observer.artifact_event("", "f.txt")
+    assert os.path.exists("runs/1/f.txt")
+    another = FileStorageObserver("runs").queued_event(info, "main", {}, now, {}, {}, "abc")
+    assert ("abc", True) == (another, os.path.isdir("runs/abc"))
 
 
 def test_the_trees_own_files_are_protected() -> None:

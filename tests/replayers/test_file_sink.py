@@ -16,8 +16,9 @@ from sacred.replayers.claims import claim_in_process
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
-from sacred.replayers.sinks import file as module
 from sacred.replayers.sinks.file import FileSink
+from sacred.replayers.sinks.file import folders as module
+from sacred.replayers.sinks.file.names import artifact_file
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\Z")
 
@@ -174,7 +175,7 @@ def test_filtered_output_is_cut_by_characters(root, spec, tmp_path):
     ],
 )
 def test_names_that_would_leave_the_folder(root, spec, tmp_path, name):
-    """FSO-06: such an artifact is refused, the rest of the run is written, nothing lies outside."""
+    """FSO-06: such an artifact gets another name in the folder; nothing lies outside or is lost."""
     folder = root.claim()
     writer = _simple(folder)
     blob = BlobStore(root.blobs).put_bytes(b"evil").blob.to_wire()
@@ -183,13 +184,83 @@ def test_names_that_would_leave_the_folder(root, spec, tmp_path, name):
     writer.close()
     assert once(folder, spec).state == "current"
     tree = tmp_path / "tree"
-    assert json.loads((tree / "1" / "run.json").read_text())["artifacts"] == [
-        "good.txt",
-        "folder/good.txt",
-    ]
+    names = json.loads((tree / "1" / "run.json").read_text())["artifacts"]
+    assert names[1:] == ["good.txt", "folder/good.txt"]
     evil = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"evil"]
     ours = [path for path in evil if root.path not in path.parents]
-    assert sorted(ours) == [tree / "1" / "folder" / "good.txt", tree / "1" / "good.txt"]
+    assert sorted(ours) == sorted(tree / "1" / one for one in names)
+    assert names[0] == artifact_file(name) != name
+    assert "/" not in names[0]
+
+
+def test_artifacts_in_each_others_way(root, spec, tmp_path, caplog):
+    """A file and a folder of one name are both there, also after more arrives and anew."""
+    folder = root.claim()
+    writer = _simple(folder)
+    store = BlobStore(root.blobs)
+    names = ["a", "a/b", "c/d", "c", "a"]
+    for number, name in enumerate(names):
+        blob = store.put_bytes(str(number).encode()).blob.to_wire()
+        writer.append(EventType.ARTIFACT_ADDED, name=name, filename="/x", blob=blob)
+        writer.flush()
+        assert once(folder, spec).state == "current"
+    writer.close()
+    aside = {name: artifact_file(name, aside=True) for name in ("a/b", "c")}
+    stored = [aside.get(name, name) for name in names]
+    tree = tmp_path / "tree" / "1"
+
+    def content():
+        listed = json.loads((tree / "run.json").read_text())["artifacts"]
+        return {name: (tree / name).read_text() for name in listed}, listed
+
+    assert content() == ({stored[1]: "1", "c/d": "2", stored[3]: "3", "a": "4"}, stored)
+    said = [text for text in caplog.messages if "is stored as" in text]
+    assert len(said) == 2
+    once(folder, spec, rebuild=True)
+    assert content() == ({stored[1]: "1", "c/d": "2", stored[3]: "3", "a": "4"}, stored)
+
+
+def test_a_text_keeps_its_name(root, spec, tmp_path):
+    """R21: a run whose id is a text has that folder if it is free, else the next number."""
+    os.makedirs(tmp_path / "tree" / "taken")
+    os.makedirs(tmp_path / "tree" / "6")
+    found = []
+    for wanted in ("abc", "007", "taken", "../evil", "_sources", 12):
+        folder = root.claim()
+        writer = JournalWriter.create(folder.journal)
+        fields = {"run_id": wanted, "name": "x", "command": "m", "config": {}, "meta": {}}
+        writer.append(EventType.RUN_STARTED, **fields)
+        writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+        writer.close()
+        found.append(once(folder, spec).view_id)
+        assert once(folder, spec).view_id == found[-1]
+    assert found == ["abc", "007", 8, 9, 10, 12]
+    for name in found:
+        assert (tmp_path / "tree" / str(name) / "run.json").exists()
+
+
+def test_a_run_is_found_whatever_it_is_called(spec, tmp_path):
+    """A folder is known by the journal's id in it, also where nobody says its name."""
+    FileSink(spec).claim(RunKey("00000000000000aa", "abc"))
+    FileSink(spec).claim(RunKey("00000000000000bb", "007"))
+    sink = FileSink(spec)
+    assert sink.position(RunKey("00000000000000aa")).view_id == "abc"
+    assert sink.position(RunKey("00000000000000bb", 3)).view_id == "007"
+    assert sink.position(RunKey("00000000000000cc", "abc")) is None
+    assert sink.claim(RunKey("00000000000000cc", "abc")) == 8
+
+
+def test_stale_claims_of_texts(spec, tmp_path):
+    """R15: a claim whose process is gone is taken back, whatever its folder's name."""
+    for journal_id, wanted in (("00000000000000aa", "abc"), ("00000000000000bb", 7)):
+        FileSink(spec).claim(RunKey(journal_id, wanted))
+        path = tmp_path / "tree" / str(wanted) / ".journal" / "position.json"
+        kept = json.loads(path.read_text())
+        kept["claimed"] |= {"pid": 2**22 + 1, "wall": 0}
+        path.write_text(json.dumps(kept))
+    FileSink(spec).claim(RunKey("00000000000000cc", "alive"))
+    assert FileSink(spec).clear_claims(60.0) == 2
+    assert os.listdir(tmp_path / "tree") == ["alive"]
 
 
 def test_a_resource_with_the_longest_name(root, spec, tmp_path):
@@ -305,7 +376,7 @@ def test_what_a_disk_says(spec, monkeypatch, number, kind):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module, "_replace", fail)
+    monkeypatch.setattr(module, "replace", fail)
     from sacred.replayers.sink import Batch, Position
 
     with pytest.raises(kind, match=os.strerror(number)) as caught:

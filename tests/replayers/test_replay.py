@@ -18,7 +18,7 @@ from sacred.replayers.naming import find_runs
 from sacred.replayers.registry import mongo_spec, parse_spec
 from sacred.replayers.replay import _declared, replay
 from sacred.replayers.sink import SinkSpec
-from sacred.replayers.sinks import file
+from sacred.replayers.sinks.file import disk
 from sacred.replayers.sinks.memory import PLACES, MemorySink
 
 
@@ -49,7 +49,7 @@ def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path,
     run_writer(root.claim())
     run_writer(root.claim())
     both = threading.Barrier(2)
-    really = file._sync
+    really = disk.sync
 
     def together(path):
         if "_resources" in path:
@@ -57,7 +57,7 @@ def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path,
                 both.wait(5)
         really(path)
 
-    monkeypatch.setattr(file, "_sync", together)
+    monkeypatch.setattr(disk, "sync", together)
     summary = replay(root, None, [f"file:{tmp_path / 'tree'}"], jobs=2)
     assert [outcome.error for outcome in summary.outcomes] == [None, None]
     assert not both.broken

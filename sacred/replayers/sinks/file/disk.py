@@ -1,0 +1,114 @@
+"""The disk: files that are replaced whole, and what its errors mean for a view."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["copy", "disk_errors", "locked_folder", "offset_of", "replace", "sync"]
+
+#: Errors that waiting does not mend; EEXIST is a file of the folder's name.
+_FINAL = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+
+
+@contextlib.contextmanager
+def disk_errors(base: str, *final: int) -> Iterator[None]:
+    """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = f"the file view {base} can not be written: {reason}"
+        if error.errno in _FINAL or error.errno in final:
+            raise TerminalSinkError(f"{text}. Make it writable, or choose another") from error
+        raise TransientSinkError(text) from error
+
+
+@contextlib.contextmanager
+def locked_folder(path: str) -> Iterator[None]:
+    """Hold a folder's lock, where the system has such; no file is made for it."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: str, content: bytes | Iterable[bytes]) -> None:
+    """Give a file a new content, whole or not at all, and durable."""
+    folder, name = os.path.split(path)
+    aside = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
+    temporary = os.path.join(aside, f".{name}.{os.urandom(4).hex()}")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines([content] if isinstance(content, bytes) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a file under a name that it has whole or not at all."""
+    import shutil
+
+    folder, name = os.path.split(target)
+    # Runs share their sources and resources: another thread may be at the same one.
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
+    try:
+        shutil.copyfile(source, temporary)
+        sync(temporary)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def sync(path: str) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def offset_of(file: Any, size: int, back: int) -> int:
+    """Return the offset of the character that lies ``back`` characters before ``size``."""
+    span = min(size, 4 * back)
+    file.seek(size - span)
+    content = file.read(span)
+    at = len(content)
+    while at > 0 and back > 0:
+        at -= 1
+        if content[at] & 0xC0 != 0x80:
+            back -= 1
+    return size - span + at

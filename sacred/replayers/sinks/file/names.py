@@ -1,0 +1,118 @@
+"""Names in the tree: of a run's folder by its id, and of files by what the user calls them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+__all__ = [
+    "OWN_FILES",
+    "artifact_file",
+    "below",
+    "first_names",
+    "folder_name",
+    "is_number",
+    "shortened",
+    "size",
+]
+
+#: What of a run's folder is the tree's.
+OWN_FILES = frozenset(
+    {"run.json", "config.json", "cout.txt", "metrics.json", "info.json", ".journal"}
+)
+#: Longest name of a file on the usual file systems.
+NAME_BYTES = 255
+#: Longest id that names a folder: what is made beside it needs room, too.
+_ID_BYTES = 200
+
+
+def is_number(name: str) -> bool:
+    """Tell whether a name counts among those that the next free number is beyond."""
+    return name.isascii() and name.isdecimal() and len(name) <= 18
+
+
+def folder_name(run_id: Any, taken: Container[str] = ()) -> str | None:
+    """Return the name of the folder that a run of this id has, if it can have one.
+
+    Parameters
+    ----------
+    run_id
+        An integer above 0, or a text: one name without slashes, control characters, white space
+        around it, or a dot or underscore in front.
+    taken
+        Names that stand for something else below the base.
+    """
+    if isinstance(run_id, int) and not isinstance(run_id, bool):
+        return str(run_id) if 0 < run_id < 1 << 53 else None
+    if not isinstance(run_id, str) or not run_id or run_id in taken:
+        return None
+    if run_id[0] in "._" or "/" in run_id or "\\" in run_id:
+        return None
+    # A text that can be printed has no control characters, and nothing that is no character.
+    if not run_id.isprintable() or run_id != run_id.strip() or size(run_id) > _ID_BYTES:
+        return None
+    return run_id
+
+
+def below(base: str, path: str) -> str | None:
+    """Return a path relative to the base; None if it does not lie there."""
+    inside = os.path.relpath(os.path.abspath(path), base)
+    return None if inside.split(os.sep)[0] == os.pardir else inside
+
+
+def first_names(base: str, places: Iterable[str]) -> set[str]:
+    """Return the names right below the base that stand for places or lead to them."""
+    return {inside.split(os.sep)[0] for place in places if (inside := below(base, place))}
+
+
+def artifact_file(name: str, *, aside: bool = False) -> str:
+    """Return under which path below the run's folder an artifact is stored.
+
+    That is its name, if this is the path of a file below the folder and none of the tree's own;
+    else the name's last part with a part of a checksum, which tells it from others.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    aside
+        True: the checksum in any case; another artifact is in the way.
+    """
+    if not aside and _is_path(name):
+        return name
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    plain = "".join(c if c.isprintable() else "_" for c in last).lstrip(".")
+    stem, extension = os.path.splitext(plain)
+    digest = hashlib.md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    ending = f"-{digest[:8]}{shortened(extension, 200)}"
+    return shortened(stem or "artifact", size(ending)) + ending
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a name is the path of a file below the run's folder, and not the tree's."""
+    parts = name.split("/")
+    if "\0" in name or "\\" in name:
+        return False
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    if any(part in {"", ".", ".."} or size(part) > NAME_BYTES for part in parts):
+        return False
+    return parts[0] not in OWN_FILES
+
+
+def size(name: str) -> int:
+    """Return the length of a name in bytes."""
+    return len(name.encode("utf-8", "surrogatepass"))
+
+
+def shortened(stem: str, room: int) -> str:
+    """Cut a name so that it has room for so many bytes more (the rest of it tells them apart)."""
+    while stem and size(stem) + room > NAME_BYTES:
+        stem = stem[:-1]
+    return stem

@@ -1,0 +1,393 @@
+"""The sink of the file view.
+
+The position lies in ``<id>/.journal/position.json`` and is replaced last. Whole files are replaced
+at once; growing ones (``cout.txt``, and ``.journal/points``, of which ``metrics.json`` is made) are
+cut to the length that the position names before anything is added.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.position import Position
+from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.sink import (
+    OWNED_FIELDS,
+    Batch,
+    FieldsChanged,
+    FileEntry,
+    OutputChanged,
+    PointsAdded,
+    RunKey,
+    SinkSpec,
+    ViewPosition,
+)
+from sacred.replayers.sinks.file.disk import (
+    copy,
+    disk_errors,
+    locked_folder,
+    offset_of,
+    replace,
+    sync,
+)
+from sacred.replayers.sinks.file.documents import json_document, metrics_document
+from sacred.replayers.sinks.file.folders import RunFolders, State, load_position
+from sacred.replayers.sinks.file.names import artifact_file, below, first_names, shortened, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["FileSink"]
+
+log = logging.getLogger("sacred.replayers")
+
+_RUN_FIELDS = tuple(name for name in OWNED_FIELDS if name not in {"config", "info"})
+#: ``metrics.json`` goes with every batch up to so many points, then when it grew by a twentieth.
+_SMALL_POINTS = 4096
+_SHARE = 20
+
+
+class FileSink:
+    """Writes runs as folders of files.
+
+    Options: ``resource_dir``, ``source_dir``, ``copy_artifacts``, ``copy_sources``.
+    """
+
+    rewrites: frozenset[str] = frozenset({"rendered"})
+
+    def __init__(self, spec: SinkSpec) -> None:
+        options = spec.options
+        self.spec = spec
+        self.base = os.path.abspath(spec.url)
+        self.source_dir = str(options.get("source_dir") or os.path.join(self.base, "_sources"))
+        self.resource_dir = str(
+            options.get("resource_dir") or os.path.join(self.base, "_resources")
+        )
+        self.copy_artifacts = bool(options.get("copy_artifacts", True))
+        self.copy_sources = bool(options.get("copy_sources", True))
+        taken = first_names(self.base, (self.source_dir, self.resource_dir))
+        self._folders = RunFolders(self.base, taken)
+        self._states = self._folders.states
+        self._blobs: dict[tuple[str, str, str | None, int], str] = {}
+
+    # -- the place -----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make the base folder."""
+        self._states.clear()
+        # ENOENT, as in /proc: waiting makes no folder there.
+        with disk_errors(self.base, errno.ENOENT):
+            os.makedirs(self.base, exist_ok=True)
+
+    # -- ids -----------------------------------------------------------------------------------
+
+    def claim(self, run: RunKey) -> Any:
+        """Make the run's folder; ``mkdir`` decides between runs, a lock between processes."""
+        # ENOENT, as in /proc: waiting makes no folder there.
+        with disk_errors(self.base, errno.ENOENT):
+            os.makedirs(self.base, exist_ok=True)
+            with locked_folder(self.base):
+                return self._claim(run)
+
+    def _claim(self, run: RunKey) -> int | str:
+        state = self._folders.find(run)
+        if state is None:
+            state = self._folders.make(run)
+            self._save_fields(state, dict(run.fields), (), {})
+            if "config" in run.fields:  # what can not wait is there at once: the folder looks begun
+                with open(state.path("cout.txt"), "ab"):
+                    pass
+            state.save_position()
+        found: int | str = state.kept["view_id"]
+        return found
+
+    def clear_claims(self, max_age: float) -> int:
+        """Take away claimed folders among the newest, whose process is gone."""
+        with disk_errors(self.base):
+            if not os.path.isdir(self.base):
+                return 0
+            return sum(self.release(run) for run in list(self._folders.stale_claims(max_age)))
+
+    def release(self, run: RunKey) -> bool:
+        """Take a claimed folder away again."""
+        import shutil
+
+        with disk_errors(self.base):
+            state = self._folders.find(run)
+            if state is None or not state.kept.get("claimed"):
+                return False
+            shutil.rmtree(state.folder)
+            self._states.pop(run.journal_id, None)
+            return True
+
+    # -- positions -----------------------------------------------------------------------------
+
+    def position(self, run: RunKey) -> ViewPosition | None:
+        """Read the run's ``position.json``."""
+        with disk_errors(self.base):
+            self._states.pop(run.journal_id, None)
+            state = self._folders.find(run)
+            if state is None:
+                return None
+            kept = state.kept
+            if kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
+                self._cut_points(state)
+                self._render_metrics(state)
+        return ViewPosition(
+            kept["view_id"],
+            Position.from_wire(kept.get("position")),
+            int(kept.get("projector", 0)),
+            str(kept.get("order", "arrival")),
+            points=dict(kept.get("counts", {})),
+            claimed=bool(kept.get("claimed")),
+            spool=int(kept.get("spool", 0)),
+        )
+
+    @contextlib.contextmanager
+    def _turn(self, state: State) -> Iterator[None]:
+        """Let one process write at a time, and only one that knows how the folder stands."""
+        try:
+            import fcntl
+        except ImportError:
+            fcntl = None  # type: ignore[assignment]
+        try:
+            descriptor = os.open(state.own("lock"), os.O_CREAT | os.O_RDWR, 0o666)
+        except FileNotFoundError:
+            raise ViewMovedError("the run's folder is gone") from None
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            now = load_position(state.folder)
+            if now is None or now.get("revision") != state.kept.get("revision"):
+                raise ViewMovedError("another replayer wrote this run meanwhile")
+            yield
+        finally:
+            os.close(descriptor)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> None:
+        """Write what changed, the position last."""
+        with disk_errors(self.base):
+            state = self._states.get(batch.run.journal_id)
+            if state is None:
+                raise ViewMovedError("the run is not in the view any more")
+            before = json.loads(json.dumps(state.kept))
+            try:
+                with self._turn(state):
+                    self._write(state, batch)
+            except BaseException:
+                state.kept = before
+                raise
+
+    def _write(self, state: State, batch: Batch) -> None:
+        kept = state.kept
+        points = False
+        self._cut_points(state)
+        for change in batch.changes:
+            if isinstance(change, FieldsChanged):
+                self._save_fields(state, change.fields, change.removed, batch.references)
+            elif isinstance(change, OutputChanged):
+                self._save_output(state, change)
+            else:
+                points = self._save_points(state, change) or points
+        if points:
+            sync(state.own("points"))
+        total = sum(kept.get("counts", {}).values())
+        rendered = kept.get("rendered", -1)
+        grown = total - max(rendered, 0)
+        due = total <= _SMALL_POINTS or batch.complete
+        if grown * _SHARE >= total and time.monotonic() > state.render_after:
+            due = True
+        if total != rendered and due:
+            self._render_metrics(state)
+        kept["position"] = batch.position.to_wire()
+        kept["projector"], kept["order"] = batch.projector, batch.order
+        kept["spool"], kept["claimed"] = batch.spool, False
+        kept["revision"] = int(kept.get("revision", 0)) + 1
+        state.save_position()
+
+    def _save_fields(
+        self,
+        state: State,
+        fields: dict[str, Any],
+        removed: tuple[str, ...],
+        references: Mapping[tuple[str, str, str | None, int], Any],
+    ) -> None:
+        if "config" in fields:
+            replace(state.path("config.json"), json_document(fields["config"]))
+        if fields.get("info") or ("info" in fields and os.path.exists(state.path("info.json"))):
+            replace(state.path("info.json"), json_document(fields["info"]))
+        mine = {name: fields[name] for name in _RUN_FIELDS if name in fields}
+        if not mine and not removed:
+            return
+        if "experiment" in mine:
+            sources = [self._source(entry, references) for entry in mine["experiment"]["sources"]]
+            mine["experiment"] = {**mine["experiment"], "sources": sources}
+        if "resources" in mine:
+            entries = mine["resources"]
+            mine["resources"] = [[e.name, references.get(e.key) or e.path] for e in entries]
+        if "artifacts" in mine:
+            mine["artifacts"] = self._save_artifacts(state, mine["artifacts"])
+        if state.kept.pop("anew", False):
+            state.run = {k: v for k, v in state.run.items() if k not in OWNED_FIELDS}
+        state.run.update(mine)
+        for name in removed:
+            state.run.pop(name, None)
+        replace(state.path("run.json"), json_document(state.run))
+
+    def _source(
+        self, entry: FileEntry, references: Mapping[tuple[str, str, str | None, int], Any]
+    ) -> list[str]:
+        stored = references.get(entry.key) or entry.path
+        return [entry.name, os.path.relpath(stored, self.base)]
+
+    # output
+
+    def _save_output(self, state: State, change: OutputChanged) -> None:
+        kept = state.kept
+        characters, size = kept.get("output", [0, 0])
+        path = state.path("cout.txt")
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        with os.fdopen(descriptor, "r+b") as file:
+            keep = min(change.keep, characters)
+            if keep < characters:
+                size = offset_of(file, size, characters - keep)
+            file.truncate(size)
+            file.seek(size)
+            added = change.text.encode("utf-8", "replace")
+            file.write(added)
+            file.flush()
+            os.fsync(file.fileno())
+        kept["output"] = [keep + len(change.text), size + len(added)]
+
+    # points
+
+    def _cut_points(self, state: State) -> None:
+        size = state.kept.get("points_size", 0)
+        path = state.own("points")
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_size > size:
+                os.truncate(path, size)
+
+    def _save_points(self, state: State, change: PointsAdded) -> bool:
+        from sacred.journal.codec import pack
+
+        kept = state.kept
+        seqs = kept.setdefault("next_seqs", {}).setdefault(change.metric, {})
+        new = change.beyond({int(writer): seq for writer, seq in seqs.items()})
+        if new is None:
+            return False
+        content = pack([new.metric, new.steps, new.values, new.times])
+        with open(state.own("points"), "ab") as file:
+            file.write(content)
+        kept["points_size"] = kept.get("points_size", 0) + len(content)
+        seqs.update({str(writer): seq for writer, seq in new.next_seqs().items()})
+        counts = kept.setdefault("counts", {})
+        counts[new.metric] = counts.get(new.metric, 0) + len(new.seqs)
+        return True
+
+    def _render_metrics(self, state: State) -> None:
+        """Write ``metrics.json`` from the points."""
+        from sacred.journal.codec import unpack_all
+
+        try:
+            with open(state.own("points"), "rb") as file:
+                content = file.read(state.kept.get("points_size", 0))
+        except FileNotFoundError:
+            content = b""
+        metrics: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
+        for name, *columns in unpack_all(content):
+            known = metrics.setdefault(name, ([], [], []))
+            for column, new in zip(known, columns, strict=True):
+                column.extend(new)
+        began = time.monotonic()
+        replace(state.path("metrics.json"), metrics_document(metrics))
+        state.kept["rendered"] = sum(state.kept.get("counts", {}).values())
+        # A large one that is written again and again must not be all that a replayer does.
+        state.render_after = time.monotonic() + _SHARE * (time.monotonic() - began)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def put_file(self, run: RunKey, entry: FileEntry, blob: Path | None) -> Any:
+        """Copy sources and resources to where all runs share them; artifacts wait for ``write``."""
+        del run
+        if entry.role == "artifact":
+            if blob is not None:
+                self._blobs[entry.key] = str(blob)
+            return entry.name
+        wanted = self.copy_sources
+        if entry.role == "resource":
+            wanted = self.copy_artifacts or below(self.base, entry.path) is None
+        if blob is None or not wanted:
+            return entry.path
+        folder = self.source_dir if entry.role == "source" else self.resource_dir
+        stem, extension = os.path.splitext(os.path.basename(entry.name))
+        with disk_errors(self.base):
+            ending = f"_{entry.md5 or entry.digest}{extension}"
+            target = os.path.join(folder, shortened(stem, size(ending)) + ending)
+            if not os.path.exists(target):
+                os.makedirs(folder, exist_ok=True)
+                copy(str(blob), target)
+        return target
+
+    def _save_artifacts(self, state: State, entries: list[FileEntry]) -> list[str]:
+        """Copy the newest artifact of each name, unless it is there; return the files' names."""
+        newest = {entry.name: entry for entry in entries}
+        files = {name: self._save_artifact(state, entry) for name, entry in newest.items()}
+        return [files[entry.name] for entry in entries]
+
+    def _save_artifact(self, state: State, entry: FileEntry) -> str:
+        renamed = state.kept.setdefault("renamed", {})
+        stored = state.kept.setdefault("artifacts", {})
+        name = entry.name
+        file = str(renamed.get(name) or artifact_file(name))
+        blob = self._blobs.get(entry.key)
+        if blob is not None and stored.get(name) != entry.digest:
+            try:
+                _copy_below(state.folder, file, blob)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                # Another artifact is a folder of this name, or a file of its folder's.
+                file = artifact_file(name, aside=True)
+                _copy_below(state.folder, file, blob)
+            stored[name] = entry.digest
+        if file != name and renamed.get(name) != file:
+            renamed[name] = file
+            log.warning("%s: the artifact %r is stored as %s", state.folder, name, file)
+        return file
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def reset(self, run: RunKey) -> None:
+        """Forget the files' lengths; they are written anew, and the folder stays."""
+        with disk_errors(self.base):
+            state = self._folders.find(run)
+            if state is None:
+                return
+            with self._turn(state):
+                kept = state.kept
+                state.kept = {
+                    name: kept[name] for name in ("format", "journal_id", "view_id") if name in kept
+                }
+                state.kept |= {"claimed": False, "position": [], "projector": 0, "anew": True}
+                state.kept["revision"] = int(kept.get("revision", 0)) + 1
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(state.path("info.json"))
+                state.save_position()
+
+    def close(self) -> None:
+        """Forget what was known."""
+        self._states.clear()
+
+
+def _copy_below(folder: str, name: str, source: str) -> None:
+    target = os.path.join(folder, *name.split("/"))
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    copy(source, target)
