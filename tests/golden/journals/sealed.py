@@ -1,0 +1,1 @@
+"""Golden journals of sealed files: they come with what seals (see ``make.py``)."""
