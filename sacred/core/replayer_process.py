@@ -79,15 +79,18 @@ class ProcessChannel:
         if stdout is None:
             return
         rest = b""
-        while True:
-            try:
+        try:
+            while True:
                 data = os.read(stdout.fileno(), 65536)
-            except (OSError, ValueError):  # the program closed it
-                return
-            if not data:
-                return
-            *lines, rest = (rest + data).split(b"\n")
-            yield from lines
+                if not data:
+                    return
+                *lines, rest = (rest + data).split(b"\n")
+                yield from lines
+        except (OSError, ValueError):  # the program closed it
+            return
+        finally:
+            with contextlib.suppress(OSError):
+                stdout.close()
 
     def alive(self) -> bool:
         """Return whether the process runs."""
