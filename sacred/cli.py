@@ -369,6 +369,52 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | N
     return DAMAGED if DAMAGED in codes else max(codes, default=0)
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--all", "everything", is_flag=True, help="Every run of the root.")
+@click.option("--force", is_flag=True, help="Also what another machine wrote, unseen if it lives.")
+@_json_option
+@_root_option
+def seal(
+    runs: tuple[str, ...], everything: bool, force: bool, as_json: bool, root: str | None
+) -> int:
+    """Make the files of ended runs smaller, and faster to read.
+
+    No event and no view moves. Files that are still written stay as they are. Exit code 1 if one
+    is damaged, 2 if it can not be seen whether one is still written.
+    """
+    from sacred.journal.seal import seal_run
+
+    if everything == bool(runs):
+        raise click.UsageError("name the runs to seal, or give --all")
+    folders = _root(root).runs() if everything else _runs(root, runs)
+    records = []
+    codes = {0}
+    for folder in folders:
+        if folder.holds_nothing():
+            continue
+        for outcome in seal_run(folder, force=force):
+            codes.add({"damaged": DAMAGED, "unknown": NOT_LOOKED}.get(outcome.state, 0))
+            done = outcome.sealed
+            record = {
+                "run": folder.number,
+                "file": outcome.path.name,
+                "state": outcome.state,
+                "before": done and done.before,
+                "after": done and done.after,
+                "reason": outcome.reason,
+            }
+            records.append(record)
+            if not as_json:
+                what = f": {outcome.reason}" if outcome.reason else ""
+                if done is not None:
+                    what = f", {done.before:,} -> {done.after:,} bytes"
+                _print([f"run {folder.number} {outcome.path.name}: {outcome.state}{what}"])
+    if as_json:
+        _print_records(records)
+    return DAMAGED if DAMAGED in codes else max(codes)
+
+
 _QUERY_HELP = """Ask the runs a question in SQL.
 
     \b

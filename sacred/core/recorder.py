@@ -254,9 +254,13 @@ class Recorder:
         return None
 
     def close(self) -> None:
-        """Make everything durable and end the journal; later calls do nothing."""
-        if self.writer is not None:
-            self.writer.close()
+        """Make everything durable, end the journal and seal it; later calls do nothing."""
+        writer = self.writer
+        if writer is not None and not writer.closed:
+            writer.close()
+            from sacred.journal.seal_own import seal_own
+
+            seal_own(writer)
 
     # -- while the run goes on -------------------------------------------------------------------
 

@@ -466,3 +466,24 @@ def unpack_all(data: bytes) -> list[Any]:
     except TypeError as error:  # a list as the key of a map
         raise ValueError(f"a map with a key that can be none: {error}") from None
     return values
+
+
+def split(data: bytes) -> list[bytes]:
+    """Cut a concatenation of values into them, each as it stands.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not whole msgpack objects.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(data)))
+    unpacker.feed(data)
+    pieces, begin, end = [], 0, len(data)
+    try:
+        while begin < end:
+            unpacker.skip()
+            pieces.append(data[begin : unpacker.tell()])
+            begin = unpacker.tell()
+    except msgpack.OutOfData:
+        raise ValueError("the content ends inside a value") from None
+    return pieces

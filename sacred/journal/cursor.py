@@ -43,6 +43,8 @@ class WriterCursor:
         self.walked = 0
         #: Where a look at the file found nothing whole, and where the file ended then.
         self.stalled_at = (-1, -1)
+        #: The index of a sealed file has shown that the next frame continues what was read.
+        self.shown = False
 
     def poll(self, limit: int) -> Iterator[Frame]:
         """Yield the whole frames that are there now, at most about ``limit``."""
@@ -89,13 +91,16 @@ class WriterCursor:
     def _enter(self, epoch: int, hint: int = 0) -> None:
         path = self.reader.folder / epoch_file_name(self.writer, epoch)
         file = EpochFile(path, self.writer, epoch)
+        self.shown = False
         if hint and self._hint_holds(file, hint):
             file.seek(hint)
             self.unproven = None
         else:
             file.seek(0)
+            if self.unproven is not None and self.reader._is_sealed(self.writer, epoch):
+                self._look_up(file)
         self.file = file
-        self.walked = self.at.next_seq if file.offset else 0
+        self.walked = self.at.next_seq if file.offset and not self.shown else 0
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
         first = self.reader._first_seq(self.writer, epoch)
         if first is not None and first < self.at.next_seq and file.offset == 0:
@@ -114,6 +119,29 @@ class WriterCursor:
             and frame.chain == self.at.chain
             and frame.count > 0
         )
+
+    def _look_up(self, file: EpochFile) -> None:
+        """Have a sealed file's index prove the position, and go where it lies.
+
+        The position stands on the bound of a frame of the live file; sealed frames have others.
+        """
+        index = file.index()
+        if index is None:
+            return  # no sealed file, or one whose index is damaged: it is walked
+        seq, chain = self.at.next_seq, self.at.chain
+        if not index.first_seq < seq <= index.next_seq:
+            return
+        if seq == index.next_seq:
+            known = chain == index.chain
+        else:
+            low = index.live.chain_at(seq)
+            known = low is not None and low == chain & 0xFFFF
+        if not known:
+            return  # on a bound of a sealed frame, or of another journal: walked, and proved there
+        frame = index.frame_of(seq)
+        file.seek(index.end if frame is None else frame.offset)
+        self.unproven = None
+        self.shown = True
 
     def _leave(self, file: EpochFile) -> None:
         left = file.remaining()
@@ -224,6 +252,7 @@ class WriterCursor:
     def _take(self, frame: RawFrame) -> Frame | None:
         """Check a frame against what came before and turn it into events."""
         at = self.at
+        shown, self.shown = self.shown, False
         if frame.count:
             if frame.first_seq < self.walked:
                 self._report_double(frame)
@@ -233,15 +262,16 @@ class WriterCursor:
                 return None
             if frame.first_seq > at.next_seq:
                 self._gap(frame.offset, frame, "frames are missing")
-            elif frame.chain != at.chain and frame.first_seq == at.next_seq:
+            elif frame.chain != at.chain and frame.first_seq == at.next_seq and not shown:
                 if self.unproven is not None:
                     raise self._contradiction()
                 self._gap(frame.offset, frame, "the frame before was exchanged")
-            elif frame.first_seq < at.next_seq and not self._sealed():
+            elif frame.first_seq < at.next_seq:
                 if self.unproven is not None:
                     raise self._contradiction()
-                self._report_double(frame)
-                return None
+                if not self.reader._is_sealed(self.writer, frame.epoch):
+                    self._report_double(frame)
+                    return None
             self.unproven = None
         elif frame.offset == 0 and frame.first_seq > at.next_seq and self.unproven is None:
             # The first frame of a file tells where the file before it ended.
@@ -267,11 +297,6 @@ class WriterCursor:
             events = drop_rows(events, at.next_seq)
         self.at = after
         return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
-
-    def _sealed(self) -> bool:
-        """Tell whether the file is a sealed one, whose frames have other bounds."""
-        began = self.reader.identities.get((self.writer, self.at.epoch)) or {}
-        return began.get("opened_by") == "seal"
 
     def _before(self, frame: RawFrame) -> bool:
         """Tell whether the frame lies before the position; prove the position where it ends."""

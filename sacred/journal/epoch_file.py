@@ -20,6 +20,8 @@ from sacred.journal.frames import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sacred.journal.seal_index import SealIndex
+
 _READ = 1 << 20
 #: Contents decoded while looking for the next whole frame behind damage, per look (bytes).
 _RESYNC_BUDGET = 4 * CONTENT_CAP
@@ -27,7 +29,10 @@ _PREAMBLE_MARK = 0
 
 
 class RawFrame(NamedTuple):
-    """A decoded frame: where it lies, its preamble, the chain behind it, and its values."""
+    """A decoded frame: where it lies, its preamble, the chain behind it, and its events.
+
+    ``values`` are the preamble and the events, decoded; ``events`` are the latter as they stand.
+    """
 
     offset: int
     end: int
@@ -39,6 +44,7 @@ class RawFrame(NamedTuple):
     chain: int
     chain_after: int
     values: list[Any]
+    events: bytes
 
 
 class NotYet(Exception):
@@ -105,6 +111,16 @@ class EpochFile:
         self._buffer = b"".join(parts)
         return have
 
+    def index(self) -> SealIndex | None:
+        """Return the index of a sealed file; None if it is not sealed, or the index is damaged."""
+        from sacred.journal.seal_index import read_index
+
+        try:
+            self._ensure(1)
+            return read_index(self._descriptor)
+        except OSError:
+            return None
+
     def remaining(self) -> int:
         """Return how many bytes lie behind the offset."""
         if self.sealed:
@@ -150,7 +166,8 @@ class EpochFile:
             raise
         except Exception as error:
             raise FrameDamagedError(f"a frame whose content is not msgpack: {error}") from None
-        after = chain_after(chain, content[_preamble_size(content) :]) if count else chain
+        events = content[_preamble_size(content) :]
+        after = chain_after(chain, events) if count else chain
         offset = self._base + start
         self.offset = self._base + end
         return RawFrame(
@@ -164,6 +181,7 @@ class EpochFile:
             chain,
             after,
             values,
+            events,
         )
 
     def resync(self, accept: Any) -> RawFrame | None:

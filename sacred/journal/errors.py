@@ -11,6 +11,7 @@
     ├── PositionContradictedError  the journal is not the one the position was taken on
     ├── JournalUnavailableError    the journal can not be created or written (also an OSError)
     ├── WriterClosedError       an event after the end of the journal
+    ├── NotSealableError        a file that can not be sealed as it is
     └── BlobError
         ├── BlobMissingError    the journal names a blob that is not there
         └── BlobDamagedError    a blob whose content is not what its name says
@@ -75,6 +76,10 @@ class JournalUnavailableError(JournalError, OSError):
 
 class WriterClosedError(JournalError):
     """An event was given to a journal that was closed."""
+
+
+class NotSealableError(JournalError):
+    """A file can not be sealed as it is: it is damaged, or its writer may live."""
 
 
 class BlobError(JournalError):

@@ -13,6 +13,7 @@ from sacred.journal.events import EventType
 from sacred.journal.identity import YOUNG, process_lives
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import epoch_file_name
+from sacred.journal.tables import decode_length
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,20 +82,23 @@ def run_liveness(folder: RunFolder) -> Liveness:
     ------
     NotAJournalError
     """
-    reader = JournalReader(folder.journal)
+    reader = JournalReader(folder.journal, table_decoder=decode_length)
     state, last = Liveness.RUNNING, 0
     for frame in reader.poll():
-        if frame.writer != 0:
-            continue
-        for event in frame.events:
-            last = max(last, event.time)
-            if event.type == EventType.RUN_ENDED:
-                state = Liveness.ENDED
-            elif event.type in {EventType.RUN_STARTED, EventType.RUN_RESUMED}:
-                state = Liveness.RUNNING
-            elif event.type == EventType.RUN_QUEUED:
-                state = Liveness.QUEUED
+        if frame.writer == 0:
+            for event in frame.events:
+                last = max(last, event.time)
+                state = state_after(event.type, state)
     return state_now(reader, state, last)
+
+
+def state_after(event_type: int, state: Liveness) -> Liveness:
+    """Return what an event of the first writer says of its run, if it says anything."""
+    if event_type == EventType.RUN_ENDED:
+        return Liveness.ENDED
+    if event_type in {EventType.RUN_STARTED, EventType.RUN_RESUMED}:
+        return Liveness.RUNNING
+    return Liveness.QUEUED if event_type == EventType.RUN_QUEUED else state
 
 
 def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
@@ -118,5 +122,7 @@ def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
     known = [epoch for epoch in epochs if (0, epoch) in reader.identities]
     newest = known[-1] if known else epochs[-1]
     path = reader.folder / epoch_file_name(0, newest)
-    identity = reader.identities.get((0, newest))
+    identity = reader.identities.get((0, newest)) or None
+    if identity is not None and identity.get("opened_by") == "seal":
+        return Liveness.DIED  # it was seen to be dead when the file was sealed
     return Liveness.RUNNING if writer_lives(path, identity, last) else Liveness.DIED

@@ -183,8 +183,14 @@ class JournalReader:
         )
         if first is None:
             self._note_foreign(file)
+        elif frame is not None and not frame.count:
+            self._events(frame)  # who wrote it, also for one that goes on in the middle of it
         self._first_seqs[key] = first
         return first
+
+    def _is_sealed(self, writer: int, epoch: int) -> bool:
+        self._first_seq(writer, epoch)
+        return self.identities.get((writer, epoch), {}).get("opened_by") == "seal"
 
     def _note_foreign(self, file: EpochFile) -> None:
         """Report a file that begins with a whole frame, but of something else."""

@@ -19,24 +19,32 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Column of 64-bit integers, and of float64 taken by their bits.
 COLUMN_INT, COLUMN_FLOAT = 0, 1
 
 _FORMATS = {COLUMN_INT: "q", COLUMN_FLOAT: "d"}
 _MASK = (1 << 64) - 1
+#: Masks for so many rows are worth their memory (32 bytes a row).
+_KEPT_MASKS = 1024
 #: Largest number of rows in a table: bounds what a reader allocates.
 MAX_ROWS = 1 << 20
 
 
-@lru_cache(maxsize=256)
 def _masks(rows: int) -> tuple[int, int, int, int]:
+    return _kept_masks(rows) if rows <= _KEPT_MASKS else _new_masks(rows)
+
+
+def _new_masks(rows: int) -> tuple[int, int, int, int]:
     """All lanes' lowest bits, highest bits, all but the highest, and everything."""
     low = int.from_bytes(b"\1\0\0\0\0\0\0\0" * rows, "little")
     everything = (1 << (64 * rows)) - 1
     high = low << 63
     return low, high, everything ^ high, everything
+
+
+_kept_masks = lru_cache(maxsize=256)(_new_masks)
 
 
 def _encode_lanes(raw: bytes) -> bytes:
@@ -61,6 +69,24 @@ def _decode_lanes(planes: bytes) -> list[int]:
         lanes[plane::8] = planes[plane * rows : (plane + 1) * rows]
     deltas = [(z >> 1) ^ -(z & 1) for z in struct.unpack(f"<{rows}Q", lanes)]
     return [total & _MASK for total in accumulate(deltas)]
+
+
+def encode_numbers(numbers: Sequence[int]) -> bytes:
+    """Encode unsigned 64-bit numbers as a column's bytes."""
+    return _encode_lanes(struct.pack(f"<{len(numbers)}Q", *numbers))
+
+
+def decode_numbers(planes: bytes, rows: int) -> list[int]:
+    """Undo ``encode_numbers``.
+
+    Raises
+    ------
+    ValueError
+        There are not so many.
+    """
+    if len(planes) != 8 * rows:
+        raise ValueError("a column of another length")
+    return _decode_lanes(planes)
 
 
 class MetricTable(NamedTuple):
@@ -113,6 +139,30 @@ class MetricTable(NamedTuple):
             times=self.times[row:],
             values=self.values[row:],
         )
+
+
+class TableLength(NamedTuple):
+    """A metric table of which only the length is known."""
+
+    rows: int
+
+    def from_row(self, row: int) -> TableLength:
+        """Return the table without its first ``row`` rows."""
+        return TableLength(self.rows - row)
+
+
+def decode_length(fields: dict[str, Any]) -> TableLength:
+    """Stand in for ``decode_table`` where only the length of a table counts.
+
+    Raises
+    ------
+    ValueError
+        It tells no length.
+    """
+    rows = fields["n"]
+    if type(rows) is not int or rows <= 0:
+        raise ValueError("a metric table of no rows")
+    return TableLength(rows)
 
 
 def _column(values: Any, order: list[int] | None) -> tuple[list[Any], list[Any]]:

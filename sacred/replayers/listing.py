@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import (
     JournalError,
@@ -18,6 +18,7 @@ from sacred.journal.errors import (
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import instant, jsonable
 
 if TYPE_CHECKING:
@@ -25,36 +26,13 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import JournalRoot, RunFolder
 
-__all__ = ["RunOutline", "outline", "outlines", "table_outline"]
+__all__ = ["RunOutline", "outline", "outlines"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
 UNREADABLE = "UNREADABLE"
 
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
-
-
-class _TableOutline(NamedTuple):
-    """A metric table of which only the length is known."""
-
-    rows: int
-
-    def from_row(self, row: int) -> _TableOutline:
-        return _TableOutline(self.rows - row)
-
-
-def table_outline(wire: dict[str, Any]) -> _TableOutline:
-    """Stand in for a metric table's columns where only its length counts.
-
-    Raises
-    ------
-    ValueError
-        It tells no length.
-    """
-    rows = wire["n"]
-    if type(rows) is not int or rows <= 0:
-        raise ValueError("a metric table of no rows")
-    return _TableOutline(rows)
 
 
 @dataclass(slots=True)
@@ -137,7 +115,7 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
     """
     found = RunOutline(folder.number, str(folder.path))
     try:
-        reader = JournalReader(folder.journal, table_decoder=table_outline)
+        reader = JournalReader(folder.journal, table_decoder=decode_length)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
         return found

@@ -13,11 +13,12 @@ from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
+from sacred.journal.tables import decode_length
 from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
-from sacred.replayers.listing import outline, table_outline
+from sacred.replayers.listing import outline
 from sacred.replayers.naming import looking_root
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
@@ -326,7 +327,7 @@ class _Loader:
         projection = RunProjection(resolve=blob_resolver(folder.root))
         output = OutputLines()
         spool_end = 0
-        reader = JournalReader(folder.journal, table_decoder=table_outline)
+        reader = JournalReader(folder.journal, table_decoder=decode_length)
         try:
             for event in reader.read(order="time"):
                 if "events" in names:

@@ -1,0 +1,469 @@
+"""Sealing: a file that will not grow is written anew, smaller, with an index.
+
+The events and their sequence numbers stay. What changes is how they are packed: frames of up to
+256 KiB, points that follow each other as tables of up to 8,192 rows. The sealed file is written
+aside, read back, compared, made durable and renamed over the live one, so that at any instant one
+of the two is there whole.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal import __software__
+from sacred.journal.codec import pack, split, unpack
+from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
+from sacred.journal.errors import NotSealableError
+from sacred.journal.events import KEYS, EventType
+from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
+from sacred.journal.root import epoch_file_name, fsync_folder
+from sacred.journal.seal_index import (
+    LiveBounds,
+    MetricSummary,
+    SealedFrame,
+    SealIndex,
+    read_index,
+    write_index,
+)
+from sacred.journal.tables import MetricTable, decode_table, encode_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Sealed", "seal_file"]
+
+#: Largest content of a sealed frame of several events.
+_FRAME_BYTES = 256 * 1024
+#: Rows of a table: 24 bytes each, so that a table is one frame.
+_TABLE_ROWS = 8192
+#: Fewer points than this are smaller as they are.
+_FEWEST_ROWS = 4
+_POINT_KEYS = {"t", "e", "m", "s", "v"}
+_TABLE_KEYS = {"t", "e", "n", "m", "i", "x", "s", "v", "ss", "vs"}
+
+
+class Sealed(NamedTuple):
+    """What sealing one file did.
+
+    Attributes
+    ----------
+    path
+        The file; the same name as before.
+    events
+        Sequence numbers in it.
+    before, after
+        Its size (bytes).
+    torn
+        Bytes of an unfinished frame at its end, which no reader could read.
+    """
+
+    path: Path
+    events: int
+    before: int
+    after: int
+    torn: int
+
+
+def seal_file(
+    folder: Path,
+    writer: int,
+    epoch: int,
+    *,
+    until: int | None = None,
+    last_seen: int | None = None,
+    added: Iterable[dict[str, Any]] = (),
+) -> Sealed | None:
+    """Seal one file of a journal.
+
+    Whoever calls has made sure that nobody writes it any more.
+
+    Parameters
+    ----------
+    folder
+        The ``journal`` folder.
+    writer, epoch
+        Which file.
+    until
+        Where the writer's next file begins: what stands from there on in this one stands there
+        again, and counts there.
+    last_seen
+        When the writer was last seen alive, if it died (ns since the epoch).
+    added
+        Events, as maps by wire key, that the writer could not write any more: its last output.
+
+    Returns
+    -------
+    What was done; None if the file is sealed already. The sealed file survives a power cut.
+
+    Raises
+    ------
+    NotSealableError
+        The file is damaged, or of something else, or it grew meanwhile. It is left as it is.
+    OSError
+        The disk refuses. The file is left as it is.
+    """
+    path = folder / epoch_file_name(writer, epoch)
+    file = EpochFile(path, writer, epoch)
+    try:
+        begin = _next(file)
+        if begin is None:
+            raise NotSealableError(f"{path} is empty")
+        began = begin.values[1] if len(begin.values) == 2 else {}
+        if begin.count or not isinstance(began, dict) or began.get("e") != EventType.EPOCH_BEGAN:
+            raise NotSealableError(f"{path} does not begin as a file of a journal does")
+        if began.get("opened_by") == "seal":
+            return None
+        if (begin.writer, begin.epoch) != (writer, epoch):
+            raise NotSealableError(f"{path} is a file of another writer or epoch")
+        before = os.stat(path)
+        aside = folder / f".{os.urandom(4).hex()}-{path.name}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(aside, flags, 0o666)
+        try:
+            sealer = _Sealer(descriptor, begin, last_seen)
+            for frame in _live_frames(file, begin, until):
+                sealer.take(frame)
+            torn = file.remaining()
+            sealer.add(added)
+            events = sealer.end()
+            _check(descriptor, sealer)
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, before.st_mode & 0o777)
+            os.fsync(descriptor)
+            now = os.stat(path)
+            if (now.st_ino, now.st_size) != (before.st_ino, before.st_size):
+                raise NotSealableError(f"{path} changed while it was sealed: its writer lives")
+            os.replace(aside, path)
+        except BaseException:
+            _remove(aside)
+            raise
+        finally:
+            os.close(descriptor)
+        fsync_folder(folder)
+    finally:
+        file.close()
+    return Sealed(path, events, before.st_size, os.stat(path).st_size, torn)
+
+
+def _next(file: EpochFile) -> RawFrame | None:
+    try:
+        return file.next_frame()
+    except NotYet:
+        return None
+    except FrameDamagedError as error:
+        raise NotSealableError(
+            f"{file.path} is damaged at byte {file.offset} ({error}): repair it first"
+        ) from None
+
+
+def _live_frames(file: EpochFile, begin: RawFrame, until: int | None) -> Iterator[RawFrame]:
+    """Yield the frames behind the first that count, each proved to continue the one before."""
+    seq, chain = begin.first_seq, begin.chain
+    while True:
+        frame = _next(file)
+        if frame is None:
+            return
+        if (frame.journal_id, frame.writer, frame.epoch) != begin[2:5]:
+            raise NotSealableError(f"{file.path} holds a frame of something else: repair it first")
+        if not frame.count:
+            continue
+        if (frame.first_seq, frame.chain) != (seq, chain):
+            raise NotSealableError(
+                f"{file.path} lacks events before byte {frame.offset}: repair it first"
+            )
+        seq, chain = seq + frame.count, frame.chain_after
+        if until is not None and seq > until:
+            if frame.first_seq < until:
+                raise NotSealableError(f"{file.path} and the file behind it share half a frame")
+            continue  # read on all the same: damage there is said
+        yield frame
+
+
+class _Sealer:
+    """Writes the frames of a sealed file."""
+
+    def __init__(self, descriptor: int, begin: RawFrame, last_seen: int | None) -> None:
+        self._descriptor = descriptor
+        self._encoder = FrameEncoder(level=3)
+        self._head = [0, begin.journal_id, begin.writer, begin.epoch]
+        self._last_seen = last_seen
+        self._chain = begin.chain
+        self._seq = begin.first_seq
+        self._first_seq = begin.first_seq
+        #: As the live file had it: what the next file's chain is checked against.
+        self._live_seq, self._live_chain = begin.first_seq, begin.chain
+        self._bounds = LiveBounds([], [])
+        self._body: list[bytes] = []
+        self._size = self._count = 0
+        self._times: list[int] = []
+        self._types: set[int] = set()
+        #: Points that wait to be put into a table, as columns.
+        self._points = _Points([], [], [], [])
+        self._metrics: dict[str, MetricSummary] = {}
+        self._offset = 0
+        self.frames: list[SealedFrame] = []
+        #: Of each frame: its size, that of its content, and the chain behind its events.
+        self.written: list[tuple[int, int, int]] = []
+        event = dict(begin.values[1])
+        event["opened_by"] = "seal"
+        if last_seen is not None:
+            event["last_seen"] = last_seen
+        self._write([pack(event)], 0)
+
+    def take(self, frame: RawFrame) -> None:
+        """Take the events of a live frame."""
+        self._bounds.seqs.append(frame.first_seq)
+        self._bounds.chains.append(frame.chain & 0xFFFF)
+        self._live_seq, self._live_chain = frame.first_seq + frame.count, frame.chain_after
+        names: list[str] = []
+        pieces: list[bytes] | None = None
+        for place, wire in enumerate(frame.values[1:]):
+            if wire["e"] == EventType.METRIC_POINT and wire.keys() == _POINT_KEYS:
+                name = wire["m"]
+                if type(name) is str:
+                    names.append(name)
+                else:
+                    name = names[name]
+                self._points.add(name, wire["s"], wire["v"], wire["t"])
+            elif wire["e"] == EventType.METRIC_TABLE and wire.keys() <= _TABLE_KEYS:
+                table = decode_table(wire)
+                self._points.extend(table)
+            else:
+                self._flush_points()
+                if pieces is None:
+                    pieces = split(frame.events)
+                seqs = wire["n"] if wire["e"] == EventType.METRIC_TABLE else 1
+                self._put(pieces[place], seqs, wire["e"], wire["t"])
+            while len(self._points.names) >= _TABLE_ROWS:
+                self._put_table(self._points.first(_TABLE_ROWS))
+                self._points.drop(_TABLE_ROWS)
+
+    def add(self, events: Iterable[dict[str, Any]]) -> None:
+        """Take events that no live frame holds, as if one more had held them all."""
+        packed = [pack(event) for event in events]
+        if not packed:
+            return
+        self._flush_points()
+        self._bounds.seqs.append(self._live_seq)
+        self._bounds.chains.append(self._live_chain & 0xFFFF)
+        self._live_seq += len(packed)
+        self._live_chain = chain_after(self._live_chain, b"".join(packed))
+        for event in packed:
+            wire = unpack(event)
+            self._put(event, 1, wire["e"], wire["t"])
+
+    def end(self) -> int:
+        """Write what is left, the event that ends the file, the index and the seek table."""
+        self._flush_points()
+        self._flush()
+        if self._seq != self._live_seq:
+            raise NotSealableError("frames that tell of more events than they hold")
+        event = {
+            "t": time.time_ns(),
+            "e": int(EventType.SEALED),
+            "first_seq": self._first_seq,
+            "next_seq": self._live_seq,
+            "chain": self._live_chain,
+            "by": __software__,
+        }
+        if self._last_seen is not None:
+            event["last_seen"] = self._last_seen
+        end = self._offset
+        self._write([pack(event)], 0)
+        index = SealIndex(
+            self._first_seq,
+            self._live_seq,
+            self._live_chain,
+            end,
+            self._bounds,
+            self.frames,
+            list(self._metrics.values()),
+        )
+        self._write_bytes(write_index(index, [entry[:2] for entry in self.written]))
+        return self._live_seq - self._first_seq
+
+    # -- frames ------------------------------------------------------------------------------
+
+    def _put(self, event: bytes, seqs: int, kind: int, *times: int) -> None:
+        if self._body and self._size + len(event) > _FRAME_BYTES:
+            self._flush()
+        self._body.append(event)
+        self._size += len(event)
+        self._count += seqs
+        self._types.add(kind)
+        self._times += times
+
+    def _flush(self) -> None:
+        if not self._body:
+            return
+        # Times are kept for whoever looks for a time, and clocks before 1970 are not worth a sign.
+        first, last = max(0, min(self._times)), max(0, *self._times)
+        types = tuple(sorted(self._types))
+        self.frames.append(SealedFrame(self._offset, self._seq, self._count, first, last, types))
+        self._write(self._body, self._count)
+        self._body, self._size, self._count, self._times = [], 0, 0, []
+        self._types = set()
+
+    def _write(self, body: list[bytes], count: int) -> None:
+        events = b"".join(body)
+        content = pack([*self._head, self._seq, count, self._chain]) + events
+        frame = self._encoder.encode(content)
+        self._write_bytes(frame)
+        if count:
+            self._chain = chain_after(self._chain, events)
+            self._seq += count
+        self.written.append((len(frame), len(content), self._chain))
+
+    def _write_bytes(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        self._offset += len(data)
+
+    # -- points ------------------------------------------------------------------------------
+
+    def _flush_points(self) -> None:
+        points, self._points = self._points, _Points([], [], [], [])
+        if len(points.names) >= _FEWEST_ROWS:
+            self._put_table(points)
+        elif points.names:
+            self._summarize(points)
+            for name, step, value, when in zip(*points, strict=True):
+                event = {"t": when, "e": 16, "m": name, "s": step, "v": value}
+                self._put(pack(event), 1, int(EventType.METRIC_POINT), when)
+
+    def _put_table(self, points: _Points) -> None:
+        names, steps, values, times = points
+        fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
+        fields.update(encode_table(tuple(names), tuple(steps), tuple(times), tuple(values)))
+        event = pack(fields)
+        rows = len(names)
+        if len(event) > _FRAME_BYTES - 1024 and rows > 1:  # long texts among the values
+            self._put_table(points.first(rows // 2))
+            points.drop(rows // 2)
+            self._put_table(points)
+            return
+        table = decode_table(unpack(event))
+        same = (
+            table.names() == names
+            and table.times == [when // 1000 for when in times]
+            # Packed, a float is its bits, so that NaN is NaN and -0.0 not 0.0.
+            and pack([table.steps, table.values]) == pack([steps, values])
+        )
+        if not same:
+            raise NotSealableError("points that do not come back as they were")
+        self._summarize(points)
+        self._put(event, rows, int(EventType.METRIC_TABLE), min(times), max(times))
+
+    def _summarize(self, points: _Points) -> None:
+        names = points.names
+        if names.count(names[0]) == len(names):
+            by_name = {names[0]: (points.values, points.steps[-1])}
+        else:
+            by_name = {}
+            for name, step, value in zip(names, points.steps, points.values, strict=True):
+                values, _ = by_name.get(name, ([], None))
+                values.append(value)
+                by_name[name] = (values, step)
+        for name, (values, step) in by_name.items():
+            numbers = [v for v in values if type(v) in _NUMBERS and math.isfinite(v)]
+            known = self._metrics.get(name)
+            if known is not None:
+                numbers += [v for v in (known.least, known.greatest) if v is not None]
+            self._metrics[name] = MetricSummary(
+                name,
+                len(values) + (known.count if known is not None else 0),
+                min(numbers, default=None),
+                max(numbers, default=None),
+                _number(step),
+                _number(values[-1]),
+            )
+
+
+class _Points(NamedTuple):
+    """Metric points as columns: names, steps, values, times (ns)."""
+
+    names: list[str]
+    steps: list[Any]
+    values: list[Any]
+    times: list[int]
+
+    def add(self, name: str, step: Any, value: Any, when: int) -> None:
+        self.names.append(name)
+        self.steps.append(step)
+        self.values.append(value)
+        self.times.append(when)
+
+    def extend(self, table: MetricTable) -> None:
+        self.names.extend(table.names())
+        self.steps.extend(table.steps)
+        self.values.extend(table.values)
+        self.times.extend([micros * 1000 for micros in table.times])
+
+    def first(self, rows: int) -> _Points:
+        names, steps, values, times = self
+        return _Points(names[:rows], steps[:rows], values[:rows], times[:rows])
+
+    def drop(self, rows: int) -> None:
+        columns: tuple[list[Any], ...] = self
+        for column in columns:
+            del column[:rows]
+
+
+_NUMBERS = frozenset({int, float})
+
+
+def _number(value: Any) -> Any:
+    return value if type(value) in _NUMBERS else None
+
+
+def _check(descriptor: int, sealer: _Sealer) -> None:
+    """Read back what was written: every frame, its chain, and the index.
+
+    Raises
+    ------
+    NotSealableError
+        The disk gave back something else.
+    """
+    offset = 0
+    decoder = FrameDecoder()
+    for size, content_size, chain in sealer.written:
+        try:
+            content = decoder.decode(os.pread(descriptor, size, offset), content_size)
+        except FrameDamagedError as error:
+            raise NotSealableError(f"what was written did not come back: {error}") from None
+        preamble, *_ = pieces = split(content)
+        count = unpack(preamble)[5]
+        begun = unpack(preamble)[6]
+        after = chain_after(begun, b"".join(pieces[1:])) if count else begun
+        if after != chain:
+            raise NotSealableError("what was written did not come back as it was")
+        offset += size
+    index = read_index(descriptor)
+    if index is None or index.frames != sealer.frames:
+        raise NotSealableError("the index that was written did not come back as it was")
+
+
+def output_events(chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the events that record what a spool holds, as maps by wire key."""
+    keys = KEYS[EventType.OUTPUT]
+    for chunk in chunks:
+        yield {
+            "t": chunk.time_ns,
+            "e": int(EventType.OUTPUT),
+            keys["stream"]: chunk.stream,
+            keys["data"]: chunk.data,
+            keys["begin"]: chunk.begin,
+            keys["end"]: chunk.end,
+        }
+
+
+def _remove(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
