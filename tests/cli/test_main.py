@@ -19,7 +19,7 @@ def test_help(run_sacred):
     """Without arguments the help, with every command."""
     done = run_sacred()
     assert (0, "") == (done.code, done.err)
-    for command in ("events", "ls", "query", "replay", "show", "verify"):
+    for command in ("events", "ls", "query", "replay", "seal", "show", "verify"):
         assert f"\n  {command} " in done.out
 
 
@@ -36,7 +36,7 @@ def test_version(run_sacred, name, command):
     ("arguments", "sentence"),
     [
         (["lss"], "there is no command 'lss': did you mean ls? (sacred --help tells more)"),
-        (["zzz"], "there is no command 'zzz': there are ls, show, events, verify, query, replay"),
+        (["zzz"], "there is no command 'zzz': there are ls, show, events, verify, seal, query, replay"),
         (["ls", "--rot", "x"], "no such option"),
         (["ls", "extra"], "got unexpected extra argument (extra)"),
         (["ls", "-n", "x"], "invalid value for '-n': 'x' is not a valid integer"),
