@@ -469,22 +469,42 @@ class EpochWriter:
     def _has_its_file(self) -> bool:
         """Return whether the file still has a name; a fault if not. Holds the lock.
 
-        Somebody may have removed or replaced it: what goes there would be gone with the process.
-        A root that was moved takes the open file along.
+        Somebody may have removed it: what goes there would be gone with the process. Or sealed it,
+        by force: then it goes on behind what the sealed file has (R4). A root that was moved takes
+        the open file along.
         """
         if self._fd < 0 or self.fault is not None:
             return False
+        first = self._file_seq
         try:
             if os.fstat(self._fd).st_nlink:
                 return True
             error = OSError(errno.ENOENT, "its file was removed")
+            first = self._sealed_until(first)
         except OSError as problem:
             error = problem
-        kept = self._ring[0][0] if self._ring else self.next_seq
+        ring = self._ring
+        while ring and ring[0][0] + ring[0][1] <= first:
+            self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))
+        kept = ring[0][0] if ring else self.next_seq
         self._fail(error, kept)
-        if kept > self._file_seq:
-            self._lose(self._file_seq, kept - self._file_seq)
+        if kept > first:
+            self._lose(first, kept - first)
         return False
+
+    def _sealed_until(self, first: int) -> int:
+        """Return where the sealed file ends that took the place of ours; ``first`` if none did."""
+        from sacred.journal.seal_index import read_index
+
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return first
+        try:
+            index = read_index(descriptor)
+        finally:
+            os.close(descriptor)
+        return index.next_seq if index is not None and index.first_seq == first else first
 
     def _end_sync(self, seq: int, path: Path, failure: OSError | None) -> None:
         """Forget what is durable. Holds the lock."""

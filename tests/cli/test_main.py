@@ -36,7 +36,10 @@ def test_version(run_sacred, name, command):
     ("arguments", "sentence"),
     [
         (["lss"], "there is no command 'lss': did you mean ls? (sacred --help tells more)"),
-        (["zzz"], "there is no command 'zzz': there are ls, show, events, verify, seal, query, replay"),
+        (
+            ["zzz"],
+            "there is no command 'zzz': there are ls, show, events, verify, seal, query, replay",
+        ),
         (["ls", "--rot", "x"], "no such option"),
         (["ls", "extra"], "got unexpected extra argument (extra)"),
         (["ls", "-n", "x"], "invalid value for '-n': 'x' is not a valid integer"),

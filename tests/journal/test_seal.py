@@ -330,6 +330,23 @@ def test_a_damaged_file_is_left_alone(tmp_path, at):
     assert os.listdir(run.journal) == [path.name]
 
 
+def test_a_writer_whose_file_was_sealed_goes_on(tmp_path):
+    """R4: sealed by force while it lives: nothing is lost, and the next file follows the sealed."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for step in range(50):
+        writer.log_point("x", step, 0.5)
+    writer.flush()
+    seal_file(writer.folder, 0, 1)
+    for step in range(50, 100):
+        writer.log_point("x", step, 0.5)
+    writer.sync()
+    writer.log_point("x", 100, 0.5)
+    writer.close()
+    assert (writer.epoch, writer.losses) == (2, [])
+    events, _ = contents(writer.folder)
+    assert [event[3] for event in events] == list(range(101))
+
+
 # -- faults ----------------------------------------------------------------------------------------
 
 
