@@ -129,14 +129,7 @@ class WriterCursor:
         if index is None:
             return  # no sealed file, or one whose index is damaged: it is walked
         seq, chain = self.at.next_seq, self.at.chain
-        if not index.first_seq < seq <= index.next_seq:
-            return
-        if seq == index.next_seq:
-            known = chain == index.chain
-        else:
-            low = index.live.chain_at(seq)
-            known = low is not None and low == chain & 0xFFFF
-        if not known:
+        if not index.first_seq < seq <= index.next_seq or not index.proves(seq, chain):
             return  # on a bound of a sealed frame, or of another journal: walked, and proved there
         frame = index.frame_of(seq)
         file.seek(index.end if frame is None else frame.offset)

@@ -25,7 +25,7 @@ from sacred.journal.events import (
     long_names,
 )
 from sacred.journal.frames import FrameDamagedError
-from sacred.journal.position import Position
+from sacred.journal.position import Position, WriterPosition
 from sacred.journal.root import NO_FOLDER, epoch_file_name, parse_epoch_file_name, unreadable
 from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
@@ -187,6 +187,21 @@ class JournalReader:
             self._events(frame)  # who wrote it, also for one that goes on in the middle of it
         self._first_seqs[key] = first
         return first
+
+    def holds(self, frame: Frame, at: WriterPosition) -> bool:
+        """Tell whether a position that lies in a frame, or at its end, was taken on this journal.
+
+        In a sealed file, whose frames have other bounds, its index knows.
+        """
+        if (at.next_seq, at.chain) == (frame.after.next_seq, frame.after.chain):
+            return True
+        if not self._is_sealed(frame.writer, frame.epoch):
+            return at.next_seq != frame.after.next_seq  # inside of a frame nobody stands
+        name = epoch_file_name(frame.writer, frame.epoch)
+        file = EpochFile(self.folder / name, frame.writer, frame.epoch)
+        index = file.index()
+        file.close()
+        return index is not None and index.proves(at.next_seq, at.chain)
 
     def _is_sealed(self, writer: int, epoch: int) -> bool:
         self._first_seq(writer, epoch)

@@ -114,6 +114,13 @@ class SealIndex(NamedTuple):
     frames: list[SealedFrame]
     metrics: list[MetricSummary]
 
+    def proves(self, seq: int, chain: int) -> bool:
+        """Tell whether a position that was taken on the live file stands in this one."""
+        if seq == self.next_seq:
+            return chain == self.chain
+        low = self.live.chain_at(seq)
+        return low is not None and low == chain & 0xFFFF
+
     def frame_of(self, seq: int) -> SealedFrame | None:
         """Return the sealed frame that holds a sequence number; None if none does."""
         firsts = [frame.first_seq for frame in self.frames]

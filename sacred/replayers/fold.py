@@ -16,7 +16,6 @@ from sacred.replayers.projection import RunProjection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sacred.journal.codec import BlobReference
     from sacred.journal.reader import Frame
@@ -176,7 +175,7 @@ class RunFold:
             moved = False
             for frame in self.reader.poll(_ROUND):
                 moved = True
-                _prove(frame, known, proof, self.folder.path)
+                self._prove(frame, known, proof)
                 was_short = bool(short(known))
                 fresh = self.add(frame, known.get(frame.writer)) or fresh
                 reached[frame.writer] = max(reached.get(frame.writer, 0), frame.after.next_seq)
@@ -188,6 +187,18 @@ class RunFold:
                 self._is_shorter(short(proof), view)
         self.spool = found.spool
         return fresh
+
+    def _prove(self, frame: Frame, *wanted: dict[int, WriterPosition]) -> None:
+        """Raise if a position that lies in a frame was taken on another journal."""
+        for positions in wanted:
+            at = positions.get(frame.writer)
+            if at is None or not frame.first_seq < at.next_seq <= frame.after.next_seq:
+                continue
+            if not self.reader.holds(frame, at):
+                # The view has events that were lost in a power cut.
+                raise PositionContradictedError(
+                    f"{self.folder.path} holds other events than the view before {at.next_seq}"
+                )
 
     def _is_shorter(self, lacking: dict[int, WriterPosition], view: str) -> None:
         """Raise what it means that the journal ends before the view does."""
@@ -297,25 +308,3 @@ def _parts(event: Event, limit: int) -> Iterator[tuple[Event, bool]]:
         rows = limit - event.seq
         yield event._replace(fields={"table": table.first_rows(rows)}), True
         yield event._replace(seq=limit, fields={"table": table.from_row(rows)}), False
-
-
-def _prove(
-    frame: Frame,
-    known: dict[int, WriterPosition],
-    proof: dict[int, WriterPosition],
-    path: Path,
-) -> None:
-    """Compare the chain where the view stood with that of the journal.
-
-    Raises
-    ------
-    PositionContradictedError
-        The journal holds something else there: the view has events that were lost in a power cut.
-    """
-    for wanted in (known, proof):
-        at = wanted.get(frame.writer)
-        stands = at is not None and frame.count and frame.after.next_seq == at.next_seq
-        if stands and at is not None and frame.after.chain != at.chain:
-            raise PositionContradictedError(
-                f"{path} holds other events than the view before {at.next_seq}"
-            )

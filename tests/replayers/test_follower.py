@@ -14,6 +14,7 @@ from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import EventType
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
+from sacred.journal.sealer import seal_file
 from sacred.journal.spool import encode_record
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import JournalShorterError, RunDeletedError, TerminalSinkError
@@ -437,3 +438,67 @@ def test_a_memo_that_is_none(tmp_path):
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.json").write_text(json.dumps({"other": 1}))
     assert read_memos(tmp_path) == []
+
+
+@pytest.mark.parametrize("until", [1, 40, 137, 300, None])
+def test_sealing_moves_no_view(root, spec, monkeypatch, until):
+    """R5: a view that stands anywhere in the live file goes on in the sealed one, not anew."""
+    folder = root.claim()
+    writer = JournalWriter.create(folder.journal)
+    writer.append(
+        EventType.RUN_STARTED,
+        run_id=1,
+        name="x",
+        command="main",
+        config={},
+        meta={},
+        experiment={},
+        host={},
+    )
+    reached = None
+    for step in range(400):
+        writer.log_point("x", step, step / 3)
+        if step % 7 == 0:
+            writer.append_output(1, b"line\n")
+            writer.flush()
+        if step == until:
+            writer.flush()
+            once(folder, spec)
+            reached = len(view(spec).metrics["x"]["values"])
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    if until is None:
+        once(folder, spec)
+    seal_file(folder.journal, 0, 1)
+    monkeypatch.setattr(MemorySink, "reset", lambda *_: pytest.fail("the view began anew"))
+    follower = once(folder, spec)
+    assert follower.status.state == "current"
+    assert view(spec).metrics["x"]["values"] == [step / 3 for step in range(400)]
+    assert view(spec).document()["status"] == "COMPLETED"
+    assert reached is None or reached == until + 1
+
+
+def test_a_sealed_journal_that_another_view_position_contradicts(root, spec):
+    """A view of a journal whose tail was lost and written anew begins anew, sealed or not."""
+    folder = root.claim()
+    lost = root.claim()
+    for place, values in ((folder, 0.5), (lost, 0.25)):
+        writer = JournalWriter.create(place.journal, journal_id=77)
+        writer.append(
+            EventType.RUN_STARTED,
+            run_id=1,
+            name="x",
+            command="main",
+            config={},
+            meta={},
+            experiment={},
+            host={},
+        )
+        for step in range(60):
+            writer.log_point("x", step, values)
+            writer.flush()
+        writer.close()
+    once(lost, spec)
+    seal_file(folder.journal, 0, 1)
+    once(folder, spec)
+    assert view(spec).metrics["x"]["values"] == [0.5] * 60
