@@ -237,8 +237,11 @@ class WriterCursor:
             self._gap(begin, frame, reason)
 
     def _gap(self, offset: int, frame: RawFrame, reason: str) -> None:
+        first, end = self.at.next_seq, frame.first_seq
+        why = self.reader._loss(self.writer, frame.epoch, first, end)
+        known = why is not None
         self.reader._report(
-            Gap(self.writer, frame.epoch, offset, self.at.next_seq, frame.first_seq, reason)
+            Gap(self.writer, frame.epoch, offset, first, end, why or reason, repaired=known)
         )
         self.at = self.at._replace(next_seq=frame.first_seq, chain=frame.chain)
 
@@ -269,6 +272,9 @@ class WriterCursor:
         elif frame.offset == 0 and frame.first_seq > at.next_seq and self.unproven is None:
             # The first frame of a file tells where the file before it ended.
             self._gap(0, frame, "the end of the file before is missing")
+        elif frame.first_seq > at.next_seq and frame.offset and self.unproven is None:
+            # The last frame of a sealed file tells where its events end.
+            self._gap(frame.offset, frame, "frames are missing")
         after = WriterPosition(
             frame.epoch,
             frame.first_seq + frame.count if frame.count else self.at.next_seq,

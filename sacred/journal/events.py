@@ -143,6 +143,7 @@ _SCHEMAS = (
             _may("supersedes", "int", "writer number this one goes on for"),
             _may("durability", "str", "process, second or event"),
             _may("last_seen", "time", "in a sealed or repaired file: last sign of life"),
+            _may("lost", "list", "in a repaired file: [first seq, next seq, why] of what is lost"),
         ),
     ),
     EventSchema(

@@ -203,6 +203,13 @@ class JournalReader:
         file.close()
         return index is not None and index.proves(at.next_seq, at.chain)
 
+    def _loss(self, writer: int, epoch: int, first: int, end: int) -> str | None:
+        """Return why events are lost that a repaired file names as such; None if it does not."""
+        for entry in self.identities.get((writer, epoch), {}).get("lost") or ():
+            if isinstance(entry, list) and entry[:2] == [first, end]:
+                return str(entry[2]) if len(entry) > 2 else "unknown"
+        return None
+
     def _is_sealed(self, writer: int, epoch: int) -> bool:
         self._first_seq(writer, epoch)
         return self.identities.get((writer, epoch), {}).get("opened_by") == "seal"

@@ -90,7 +90,11 @@ def seal_run(
     for frame in reader.poll():
         if frame.writer == 0:
             seen.take(frame.events)
-    damaged = {v.writer for v in reader.verdicts if not isinstance(v, Tail)}
+    damaged = {
+        verdict.writer
+        for verdict in reader.verdicts
+        if not isinstance(verdict, Tail) and not getattr(verdict, "repaired", False)
+    }
     outcomes = []
     try:
         for writer, epochs in reader._listing.items():

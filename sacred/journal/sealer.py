@@ -31,10 +31,10 @@ from sacred.journal.seal_index import (
 from sacred.journal.tables import MetricTable, decode_table, encode_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Sealed", "seal_file"]
+__all__ = ["Sealed", "output_events", "seal_file", "write_sealed"]
 
 #: Largest content of a sealed frame of several events.
 _FRAME_BYTES = 256 * 1024
@@ -120,33 +120,91 @@ def seal_file(
         if (begin.writer, begin.epoch) != (writer, epoch):
             raise NotSealableError(f"{path} is a file of another writer or epoch")
         before = os.stat(path)
-        aside = folder / f".{os.urandom(4).hex()}-{path.name}"
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(aside, flags, 0o666)
-        try:
-            sealer = _Sealer(descriptor, begin, last_seen)
-            for frame in _live_frames(file, begin, until):
-                sealer.take(frame)
-            torn = file.remaining()
-            sealer.add(added)
-            events = sealer.end()
-            _check(descriptor, sealer)
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, before.st_mode & 0o777)
-            os.fsync(descriptor)
-            now = os.stat(path)
-            if (now.st_ino, now.st_size) != (before.st_ino, before.st_size):
-                raise NotSealableError(f"{path} changed while it was sealed: its writer lives")
-            os.replace(aside, path)
-        except BaseException:
-            _remove(aside)
-            raise
-        finally:
-            os.close(descriptor)
-        fsync_folder(folder)
+        frames = _live_frames(file, begin, until)
+        events = write_sealed(path, _first_event(began, last_seen), begin, frames, added, before)
+        torn = file.remaining()
     finally:
         file.close()
     return Sealed(path, events, before.st_size, os.stat(path).st_size, torn)
+
+
+def _first_event(began: dict[str, Any], last_seen: int | None) -> dict[str, Any]:
+    event = {**began, "opened_by": "seal"}
+    return event if last_seen is None else {**event, "last_seen": last_seen}
+
+
+def write_sealed(
+    path: Path,
+    began: dict[str, Any],
+    begin: RawFrame,
+    frames: Iterable[RawFrame],
+    added: Iterable[dict[str, Any]],
+    before: os.stat_result,
+    *,
+    known: SealIndex | None = None,
+    end: Callable[[], tuple[int, int] | None] = lambda: None,
+    kept: Path | None = None,
+) -> int:
+    """Write a sealed file aside, prove it, and have it take the place of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    began
+        The first event of the new one, by wire key.
+    begin
+        A frame of the old one, for its numbers: journal, writer, epoch, first_seq, chain.
+    frames
+        What the new one holds, in order; where one does not follow the one before, events are lost.
+    added
+        Events behind them.
+    before
+        What the file was when it was opened: it must not have changed.
+    known
+        The index of the old file, if it was a sealed one.
+    end
+        Asked behind the last frame: next_seq and chain of the old file's end, if that is known.
+    kept
+        A second name that the old file gets, so that it stays.
+
+    Returns
+    -------
+    How many sequence numbers the file spans.
+
+    Raises
+    ------
+    NotSealableError, OSError
+        The file is as it was.
+    """
+    folder = path.parent
+    aside = folder / f".{os.urandom(4).hex()}-{path.name}"
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(aside, flags, 0o666)
+    try:
+        sealer = _Sealer(descriptor, began, begin, known)
+        for frame in frames:
+            sealer.take(frame)
+        sealer.add(added)
+        events = sealer.end(end())
+        _check(descriptor, sealer)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, before.st_mode & 0o777)
+        os.fsync(descriptor)
+        now = os.stat(path)
+        if (now.st_ino, now.st_size) != (before.st_ino, before.st_size):
+            raise NotSealableError(f"{path} changed while it was sealed: its writer lives")
+        if kept is not None:
+            os.link(path, kept)
+            fsync_folder(folder)
+        os.replace(aside, path)
+    except BaseException:
+        _remove(aside)
+        raise
+    finally:
+        os.close(descriptor)
+    fsync_folder(folder)
+    return events
 
 
 def _next(file: EpochFile) -> RawFrame | None:
@@ -186,17 +244,25 @@ def _live_frames(file: EpochFile, begin: RawFrame, until: int | None) -> Iterato
 class _Sealer:
     """Writes the frames of a sealed file."""
 
-    def __init__(self, descriptor: int, begin: RawFrame, last_seen: int | None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        began: dict[str, Any],
+        begin: RawFrame,
+        known: SealIndex | None = None,
+    ) -> None:
         self._descriptor = descriptor
         self._encoder = FrameEncoder(level=3)
         self._head = [0, begin.journal_id, begin.writer, begin.epoch]
-        self._last_seen = last_seen
+        self._last_seen = began.get("last_seen")
         self._chain = begin.chain
         self._seq = begin.first_seq
         self._first_seq = begin.first_seq
         #: As the live file had it: what the next file's chain is checked against.
         self._live_seq, self._live_chain = begin.first_seq, begin.chain
-        self._bounds = LiveBounds([], [])
+        #: Of a file that was sealed before, the bounds of the live one are those it knew.
+        self._known = known
+        self._bounds = known.live if known is not None else LiveBounds([], [])
         self._body: list[bytes] = []
         self._size = self._count = 0
         self._times: list[int] = []
@@ -208,16 +274,17 @@ class _Sealer:
         self.frames: list[SealedFrame] = []
         #: Of each frame: its size, that of its content, and the chain behind its events.
         self.written: list[tuple[int, int, int]] = []
-        event = dict(begin.values[1])
-        event["opened_by"] = "seal"
-        if last_seen is not None:
-            event["last_seen"] = last_seen
-        self._write([pack(event)], 0)
+        self._write([pack(began)], 0)
 
     def take(self, frame: RawFrame) -> None:
-        """Take the events of a live frame."""
-        self._bounds.seqs.append(frame.first_seq)
-        self._bounds.chains.append(frame.chain & 0xFFFF)
+        """Take the events of a frame; what lies between it and the one before is lost."""
+        if frame.first_seq != self._live_seq:
+            self._flush_points()
+            self._flush()
+            self._seq = frame.first_seq
+        if self._known is None:
+            self._bounds.seqs.append(frame.first_seq)
+            self._bounds.chains.append(frame.chain & 0xFFFF)
         self._live_seq, self._live_chain = frame.first_seq + frame.count, frame.chain_after
         names: list[str] = []
         pieces: list[bytes] | None = None
@@ -256,10 +323,16 @@ class _Sealer:
             wire = unpack(event)
             self._put(event, 1, wire["e"], wire["t"])
 
-    def end(self) -> int:
-        """Write what is left, the event that ends the file, the index and the seek table."""
+    def end(self, last: tuple[int, int] | None = None) -> int:
+        """Write what is left, the event that ends the file, the index and the seek table.
+
+        ``last`` is where the file ended before, and the chain there, if that is known otherwise.
+        """
         self._flush_points()
         self._flush()
+        if last is not None and last[0] >= self._live_seq:
+            self._seq = self._live_seq = last[0]
+            self._live_chain = last[1]
         if self._seq != self._live_seq:
             raise NotSealableError("frames that tell of more events than they hold")
         event = {

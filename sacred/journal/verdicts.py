@@ -27,7 +27,10 @@ class Tail(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Events are missing: sequence numbers from ``first_seq`` up to but not ``next_seq``."""
+    """Events are missing: sequence numbers from ``first_seq`` up to but not ``next_seq``.
+
+    ``repaired`` tells that this was written down when the file was repaired: it is no news.
+    """
 
     writer: int
     epoch: int
@@ -35,12 +38,15 @@ class Gap(NamedTuple):
     first_seq: int
     next_seq: int
     reason: str
+    repaired: bool = False
 
     def __str__(self) -> str:
         """Say it in a sentence."""
         count = self.next_seq - self.first_seq
         where = epoch_file_name(self.writer, self.epoch)
         what = f"events {self.first_seq} to {self.next_seq - 1}" if count else "no events but order"
+        if self.repaired:
+            return f"{where}: {what} lost before it was repaired: {self.reason}"
         return f"{where}: {what} lost at byte {self.offset}: {self.reason}"
 
 

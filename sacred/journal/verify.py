@@ -48,9 +48,9 @@ class Report(NamedTuple):
         """``clean``, ``tail``, ``gap`` or ``foreign``: the worst that was found.
 
         An end that is not whole is clean while its writer lives, and where the writer went on in
-        another file.
+        another file. What was lost before a repair is clean, too: it is named, and no news.
         """
-        if any(isinstance(verdict, Gap) for verdict in self.verdicts):
+        if any(isinstance(verdict, Gap) and not verdict.repaired for verdict in self.verdicts):
             return "gap"
         if any(isinstance(verdict, Foreign) for verdict in self.verdicts):
             return "foreign"

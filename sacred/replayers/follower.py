@@ -357,7 +357,11 @@ class Follower:
             fold = self._rebuild_in_order(fold)
         self._finished = complete
         self.ended = fold.ended
-        self._damage = tuple(map(str, fold.reader.verdicts))
+        self._damage = tuple(
+            str(verdict)
+            for verdict in fold.reader.verdicts
+            if not getattr(verdict, "repaired", False)
+        )
         return news
 
     def _detach(self) -> None:

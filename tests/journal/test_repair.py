@@ -1,0 +1,170 @@
+"""Repair: all that is whole, what is lost by name, and the damaged file kept."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
+from sacred.journal.repair import repair_run
+from sacred.journal.root import RunFolder
+from sacred.journal.seal import seal_run
+from sacred.journal.verdicts import Gap
+from sacred.journal.verify import verify
+
+WRITES = textwrap.dedent(
+    """
+    import sys
+    from sacred.journal import EventType, JournalRoot, JournalWriter
+    import sacred.journal.epoch_writer as module
+
+    module.EPOCH_BYTES = int(sys.argv[2])
+    folder = JournalRoot(sys.argv[1]).claim()
+    writer = JournalWriter.create(folder.journal)
+    for number in range(60):
+        writer.append(EventType.MESSAGE, level="info", text=f"event {number} " + "x" * number)
+        writer.log_point("x", number, number / 3)
+        writer.flush()
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    """
+)
+
+
+def run_of_another_process(folder, epoch_bytes=1 << 30):
+    """Have a process that is gone write a run; return its folder."""
+    root = JournalRoot(folder / "sacred_runs")
+    command = [sys.executable, "-c", WRITES, str(root.path), str(epoch_bytes)]
+    subprocess.run(command, check=True, timeout=60)
+    return root.runs()[0]
+
+
+def events_of(run):
+    """Return (seq, what it says) of each event, points one by one, and the verdicts."""
+    reader = JournalReader(run.journal)
+    found = []
+    for event in reader.read():
+        if event.type == EventType.METRIC_TABLE:
+            table = event.fields["table"]
+            rows = zip(table.names(), table.steps, table.values, strict=True)
+            found += [(event.seq + n, row) for n, row in enumerate(rows)]
+        elif event.type == EventType.METRIC_POINT:
+            fields = event.fields
+            found.append((event.seq, (fields["metric"], fields["step"], fields["value"])))
+        elif event.seq >= 0:
+            found.append((event.seq, repr(event.fields)))
+    return found, [*reader.verdicts, *reader.tails()]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run's files: as one, as several, and sealed."""
+    one = run_of_another_process(tmp_path_factory.mktemp("one"))
+    several = run_of_another_process(tmp_path_factory.mktemp("several"), 3000)
+    sealed = run_of_another_process(tmp_path_factory.mktemp("sealed"))
+    seal_run(sealed)
+    return {
+        name: {path.name: path.read_bytes() for path in run.journal.iterdir()}
+        for name, run in (("one", one), ("several", several), ("sealed", sealed))
+    }
+
+
+def damage(data, rng):
+    """Return bytes that something happened to."""
+    data = bytearray(data)
+    at = rng.randrange(len(data))
+    kind = rng.choice(["flip", "zero", "cut out", "twice", "garbage"])
+    size = rng.choice([1, 50, 512])
+    if kind == "flip":
+        data[at] ^= 1 << rng.randrange(8)
+    elif kind == "zero":
+        data[at : at + size] = b"\0" * len(data[at : at + size])
+    elif kind == "cut out":
+        del data[at : at + size]
+    elif kind == "twice":
+        data[at:at] = data[at : at + size]
+    else:
+        data[at:at] = rng.randbytes(size)
+    return bytes(data)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32), form=st.sampled_from(["one", "several", "sealed"]))
+def test_all_that_is_whole_stays_and_the_rest_is_named(written, tmp_path_factory, seed, form):
+    """What was read before a repair is read after it; the run is then clean, its losses known."""
+    rng = random.Random(seed)
+    run = RunFolder(tmp_path_factory.mktemp("damaged"))
+    run.journal.mkdir()
+    for name, data in written[form].items():
+        (run.journal / name).write_bytes(data)
+    path = run.journal / rng.choice(sorted(written[form]))
+    path.write_bytes(damage(path.read_bytes(), rng))
+    bytes_before = {p.name: p.read_bytes() for p in run.journal.iterdir()}
+    before, verdicts = events_of(run)
+    gaps = [(v.first_seq, v.next_seq) for v in verdicts if isinstance(v, Gap)]
+    outcomes = repair_run(run)
+    assert all(outcome.reason is None for outcome in outcomes if before), outcomes
+    after, verdicts = events_of(run)
+    assert after == before
+    if before:
+        assert {(v.first_seq, v.next_seq) for v in verdicts if isinstance(v, Gap)} == {
+            gap for gap in gaps if gap[0] < gap[1]
+        }
+        assert all(v.repaired for v in verdicts if isinstance(v, Gap))
+        assert verify(run).verdict in {"clean", "tail"}
+    for outcome in outcomes:
+        if outcome.kept is not None:
+            assert outcome.kept.read_bytes() == bytes_before[outcome.path.name]
+    assert all(outcome.reason for outcome in repair_run(run))
+    assert {o.state for o in seal_run(run)} <= {"sealed", "already", "empty"} or not before
+    assert events_of(run)[0] == before
+
+
+def test_a_clean_run_is_left_alone(tmp_path):
+    """Nothing is written where nothing is damaged."""
+    run = run_of_another_process(tmp_path)
+    data = (run.journal / "w0000-e0001.jzst").read_bytes()
+    assert repair_run(run) == []
+    assert (run.journal / "w0000-e0001.jzst").read_bytes() == data
+    assert os.listdir(run.journal) == ["w0000-e0001.jzst"]
+
+
+def test_a_living_process_is_not_disturbed(tmp_path):
+    """R4: a damaged file that a living process writes is left to it."""
+    writer = JournalWriter.create(tmp_path / "1" / "journal")
+    for number in range(5):
+        writer.append(EventType.MESSAGE, level="info", text=f"event {number}")
+    data = bytearray(writer.path.read_bytes())
+    data[500] ^= 1
+    writer.path.write_bytes(data)
+    (outcome,) = repair_run(RunFolder(tmp_path / "1"), force=True)
+    assert f"its process ({os.getpid()}) lives" in outcome.reason
+    assert writer.path.read_bytes() == data
+    writer.close()
+
+
+def test_a_second_damage_is_kept_beside_the_first(tmp_path):
+    """Each damaged file keeps its bytes, and all losses stay named."""
+    run = run_of_another_process(tmp_path)
+    path = run.journal / "w0000-e0001.jzst"
+    kept = []
+    for at in (2000, 1500):
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        path.write_bytes(data)
+        (outcome,) = repair_run(run)
+        assert outcome.lost
+        assert outcome.kept.read_bytes() == data
+        kept.append(outcome.kept.name)
+    assert kept == ["w0000-e0001.jzst.damaged-1", "w0000-e0001.jzst.damaged-2"]
+    _, verdicts = events_of(run)
+    assert verdicts  # the second may have taken what lay around the first
+    assert all(verdict.repaired for verdict in verdicts)
+    assert verify(run).clean
