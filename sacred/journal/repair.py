@@ -18,7 +18,7 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.root import epoch_file_name
 from sacred.journal.sealer import write_sealed
 from sacred.journal.tables import decode_length
-from sacred.journal.verdicts import Foreign, Gap
+from sacred.journal.verdicts import Foreign, Gap, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,10 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
         known = isinstance(verdict, Gap) and verdict.repaired
         if isinstance(verdict, (Gap, Foreign)) and not known:
             damage.setdefault((verdict.writer, verdict.epoch), []).append(verdict)
+    for verdict in (*reader.verdicts, *reader.tails()):
+        # An end that is no beginning of a frame is damage, too, though nobody can say of how much.
+        if isinstance(verdict, Tail) and _is_damage(reader, verdict):
+            damage.setdefault((verdict.writer, verdict.epoch), [])
     try:
         return [
             _repaired(reader, writer, epoch, verdicts, force=force)
@@ -89,6 +93,21 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
         ]
     finally:
         reader.close()
+
+
+def _is_damage(reader: JournalReader, tail: Tail) -> bool:
+    path = reader.folder / epoch_file_name(tail.writer, tail.epoch)
+    file = EpochFile(path, tail.writer, tail.epoch)
+    try:
+        file.seek(tail.offset)
+        file.next_frame()
+    except FrameDamagedError:
+        return True
+    except (NotYet, OSError):
+        return False
+    finally:
+        file.close()
+    return False
 
 
 def _repaired(
@@ -120,7 +139,8 @@ def _repaired(
         if not frames:
             return RepairOutcome(path, None, lost, "no frame of this journal is whole in it")
         began = _began(frames[0], reader.journal_id)
-        began["lost"] = [*began.get("lost", ()), *([*gap[3:5], gap.reason] for gap in gaps)]
+        losses = [[gap.first_seq, gap.next_seq, gap.reason] for gap in gaps]
+        began["lost"] = [*began.get("lost", ()), *losses]
         kept = _free_name(path)
         until = reader._horizon(writer, [later for later in epochs if later > epoch])
         file.seek(0)

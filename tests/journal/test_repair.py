@@ -63,6 +63,13 @@ def events_of(run):
     return found, [*reader.verdicts, *reader.tails()]
 
 
+class Files(dict):
+    """Names and contents, told in short."""
+
+    def __repr__(self):
+        return f"<{len(self)} files>"
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A run's files: as one, as several, and sealed."""
@@ -70,10 +77,10 @@ def written(tmp_path_factory):
     several = run_of_another_process(tmp_path_factory.mktemp("several"), 3000)
     sealed = run_of_another_process(tmp_path_factory.mktemp("sealed"))
     seal_run(sealed)
-    return {
-        name: {path.name: path.read_bytes() for path in run.journal.iterdir()}
+    return Files(
+        (name, {path.name: path.read_bytes() for path in run.journal.iterdir()})
         for name, run in (("one", one), ("several", several), ("sealed", sealed))
-    }
+    )
 
 
 def damage(data, rng):
