@@ -415,6 +415,53 @@ def seal(
     return DAMAGED if DAMAGED in codes else max(codes)
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--all", "everything", is_flag=True, help="Every run of the root.")
+@click.option("--force", is_flag=True, help="Also what another machine wrote, unseen if it lives.")
+@_json_option
+@_root_option
+def repair(
+    runs: tuple[str, ...], everything: bool, force: bool, as_json: bool, root: str | None
+) -> int:
+    """Write damaged files anew, with all that is whole in them.
+
+    The damaged file keeps its bytes under another name. What is lost stays lost, and is named.
+    Exit code 1 if a file could not be repaired.
+    """
+    from sacred.journal.repair import repair_run
+
+    if everything == bool(runs):
+        raise click.UsageError("name the runs to repair, or give --all")
+    folders = _root(root).runs() if everything else _runs(root, runs)
+    records = []
+    for folder in folders:
+        if folder.holds_nothing():
+            continue
+        outcomes = repair_run(folder, force=force)
+        if not outcomes and not as_json:
+            _print([f"run {folder.number}: nothing to repair"])
+        for outcome in outcomes:
+            lost = sum(end - first for first, end in outcome.lost)
+            record = {
+                "run": folder.number,
+                "file": outcome.path.name,
+                "repaired": outcome.reason is None,
+                "lost": lost,
+                "kept": outcome.kept and outcome.kept.name,
+                "reason": outcome.reason,
+            }
+            records.append(record)
+            if not as_json:
+                what = f"not repaired: {outcome.reason}"
+                if outcome.kept is not None:
+                    what = f"repaired, {lost} events are lost; as it was: {outcome.kept.name}"
+                _print([f"run {folder.number} {outcome.path.name}: {what}"])
+    if as_json:
+        _print_records(records)
+    return DAMAGED if any(not record["repaired"] for record in records) else 0
+
+
 _QUERY_HELP = """Ask the runs a question in SQL.
 
     \b

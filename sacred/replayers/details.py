@@ -301,9 +301,10 @@ def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
             yield spool_line(chunk)
         found = outline(folder)
         if found.problem:
-            problems.extend(str(verdict) for verdict in reader.verdicts)
+            news = [v for v in reader.verdicts if not getattr(v, "repaired", False)]
+            problems.extend(map(str, news))
             problems.extend(str(tail) for tail in reader.tails() if not tail.superseded)
-            if not problems:
+            if not problems and not reader.verdicts:
                 problems.append(found.problem)
     finally:
         reader.close()
