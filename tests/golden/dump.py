@@ -118,6 +118,8 @@ def plain(value):
 def _verdict(verdict):
     what = verdict._asdict()
     what.pop("reason", None)  # a sentence may be said better one day
+    if not what.get("repaired"):  # younger than the first dumps
+        what.pop("repaired", None)
     return {"verdict": type(verdict).__name__.lower(), **what}
 
 
