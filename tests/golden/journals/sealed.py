@@ -103,7 +103,7 @@ def repaired(place):
     data = bytearray(place.file().read_bytes())
     data[len(data) // 2] ^= 1
     place.file().write_bytes(data)
-    repair_run(RunFolder(place.path))
+    repair_run(RunFolder(place.path), force=True)
 
 
 @golden("a sealed file that was damaged and repaired: what it knew of its end stays", "gap")
@@ -112,4 +112,4 @@ def repaired_sealed(place):
     data = bytearray(place.file().read_bytes())
     data[len(data) // 2] ^= 1
     place.file().write_bytes(data)
-    repair_run(RunFolder(place.path))
+    repair_run(RunFolder(place.path), force=True)
