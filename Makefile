@@ -28,6 +28,10 @@ test: $(READY) servers  ## everything needed, then all tests, with real servers
 test-local: $(READY)  ## what needs no server
 	$(PYTEST) -m "not server and not soak"
 
+MINUTES ?= 10
+soak: $(READY)  ## the battery for so long: make soak MINUTES=60
+	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery -m "slow or soak" -o faulthandler_timeout=0
+
 servers: $(READY)  ## fetch the servers that the tests start, and the peer
 	@$(BIN)/python tests/servers/install.py
 
@@ -44,5 +48,5 @@ format: $(READY)  ## put the code into shape
 clean:  ## remove all that was made here; runs stay
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo_runs
 
-.PHONY: help venv check test test-local servers demo bench format clean
+.PHONY: help venv check test test-local soak servers demo bench format clean
 .DEFAULT_GOAL := help

@@ -20,6 +20,29 @@ if _peer := peer.interpreter():
     os.environ["SACRED_PEER_PYTHON"] = str(_peer)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What the battery counted, and which of its rows this machine did not allow."""
+    counts, skipped = {}, set()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "battery" and getattr(report, "when", "") == "call":
+                    what, number = value
+                    most = "ms" in what or "most" in what
+                    known = counts.get(what, 0)
+                    counts[what] = max(known, number) if most else known + number
+            if getattr(report, "skipped", False) and isinstance(report.longrepr, tuple):
+                reason = report.longrepr[2].removeprefix("Skipped: ")
+                if reason.startswith("row "):
+                    skipped.add(reason)
+    if counts or skipped:
+        terminalreporter.section("the battery")
+        for what in sorted(counts):
+            terminalreporter.write_line(f"{counts[what]:>12,} {what}")
+        for reason in sorted(skipped):
+            terminalreporter.write_line(f"not here: {reason}")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch):
     """Whoever runs the tests may have a root or a durability of his own."""

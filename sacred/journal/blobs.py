@@ -75,6 +75,8 @@ class BlobStore:
             sha, md5, size = _hash(file, None)
             target = self.path_of(sha)
             if _has_already(target, size):
+                if self._durable:  # who stored it may have been killed before it was
+                    self.sync(sha)
                 return StoredFile(BlobReference("sha256", sha, size), md5)
             file.seek(0)
             return self._store_stream(file)
@@ -93,6 +95,8 @@ class BlobStore:
                 self._publish(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
+        elif self._durable:
+            self.sync(sha)
         return StoredFile(BlobReference("sha256", sha, len(content), encoding), md5)
 
     def _store_stream(self, file: BinaryIO) -> StoredFile:

@@ -59,7 +59,7 @@ class WriterCursor:
             later = [epoch for epoch in epochs if epoch > file.epoch]
             horizon = self.reader._horizon(self.writer, later)
             moved = False
-            for frame in self._frames(file, final=bool(later)):
+            for frame in self._frames(file, horizon, final=bool(later)):
                 moved = True
                 end = frame.first_seq + frame.count
                 if horizon is not None and frame.count and end > horizon:
@@ -142,8 +142,16 @@ class WriterCursor:
             self.reader._report(Tail(self.writer, file.epoch, file.offset, left, superseded=True))
         file.close()
 
-    def _frames(self, file: EpochFile, *, final: bool) -> Iterator[RawFrame]:
-        """Yield this journal's frames; report what is between them."""
+    def _frames(self, file: EpochFile, horizon: int | None, *, final: bool) -> Iterator[RawFrame]:
+        """Yield this journal's frames; report what is between them.
+
+        What lies behind ``horizon`` stands again in a later epoch: damage there is told by what
+        that one lacks.
+        """
+
+        def counts(frame: RawFrame) -> bool:
+            return horizon is None or frame.first_seq + frame.count <= horizon
+
         while True:
             begin = file.offset
             try:
@@ -157,7 +165,8 @@ class WriterCursor:
                     return
                 if self._whole_by_now(file, begin):
                     continue
-                self._report_damage(begin, skipped, "a frame header was damaged")
+                if counts(skipped):
+                    self._report_damage(begin, skipped, "a frame header was damaged")
                 yield skipped
                 continue
             except FrameDamagedError as error:
@@ -168,7 +177,8 @@ class WriterCursor:
                     return
                 if self._whole_by_now(file, begin):
                     continue
-                self._report_damage(begin, skipped, str(error))
+                if counts(skipped):
+                    self._report_damage(begin, skipped, str(error))
                 yield skipped
                 continue
             except OSError as error:

@@ -109,6 +109,8 @@ class EpochWriter:
         #: With a fault: what has this number or a higher one is in no file.
         self._unwritten = 0
         self._unreported: list[Loss] = []
+        #: Something is in a file that could not be made durable, and was not written again.
+        self._in_doubt = False
         self._retry_at = 0.0
         self._retry_delay = _RETRY_FIRST
         self._dirty = False
@@ -219,8 +221,11 @@ class EpochWriter:
         while len(ring) > least and (self._ring_bytes > limit or len(ring) > RING_FRAMES):
             first, count, _, events = ring.popleft()
             self._ring_bytes = max(0, self._ring_bytes - len(events))
-            if self.fault is not None and first >= self._unwritten:
-                self._lose(first, count)
+            if self.fault is not None:
+                if first >= self._unwritten:
+                    self._lose(first, count)
+                else:
+                    self._in_doubt = True
 
     def _lose(self, first_seq: int, count: int) -> None:
         reason = str(self.fault.strerror or self.fault) if self.fault else "unknown"
@@ -416,6 +421,9 @@ class EpochWriter:
         for first, count, _, events in bodies:
             if first >= unwritten:
                 self._emit(events, count)
+            elif self.durability != "process":
+                # It stands in the old writer's file, so that it would be there twice.
+                self._in_doubt = True
 
     def _claim_as_child(self) -> None:
         self._unclaimed = False

@@ -184,10 +184,13 @@ class JournalRoot:
             taken = _taken_by(self.path)
             if taken is not None:
                 raise FileExistsError(17, f"it holds {taken}, and a root is a folder of its own")
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             _create_file(self.path / ".gitignore", "*\n")
             marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
             _create_file(self.path / MARKER, marker)
+            for folder in reversed(made):  # their names, from the outside in
+                fsync_folder(folder.parent)
         except OSError as error:
             raise unavailable(self.path, error) from error
 

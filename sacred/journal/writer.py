@@ -503,12 +503,12 @@ class JournalWriter(EpochWriter):
 
         Returns
         -------
-        False if the disk refuses.
+        False if the disk refuses, or refused earlier what could not be written again.
         """
         self.flush()
         seq = self.next_seq
         self._sync_file()
-        return self.durable_seq >= seq and self.fault is None
+        return self.durable_seq >= seq and self.fault is None and not self._in_doubt
 
     def close(self) -> None:
         """Write what is pending, make it durable and end the file; later events are refused."""

@@ -1,0 +1,31 @@
+"""Row 6 of the battery: a writer that is killed, some thousand times."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from battery import soak
+
+ROUNDS = 1_500
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="row 6 needs fork")
+def test_a_killed_writer_loses_no_event_it_was_told_of(record_property):
+    """Row 6, P1, P3: SIGKILL at any instant: a prefix, every control event that returned, and of the points at most those that waited; none with durability "event"."""
+    longest = soak.seconds(0.2)
+    with soak.scratch() as folder:
+        found = soak.run_program(
+            "kill_loop.py", folder, ROUNDS, longest, soak.seed(), limit=240 + longest
+        )
+    assert found["rounds"] >= ROUNDS
+    assert found["told"] > ROUNDS
+    record_property("battery", ("row 6: SIGKILLs", found["rounds"]))
+    record_property("battery", ("row 6: control events acknowledged, all kept", found["told"]))
+    record_property("battery", ("row 6: torn ends", found["torn"]))
+    record_property(
+        "battery", ("row 6: points lost by one kill, at most", found["most_points_lost"])
+    )
+    record_property("battery", ("row 6: age of the oldest, p99 (ms)", found["age_p99"]))
