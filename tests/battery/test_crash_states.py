@@ -321,24 +321,6 @@ SCENARIOS = [
 ]
 
 
-#: Promises that are known to be broken; strict, so that whoever mends one takes its line away.
-KNOWN = {
-    failed_write: "damage behind what a later file holds again hides its durable events",
-    failed_sync: "damage behind what a later file holds again hides its durable events",
-    full_for_a_while: "sync() is True for an event that was forgotten unsynced, in a file that failed",
-    failed_sync_superseded: "what a failed fdatasync left in doubt is not written under the new number",
-    blob_again: "a blob whose folder's fsync failed counts as durable the second time",
-    new_root: "the name of a new root is never synced",
-}
-
-
-def known(scenario):
-    """Mark a scenario that is known to break a promise."""
-    reason = KNOWN.get(scenario)
-    marks = [pytest.mark.xfail(raises=AssertionError, reason=reason)] if reason else []
-    return pytest.param(scenario, marks=marks, id=scenario.__name__)
-
-
 class Recording:
     """What a scenario did, and what can be known of all its frames."""
 
@@ -625,7 +607,7 @@ def judge_all(bench, states, recording, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", [known(scenario) for scenario in SCENARIOS])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_what_a_power_cut_leaves_is_a_prefix_that_holds_what_was_promised(
     scenario, record_property
 ):
