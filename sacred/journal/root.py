@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -190,7 +191,8 @@ class JournalRoot:
             marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
             _create_file(self.path / MARKER, marker)
             for folder in reversed(made):  # their names, from the outside in
-                fsync_folder(folder.parent)
+                with contextlib.suppress(OSError):  # a run is worth more than its root's name
+                    fsync_folder(folder.parent)
         except OSError as error:
             raise unavailable(self.path, error) from error
 

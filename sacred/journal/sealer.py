@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sacred.journal import __software__
 from sacred.journal.codec import pack, split, unpack
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
+from sacred.journal.epoch_writer import short_write
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import KEYS, EventType
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
@@ -392,9 +393,8 @@ class _Sealer:
         self.written.append((len(frame), len(content), self._chain))
 
     def _write_bytes(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        if os.write(self._descriptor, data) != len(data):
+            raise short_write()
         self._offset += len(data)
 
     # -- points ------------------------------------------------------------------------------
