@@ -34,6 +34,9 @@ EPOCH_BYTES = 256 * 1024 * 1024
 RING_BYTES = 4 * 1024 * 1024
 RING_FRAMES = 32 * 1024
 
+#: From so many pending points on they are written as a table.
+TABLE_ROWS = 16
+
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
 
 
@@ -207,7 +210,8 @@ class EpochWriter:
         """Write one frame into a file; return its size (bytes)."""
         packed = self._packer.pack
         frame = self._encoder.encode(
-            prefix + packed(first) + packed(count) + packed(chain) + events
+            prefix + packed(first) + packed(count) + packed(chain) + events,
+            numbers=count >= TABLE_ROWS,
         )
         if os.write(descriptor, frame) != len(frame):
             raise short_write()

@@ -412,7 +412,7 @@ class _Sealer:
     def _put_table(self, points: _Points) -> None:
         names, steps, values, times = points
         fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
-        fields.update(encode_table(tuple(names), tuple(steps), tuple(times), tuple(values)))
+        fields.update(encode_table(names, steps, times, values))
         event = pack(fields)
         rows = len(names)
         if len(event) > _FRAME_BYTES - 1024 and rows > 1:  # long texts among the values

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from sacred.journal.codec import BlobReference, ObjectText, describe, new_packer, pack
-from sacred.journal.epoch_writer import EpochWriter, Loss, short_write
+from sacred.journal.epoch_writer import TABLE_ROWS, EpochWriter, Loss, short_write
 from sacred.journal.errors import (
     InvalidEventError,
     JournalUnavailableError,
@@ -54,8 +54,8 @@ IDLE = 25_000_000
 PATIENCE = 10_000_000
 #: So many pending points are written by the caller, who does not wait for the flusher's turn.
 BATCH = 128
-#: From so many pending points on they are written as a table.
-TABLE_ROWS = 16
+#: So many cells are packed at once: 4096 points.
+_MOST_CELLS = 4 * 4096
 #: Largest content of a frame of several events.
 FRAME_BYTES = 256 * 1024
 #: Largest event; larger values become blobs.
@@ -145,7 +145,10 @@ class JournalWriter(EpochWriter):
         #: multiprocessing do, and nobody is told.
         self._patient = durability != "event"
         self._blobs = blobs
-        self._rows: list[tuple[str, Any, Any, int]] = []
+        #: The points that wait: name, step, value and time (ns) of each, one behind the other. In
+        #: one list, which takes the four in one step and makes columns by slices; a tuple each
+        #: would cost the flush a tenth of its time, and the garbage collector its turns.
+        self._cells: list[Any] = []
         self._pending: deque[bytes] = deque()
         self._pending_bytes = 0
         #: Output that waits for more of its stream.
@@ -217,26 +220,26 @@ class JournalWriter(EpochWriter):
 
         A closure over what it needs: every attribute it would look up costs 30 ns of 400.
         """
-        rows = self._rows
-        append = rows.append
+        cells = self._cells
+        extend, full = cells.extend, 4 * BATCH
         now_ns = time.time_ns
         write_point = self._point_writer()
 
         def log_point(name: str, step: Any, value: Any) -> None:
             now = now_ns()
             if now < self._due:
-                append((name, step, value, now))
-                if len(rows) >= BATCH:
+                extend((name, step, value, now))
+                if len(cells) >= full:
                     self.flush()
             elif self.closed:
-                rows.clear()  # the run has ended, and its journal with it
-            elif self._due or rows or self._unclaimed:
-                append((name, step, value, now))
+                cells.clear()  # the run has ended, and its journal with it
+            elif self._due or cells or self._unclaimed:
+                extend((name, step, value, now))
                 self.flush()
                 self._last = now
             elif self._patient and 0 <= now - self._last < IDLE:
                 # The first of a burst: wait for company.
-                append((name, step, value, now))
+                extend((name, step, value, now))
                 self._last = now
                 self._due = now + PATIENCE
                 if self._dozing:
@@ -543,19 +546,18 @@ class JournalWriter(EpochWriter):
         What is pending stays so until a frame holds it: an interrupt (Ctrl-C) loses nothing.
         """
         self._end_piece()
-        rows, pending = self._rows, self._pending
+        cells, pending = self._cells, self._pending
         if self._unclaimed:
-            if not rows and not pending and last is None:
+            if not cells and not pending and last is None:
                 return
             self._claim_as_child()
         self._due = 0
         body: list[bytes] = []
         size = held = queued = 0
         # A caller flushes at 128; only a flusher that was kept from running finds more.
-        while rows:
-            part = rows[:4096]
-            packed, held = self._pack_points(part)
-            if held == len(rows):
+        while cells:
+            packed, held = self._pack_points(cells[:_MOST_CELLS])
+            if 4 * held == len(cells):
                 body, size = [packed], len(packed)
                 break
             self._send([packed], held, 0)
@@ -575,28 +577,29 @@ class JournalWriter(EpochWriter):
         if body:
             self._send(body, held, queued, bool(last))
 
-    def _send(self, body: list[bytes], rows: int, queued: int, more: int = 0) -> None:
-        """Write a frame of the first pending rows and events, which are pending no more."""
+    def _send(self, body: list[bytes], points: int, queued: int, more: int = 0) -> None:
+        """Write a frame of the first pending points and events, which are pending no more."""
         before = self.next_seq
         try:
-            self._emit(b"".join(body) if len(body) > 1 else body[0], rows + queued + more)
+            self._emit(b"".join(body) if len(body) > 1 else body[0], points + queued + more)
         finally:
             if self.next_seq != before:
-                del self._rows[:rows]
+                del self._cells[: 4 * points]
                 for _ in range(queued):
                     self._pending_bytes -= len(self._pending.popleft())
 
-    def _pack_points(self, rows: list[tuple[str, Any, Any, int]]) -> tuple[bytes, int]:
+    def _pack_points(self, cells: list[Any]) -> tuple[bytes, int]:
         """Encode the first of some metric points, as many as fit; return how many that are."""
         try:
-            packed = _pack_rows(rows)
+            packed = _pack_cells(cells)
         except Exception:  # a name that is none
-            packed = _pack_rows([(_name_of(name), *rest) for name, *rest in rows])
+            cells[::4] = map(_name_of, cells[::4])
+            packed = _pack_cells(cells)
         if 0 < len(packed) <= FRAME_BYTES:
-            return packed, len(rows)
-        if len(rows) > 1:
-            return self._pack_points(rows[: len(rows) // 2])
-        return self._pack_point(*rows[0]), 1
+            return packed, len(cells) // 4
+        if len(cells) > 4:
+            return self._pack_points(cells[: len(cells) // 8 * 4])
+        return self._pack_point(*cells), 1
 
     def _pack_point(self, name: Any, step: Any, value: Any, when: int) -> bytes:
         """Encode one metric point, whatever was given for it."""
@@ -635,7 +638,7 @@ class JournalWriter(EpochWriter):
             self.flush()  # it is time, or the clock was put back
         if self.fault is not None and time.monotonic() >= self._retry_at:
             self._exclusively(self._try_again)
-        if self._due or self._rows:
+        if self._due or self._cells:
             return _TICK
         return None
 
@@ -646,7 +649,7 @@ class JournalWriter(EpochWriter):
         self._wake = SimpleQueue()
         self._dozing = True
         self._flusher = None
-        self._rows.clear()
+        self._cells.clear()
         self._pending.clear()
         self._piece = None
         self._pending_bytes = 0
@@ -675,7 +678,7 @@ def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueu
                 next_sync = now + max(_SYNC_EVERY, 20 * took)
         while not wake.empty():
             wake.get_nowait()
-        if writer._due or writer._rows:
+        if writer._due or writer._cells:
             sleep = _TICK
         elif writer.fault is not None:
             sleep = max(_TICK, writer._retry_at - time.monotonic())
@@ -684,7 +687,7 @@ def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueu
         else:
             sleep = max(next_sync - time.monotonic(), 0.0) if writer._dirty else None
             writer._dozing = True
-            if writer._due or writer._rows:  # came between the look and the doze
+            if writer._due or writer._cells:  # came between the look and the doze
                 writer._dozing = False
                 sleep = _TICK
         del writer
@@ -711,12 +714,13 @@ def _name_of(name: Any) -> str:
     return str.encode(text, "utf-8", "backslashreplace").decode()
 
 
-def _pack_rows(rows: list[tuple[str, Any, Any, int]]) -> bytes:
+def _pack_cells(cells: list[Any]) -> bytes:
     """Encode metric points: as rows with names interned in the frame, or as a table."""
-    if len(rows) < TABLE_ROWS:
+    names, steps, values, times = cells[::4], cells[1::4], cells[2::4], cells[3::4]
+    if len(names) < TABLE_ROWS:
         seen: dict[str, int] = {}
         parts = []
-        for name, step, value, when in rows:
+        for name, step, value, when in zip(names, steps, values, times, strict=True):
             metric: Any = seen.get(name)
             if metric is None:
                 _check_name(name)
@@ -724,11 +728,10 @@ def _pack_rows(rows: list[tuple[str, Any, Any, int]]) -> bytes:
                 metric = name
             parts.append(pack({"t": when, "e": 16, "m": metric, "s": step, "v": value}))
         return b"".join(parts)
-    names, steps, values, times = zip(*rows, strict=True)
-    for name in set(names):
-        _check_name(name)
     fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
     fields.update(encode_table(names, steps, times, values))
+    for name in fields["m"]:
+        _check_name(name)
     return pack(fields)
 
 

@@ -135,7 +135,8 @@ class Place:
 
     def points(self, writer, points):
         """Points that waited together; they are written as rows or as a table."""
-        writer._rows.extend((*point, self.clock.time_ns()) for point in points)
+        for point in points:
+            writer._cells += (*point, self.clock.time_ns())
         writer.flush()
 
     def single(self, writer, points):

@@ -144,8 +144,9 @@ def table_of_odd_times(place):
     for step in range(40):
         if step % 10 == 5:
             place.clock.set_back(3600)
-        writer._rows.append(("x", step, 0.5, place.clock.time_ns()))
-    writer._rows += [("x", step, 0.5, -1_000_000_001 * step) for step in range(20)]
+        writer._cells += ("x", step, 0.5, place.clock.time_ns())
+    for step in range(20):
+        writer._cells += ("x", step, 0.5, -1_000_000_001 * step)
     writer.flush()
     writer.append(E.MESSAGE, level="info", text="long ago", time_ns=-1)
     writer.close()
