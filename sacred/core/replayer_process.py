@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from sacred.journal.identity import environment_of_own
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,11 +29,6 @@ class ProcessChannel:
         host = os.uname().nodename if hasattr(os, "uname") else "host"
         logs = os.path.join(root, ".cache", "replayers")
         os.makedirs(logs, exist_ok=True)
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        path = os.environ.get("PYTHONPATH")
-        # Its working folder is "/", where the package need not be found.
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = package + (os.pathsep + path if path else "")
         with open(os.path.join(logs, f"{host}-{os.getpid()}.log"), "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -39,7 +36,7 @@ class ProcessChannel:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=os.path.abspath(os.sep),
-                env=environment,
+                env=environment_of_own(),
                 start_new_session=True,
                 close_fds=True,
                 bufsize=0,

@@ -9,7 +9,6 @@ from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import Event, EventType
 from sacred.journal.frames import FrameDamagedError
 from sacred.journal.position import WriterPosition
-from sacred.journal.root import epoch_file_name
 from sacred.journal.verdicts import Foreign, Gap, Tail
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ class WriterCursor:
         return True
 
     def _enter(self, epoch: int, hint: int = 0) -> None:
-        path = self.reader.folder / epoch_file_name(self.writer, epoch)
-        file = EpochFile(path, self.writer, epoch)
+        file = EpochFile.of(self.reader.folder, self.writer, epoch)
         self.shown = False
         if hint and self._hint_holds(file, hint):
             file.seek(hint)
@@ -156,7 +154,7 @@ class WriterCursor:
             begin = file.offset
             try:
                 frame = file.next_frame()
-            except NotYet:
+            except (NotYet, FrameDamagedError) as error:
                 # Damage to a length looks like a torn end: only a later frame tells them apart.
                 if file.remaining() == 0 or self._same_end(file, final=final):
                     return
@@ -166,19 +164,8 @@ class WriterCursor:
                 if self._whole_by_now(file, begin):
                     continue
                 if counts(skipped):
-                    self._report_damage(begin, skipped, "a frame header was damaged")
-                yield skipped
-                continue
-            except FrameDamagedError as error:
-                if self._same_end(file, final=final):
-                    return
-                skipped = file.resync(self._accepts)
-                if skipped is None:
-                    return
-                if self._whole_by_now(file, begin):
-                    continue
-                if counts(skipped):
-                    self._report_damage(begin, skipped, str(error))
+                    why = str(error) or "a frame header was damaged"
+                    self._report_damage(begin, skipped, why)
                 yield skipped
                 continue
             except OSError as error:

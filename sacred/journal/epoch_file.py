@@ -16,6 +16,7 @@ from sacred.journal.frames import (
     chain_after,
     frame_bounds,
 )
+from sacred.journal.root import epoch_file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,11 @@ class EpochFile:
         self._buffer = b""
         self._base = 0
         self._descriptor = -1
+
+    @classmethod
+    def of(cls, folder: Path, writer: int, epoch: int) -> EpochFile:
+        """Return a writer's file in a journal's folder; it need not be there."""
+        return cls(folder / epoch_file_name(writer, epoch), writer, epoch)
 
     def close(self) -> None:
         """Close the descriptor; the next read opens the file again."""

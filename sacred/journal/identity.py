@@ -80,6 +80,13 @@ def own_identity() -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def environment_of_own() -> dict[str, str]:
+    """Return the environment of a process that finds this package from any working folder."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def process_lives(identity: dict[str, Any]) -> bool | None:
     """Tell whether the process that ``identity`` names lives; None if that can not be seen here.
 

@@ -52,6 +52,32 @@ def writer_lives(path: Path, identity: dict[str, Any] | None, last_sign: int) ->
     return lives
 
 
+def why_untouched(identity: dict[str, Any], *, force: bool) -> tuple[bool, str | None]:
+    """Tell whether the writer of a file is seen to live, and why its file stays as it is.
+
+    Parameters
+    ----------
+    identity
+        The fields of its ``EPOCH_BEGAN``; empty if they are lost.
+    force
+        What nobody can see from here counts as dead.
+
+    Returns
+    -------
+    The reason is half a sentence; None where the file will not grow any more.
+    """
+    lives = process_lives(identity)
+    if lives:
+        return True, f"its process ({identity.get('pid')}) lives"
+    if lives is None and not force:
+        where = identity.get("host") or "an unknown machine"
+        return False, (
+            f"it was written on {where}, and whether its process lives can not be seen from here: "
+            "do it there, or with --force"
+        )
+    return False, None
+
+
 def _lock_is_held(path: Path) -> bool | None:
     """Tell whether a process of this host holds the writer's lock; None if that proves nothing."""
     try:

@@ -26,7 +26,7 @@ from sacred.journal.events import (
 )
 from sacred.journal.frames import FrameDamagedError
 from sacred.journal.position import Position, WriterPosition
-from sacred.journal.root import NO_FOLDER, epoch_file_name, parse_epoch_file_name, unreadable
+from sacred.journal.root import NO_FOLDER, parse_epoch_file_name, unreadable
 from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
 
@@ -126,7 +126,7 @@ class JournalReader:
             )
         for writer, epochs in self._listing.items():
             for epoch in epochs:
-                file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
+                file = EpochFile.of(self.folder, writer, epoch)
                 try:
                     file.remaining()
                     frame = self._first_whole(file)
@@ -142,9 +142,7 @@ class JournalReader:
             raise unreadable(self.folder, self._refusal)
         for writer, epochs in self._listing.items():
             for epoch in epochs:  # of an empty file there is nothing to say yet
-                self._note_foreign(
-                    EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
-                )
+                self._note_foreign(EpochFile.of(self.folder, writer, epoch))
 
     def _first_whole(self, file: EpochFile) -> RawFrame | None:
         """Find the first whole frame that says it belongs into this file."""
@@ -175,7 +173,7 @@ class JournalReader:
         known = self._first_seqs.get(key)
         if known is not None:
             return known
-        file = EpochFile(self.folder / epoch_file_name(writer, epoch), writer, epoch)
+        file = EpochFile.of(self.folder, writer, epoch)
         frame = self._first_whole(file)
         file.close()
         first = (
@@ -197,8 +195,7 @@ class JournalReader:
             return True
         if not self._is_sealed(frame.writer, frame.epoch):
             return at.next_seq != frame.after.next_seq  # inside of a frame nobody stands
-        name = epoch_file_name(frame.writer, frame.epoch)
-        file = EpochFile(self.folder / name, frame.writer, frame.epoch)
+        file = EpochFile.of(self.folder, frame.writer, frame.epoch)
         index = file.index()
         file.close()
         return index is not None and index.proves(at.next_seq, at.chain)

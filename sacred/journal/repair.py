@@ -13,12 +13,11 @@ from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import JournalError
 from sacred.journal.events import FORMAT, MIN_READER, EventType
 from sacred.journal.frames import FrameDamagedError
-from sacred.journal.identity import process_lives
+from sacred.journal.liveness import why_untouched
 from sacred.journal.reader import JournalReader
-from sacred.journal.root import epoch_file_name
 from sacred.journal.sealer import write_sealed
 from sacred.journal.tables import decode_length
-from sacred.journal.verdicts import Foreign, Gap, Tail
+from sacred.journal.verdicts import Foreign, Gap, Tail, is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +78,7 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
         pass
     damage: dict[tuple[int, int], list[Gap | Foreign]] = {}
     for verdict in reader.verdicts:
-        known = isinstance(verdict, Gap) and verdict.repaired
-        if isinstance(verdict, (Gap, Foreign)) and not known:
+        if is_damage(verdict):
             damage.setdefault((verdict.writer, verdict.epoch), []).append(verdict)
     for verdict in (*reader.verdicts, *reader.tails()):
         # An end that is no beginning of a frame is damage, too, though nobody can say of how much.
@@ -96,8 +94,7 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
 
 
 def _is_damage(reader: JournalReader, tail: Tail) -> bool:
-    path = reader.folder / epoch_file_name(tail.writer, tail.epoch)
-    file = EpochFile(path, tail.writer, tail.epoch)
+    file = EpochFile.of(reader.folder, tail.writer, tail.epoch)
     try:
         file.seek(tail.offset)
         file.next_frame()
@@ -118,36 +115,30 @@ def _repaired(
     *,
     force: bool,
 ) -> RepairOutcome:
-    path = reader.folder / epoch_file_name(writer, epoch)
+    file = EpochFile.of(reader.folder, writer, epoch)
+    path = file.path
     gaps = [verdict for verdict in verdicts if isinstance(verdict, Gap)]
     lost = [(gap.first_seq, gap.next_seq) for gap in gaps if gap.next_seq > gap.first_seq]
-    identity = reader.identities.get((writer, epoch)) or {}
+    identity = reader.identities.get((writer, epoch))
     epochs = reader._epochs(writer)
-    if epoch == epochs[-1]:
-        lives = process_lives(identity)
-        if lives:
-            reason = f"its process ({identity.get('pid')}) lives"
+    if epoch == epochs[-1] and identity:
+        _, reason = why_untouched(identity, force=force)
+        if reason is not None:
             return RepairOutcome(path, None, lost, reason)
-        if lives is None and identity and not force:
-            reason = f"it was written on {identity.get('host')}: repair it there, or with --force"
-            return RepairOutcome(path, None, lost, reason)
-    file = EpochFile(path, writer, epoch)
     try:
         before = os.stat(path)
         known = file.index()
-        frames = list(_first_whole(file, reader.journal_id))
-        if not frames:
+        first = next(_all_whole(file, reader.journal_id), None)
+        if first is None:
             return RepairOutcome(path, None, lost, "no frame of this journal is whole in it")
-        began = _began(frames[0], reader.journal_id)
+        began = _began(first, reader.journal_id)
         losses = [[gap.first_seq, gap.next_seq, gap.reason] for gap in gaps]
         began["lost"] = [*began.get("lost", ()), *losses]
         kept = _free_name(path)
         until = reader._horizon(writer, [later for later in epochs if later > epoch])
         file.seek(0)
         whole = _WholeFrames(file, reader.journal_id, until)
-        write_sealed(
-            path, began, frames[0], whole, (), before, known=known, end=whole.end, kept=kept
-        )
+        write_sealed(path, began, first, whole, (), before, known=known, end=whole.end, kept=kept)
     except JournalError as error:
         return RepairOutcome(path, None, lost, str(error))
     finally:
@@ -160,12 +151,6 @@ def _free_name(path: Path) -> Path:
     while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
     return kept
-
-
-def _first_whole(file: EpochFile, journal_id: int) -> Iterator[RawFrame]:
-    for frame in _all_whole(file, journal_id):
-        yield frame
-        return
 
 
 def _began(frame: RawFrame, journal_id: int) -> dict[str, Any]:

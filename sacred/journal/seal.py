@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import EventType
-from sacred.journal.identity import process_lives
-from sacred.journal.liveness import Liveness, state_after
+from sacred.journal.liveness import Liveness, state_after, why_untouched
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import RunFolder, epoch_file_name
 from sacred.journal.sealer import Sealed, output_events, seal_file
-from sacred.journal.spool import read_spool
+from sacred.journal.spool import chunks_from
 from sacred.journal.tables import decode_length
-from sacred.journal.verdicts import Tail
+from sacred.journal.verdicts import is_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -90,11 +88,7 @@ def seal_run(
     for frame in reader.poll():
         if frame.writer == 0:
             seen.take(frame.events)
-    damaged = {
-        verdict.writer
-        for verdict in reader.verdicts
-        if not isinstance(verdict, Tail) and not getattr(verdict, "repaired", False)
-    }
+    damaged = {verdict.writer for verdict in reader.verdicts if is_damage(verdict)}
     outcomes = []
     try:
         for writer, epochs in reader._listing.items():
@@ -132,17 +126,9 @@ def _last(
 ) -> SealOutcome:
     """Seal the last file of a writer, if the writer is known to be dead."""
     path = reader.folder / epoch_file_name(writer, epoch)
-    identity = reader.identities.get((writer, epoch)) or {}
-    lives = process_lives(identity)
-    if lives:
-        reason = f"its process ({identity.get('pid')}) lives"
-        return SealOutcome(path, "growing", None, reason)
-    if lives is None and not force:
-        reason = (
-            f"it was written on {identity.get('host') or 'an unknown machine'}, and whether its "
-            "process lives can not be seen from here: seal it there, or with --force"
-        )
-        return SealOutcome(path, "unknown", None, reason)
+    lives, reason = why_untouched(reader.identities.get((writer, epoch)) or {}, force=force)
+    if reason is not None:
+        return SealOutcome(path, "growing" if lives else "unknown", None, reason)
     more = seen.of_the_dead(path) if writer == 0 else {}
     return _sealed(reader.folder, writer, epoch, **more)
 
@@ -181,16 +167,7 @@ class _Seen:
         with contextlib.suppress(OSError):
             last = max(last, os.stat(path).st_mtime_ns)
         spool = path.with_name("w0000.spool")
-        return {"last_seen": last, "added": output_events(_chunks(spool, self.spool_end))}
-
-
-def _chunks(path: Path, offset: int) -> Iterator[Any]:
-    while True:
-        read = read_spool(path, offset)
-        yield from read.chunks
-        if read.next_offset == offset or read.verdict != "more":
-            return
-        offset = read.next_offset
+        return {"last_seen": last, "added": output_events(chunks_from(spool, self.spool_end))}
 
 
 if __name__ == "__main__":

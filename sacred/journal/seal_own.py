@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import TYPE_CHECKING
 
 from sacred.journal.errors import JournalError
+from sacred.journal.identity import environment_of_own
 from sacred.journal.sealer import seal_file
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from sacred.journal.writer import JournalWriter
@@ -44,15 +47,24 @@ def _seal_aside(folder: Path, number: int) -> None:
 
     if getattr(sys, "frozen", False) or not sys.executable:
         return
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    # Those that are through are no zombies any more: a process may begin thousands of runs.
+    _sealing[:] = [process for process in _sealing if process.poll() is None]
     process = subprocess.Popen(
         [sys.executable, "-m", "sacred.journal.seal", str(folder), str(number)],
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        cwd=os.path.abspath(os.sep),
+        env=environment_of_own(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    process.returncode = 0  # nobody waits for it, and nobody warns that nobody does
+    _sealing.append(process)
+
+
+_sealing: list[subprocess.Popen[bytes]] = []
+
+
+@atexit.register
+def _leave_behind() -> None:
+    for process in _sealing:
+        process.returncode = 0  # nobody waits for it, and nobody warns that nobody does

@@ -20,7 +20,7 @@ from sacred.journal.epoch_writer import short_write
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import KEYS, EventType
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
-from sacred.journal.root import epoch_file_name, fsync_folder
+from sacred.journal.root import fsync_folder
 from sacred.journal.seal_index import (
     LiveBounds,
     MetricSummary,
@@ -107,8 +107,8 @@ def seal_file(
     OSError
         The disk refuses. The file is left as it is.
     """
-    path = folder / epoch_file_name(writer, epoch)
-    file = EpochFile(path, writer, epoch)
+    file = EpochFile.of(folder, writer, epoch)
+    path = file.path
     try:
         begin = _next(file)
         if begin is None:

@@ -23,6 +23,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Literal
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "STDOUT",
     "SpoolChunk",
     "SpoolRead",
+    "chunks_from",
     "encode_record",
     "read_spool",
 ]
@@ -150,6 +152,24 @@ def read_spool(
         finally:
             os.close(fd)
     return _split(data, offset, max_bytes)
+
+
+def chunks_from(path: str | os.PathLike[str], offset: int = 0) -> Iterator[SpoolChunk]:
+    """Yield the whole records of a spool from an offset on, up to its present end.
+
+    Nothing if there is no such file. Bounded in memory: about a megabyte at a time.
+
+    Raises
+    ------
+    OSError
+        If the file is there but can not be read.
+    """
+    while True:
+        read = read_spool(path, offset)
+        yield from read.chunks
+        if read.verdict != "more" or read.next_offset <= offset:
+            return
+        offset = read.next_offset
 
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)

@@ -37,12 +37,12 @@ MAX_ROWS = 1 << 20
 
 
 class _Masks(NamedTuple):
-    """Bits of so many lanes: the lowest, the highest, all but the highest, and everything."""
+    """Bits of so many lanes."""
 
+    #: The lowest of each, the highest, and all but the highest.
     low: int
     high: int
     low63: int
-    everything: int
     #: What a quotient of ``_encode_times`` has, and what lies beyond its dividend.
     quotient: int
     beyond: int
@@ -54,10 +54,9 @@ def _masks(rows: int) -> _Masks:
 
 def _new_masks(rows: int) -> _Masks:
     low = int.from_bytes(b"\1\0\0\0\0\0\0\0" * rows, "little")
-    everything = (1 << (64 * rows)) - 1
     high = low << 63
-    quotient, beyond = low * ((1 << 25) - 1), everything ^ (low * ((1 << 32) - 1))
-    return _Masks(low, high, everything ^ high, everything, quotient, beyond)
+    quotient, beyond = low * ((1 << 25) - 1), low * (_MASK ^ ((1 << 32) - 1))
+    return _Masks(low, high, high - low, quotient, beyond)
 
 
 _kept_masks = lru_cache(maxsize=256)(_new_masks)
@@ -70,13 +69,18 @@ def _encode_lanes(raw: bytes) -> bytes:
 
 def _encode_long(value: int, rows: int) -> bytes:
     """Do so with lanes that stand in one integer."""
-    low, high, low63, everything, _, _ = _masks(rows)
-    previous = (value << 64) & everything
-    # Lane-wise subtraction without borrows crossing lanes (SWAR).
-    delta = ((value | high) - (previous & low63)) ^ ((value ^ previous ^ everything) & high)
-    sign = (delta >> 63) & low
-    zigzag = ((delta & low63) << 1) ^ ((sign << 64) - sign)
-    lanes = zigzag.to_bytes(8 * rows, "little")
+    low, high, low63, _, _ = _masks(rows)
+    previous = value << 64  # one lane more, which is masked or cut below
+    delta = value - (previous & (low63 | high))
+    if (value | delta) & high:
+        # Lane-wise subtraction without borrows crossing lanes (SWAR). The highest bits come out
+        # wrong, and are no part of the number: they say its sign.
+        delta = (value | high) - (previous & low63)
+        sign = ((delta ^ value ^ previous ^ high) >> 63) & low
+        delta = ((delta & low63) << 1) ^ ((sign << 64) - sign)
+    else:
+        delta <<= 1  # nothing fell, as steps and times seldom do: no borrow, and no sign
+    lanes = delta.to_bytes(8 * rows, "little")
     return b"".join([lanes[plane::8] for plane in range(8)])
 
 
@@ -84,7 +88,7 @@ def _encode_times(times: Sequence[int]) -> bytes:
     """Encode nanoseconds as a column of microseconds."""
     rows = len(times)
     raw = struct.pack(f"<{rows}q", *times)
-    low, _, _, _, quotient, beyond = _masks(rows)
+    low, _, _, quotient, beyond = _masks(rows)
     first = times[0] // 1000
     # Nanoseconds since the first: all lanes are divided by 1000 in one multiplication (exact below
     # 2**32), 1 us in place of 5 for 128 rows. A lane that is negative borrows, and shows it above.

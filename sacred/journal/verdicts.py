@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.root import epoch_file_name
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 
 class Tail(NamedTuple):
@@ -68,3 +71,11 @@ class Foreign(NamedTuple):
 
 
 Verdict = Tail | Gap | Foreign
+
+
+def is_damage(verdict: Verdict) -> TypeGuard[Gap | Foreign]:
+    """Tell whether something is wrong that no repair has written down.
+
+    An end that is not whole is no damage: a writer may be about to finish it.
+    """
+    return isinstance(verdict, Foreign) or (isinstance(verdict, Gap) and not verdict.repaired)

@@ -8,12 +8,13 @@ from sacred.journal.codec import BlobReference
 from sacred.journal.errors import BlobError
 from sacred.journal.events import SCHEMAS
 from sacred.journal.liveness import Liveness, run_liveness
-from sacred.journal.reader import Foreign, Gap, JournalReader, Tail
+from sacred.journal.reader import JournalReader
+from sacred.journal.verdicts import Foreign, Gap, Tail, is_damage
 
 if TYPE_CHECKING:
     from sacred.journal.blobs import BlobStore
-    from sacred.journal.reader import Verdict
     from sacred.journal.root import RunFolder
+    from sacred.journal.verdicts import Verdict
 
 
 class Report(NamedTuple):
@@ -50,10 +51,9 @@ class Report(NamedTuple):
         An end that is not whole is clean while its writer lives, and where the writer went on in
         another file. What was lost before a repair is clean, too: it is named, and no news.
         """
-        if any(isinstance(verdict, Gap) and not verdict.repaired for verdict in self.verdicts):
-            return "gap"
-        if any(isinstance(verdict, Foreign) for verdict in self.verdicts):
-            return "foreign"
+        damage = [verdict for verdict in self.verdicts if is_damage(verdict)]
+        if damage:
+            return "gap" if any(isinstance(verdict, Gap) for verdict in damage) else "foreign"
         tails = [verdict for verdict in self.verdicts if isinstance(verdict, Tail)]
         if any(not tail.superseded for tail in tails) and self.liveness is not Liveness.RUNNING:
             return "tail"

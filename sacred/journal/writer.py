@@ -262,14 +262,12 @@ class JournalWriter(EpochWriter):
         pending, remember = self._pending, self._ring.append
         packed, write, join, headers = new_packer().pack, os.write, b"".join, RAW_HEADERS
         digest, chained = xxhash.xxh64_digest, xxhash.xxh64_intdigest
-        # The preamble's last three numbers and the event's time, at fixed widths: one call that
-        # takes 0.1 us in place of four.
+        # The preamble's last three numbers and the event, at fixed widths: one call that takes
+        # 0.15 us in place of six, and a library less whose pages may be in no cache. For each
+        # metric what stands between the time and the step, and who packs it with the rest.
         head = struct.Struct(">BIBBQ4sQ").pack
-        # Likewise a usual step and value: a third library less to call, which counts when its
-        # pages are in no cache.
-        tail = struct.Struct(">BI3sd").pack
         events_at = struct.calcsize(">BIBBQ")
-        named: dict[str, bytes] = {}
+        named: dict[str, tuple[bytes, Callable[..., bytes]]] = {}
 
         def log_point(name: str, step: Any, value: Any, now: int = 0) -> None:
             if self._busy:  # another thread, or a signal handler that interrupted this one in here
@@ -289,15 +287,24 @@ class JournalWriter(EpochWriter):
                 if not now:
                     now = now_ns()
                 try:
+                    middle, whole = named[name]
                     if type(value) is float and type(step) is int and 0 <= step <= 0xFFFFFFFF:
-                        point = tail(0xCE, step, b"\xa1v\xcb", value)
+                        # fmt: off
+                        content = prefix + whole(
+                            0xCE, first, 1, 0xCF, chain, b"\x85\xa1t\xcf", now, middle,
+                            0xCE, step, b"\xa1v\xcb", value,
+                        )
+                        # fmt: on
                     else:
-                        point = b"".join((packed(step), b"\xa1v", packed(value)))
-                    start = head(0xCE, first, 1, 0xCF, chain, b"\x85\xa1t\xcf", now)
-                    content = join((prefix, start, named[name], point))
+                        start = head(0xCE, first, 1, 0xCF, chain, b"\x85\xa1t\xcf", now)
+                        content = join(
+                            (prefix, start, middle, packed(step), b"\xa1v", packed(value))
+                        )
                 except Exception:  # a new name, an odd value: the careful way
                     if type(name) is str and len(named) < MAX_NAMES:
-                        named[name] = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
+                        middle = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
+                        form = f">BIBBQ4sQ{len(middle)}sBI3sd"
+                        named[name] = middle, struct.Struct(form).pack
                     descriptor = -1
                 if descriptor < 0 or pending or self._piece or len(content) > RAW_LIMIT:
                     if not self.closed:

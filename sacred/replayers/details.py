@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ from sacred.journal.errors import BlobError, JournalError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.journal.spool import read_spool
+from sacred.journal.spool import chunks_from
+from sacred.journal.verdicts import is_damage
 from sacred.replayers.jsontext import event_lines as lines_of
 from sacred.replayers.jsontext import jsonable, spool_line
 from sacred.replayers.listing import RunOutline, outline
@@ -248,16 +249,8 @@ def spool_beyond(folder: RunFolder, offset: int) -> Iterator[SpoolChunk]:
     offset
         The largest ``end`` of its output events, 0 if there is none.
     """
-    path = os.path.join(folder.journal, "w0000.spool")
-    while True:
-        try:
-            read = read_spool(path, offset)
-        except OSError:
-            return
-        yield from read.chunks
-        if read.verdict != "more" or read.next_offset <= offset:
-            return
-        offset = read.next_offset
+    with contextlib.suppress(OSError):
+        yield from chunks_from(folder.journal / "w0000.spool", offset)
 
 
 def _views(declared: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -301,8 +294,7 @@ def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
             yield spool_line(chunk)
         found = outline(folder)
         if found.problem:
-            news = [v for v in reader.verdicts if not getattr(v, "repaired", False)]
-            problems.extend(map(str, news))
+            problems.extend(str(verdict) for verdict in reader.verdicts if is_damage(verdict))
             problems.extend(str(tail) for tail in reader.tails() if not tail.superseded)
             if not problems and not reader.verdicts:
                 problems.append(found.problem)

@@ -253,20 +253,15 @@ class RunFold:
         path = self.folder.journal / "w0000.spool"
         if not path.exists() or self.writer_lives():
             return False
-        from sacred.journal.spool import read_spool
+        from sacred.journal.spool import chunks_from
 
-        if settled and self.spool and not read_spool(path, self.spool).chunks:
+        if settled and self.spool and next(chunks_from(path, self.spool), None) is None:
             return False
-        begin = offset = self.projection.spool_end
-        while True:
-            read = read_spool(path, offset)
-            for chunk in read.chunks:
-                fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
-                event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
-                self.projection.apply(event)
-            if read.next_offset == offset or read.verdict != "more":
-                break
-            offset = read.next_offset
+        begin = self.projection.spool_end
+        for chunk in chunks_from(path, begin):
+            fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
+            event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
+            self.projection.apply(event)
         self.spool = self.projection.spool_end
         return self.spool > begin
 

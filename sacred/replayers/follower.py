@@ -20,6 +20,7 @@ from sacred.journal.errors import (
     PositionContradictedError,
 )
 from sacred.journal.position import Position
+from sacred.journal.verdicts import is_damage
 from sacred.replayers.errors import (
     RunDeletedError,
     SinkError,
@@ -357,11 +358,7 @@ class Follower:
             fold = self._rebuild_in_order(fold)
         self._finished = complete
         self.ended = fold.ended
-        self._damage = tuple(
-            str(verdict)
-            for verdict in fold.reader.verdicts
-            if not getattr(verdict, "repaired", False)
-        )
+        self._damage = tuple(str(verdict) for verdict in fold.reader.verdicts if is_damage(verdict))
         return news
 
     def _detach(self) -> None:

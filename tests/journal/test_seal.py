@@ -312,7 +312,7 @@ def test_another_machine(tmp_path, monkeypatch):
     monkeypatch.setattr("sacred.journal.identity.host_name", lambda: "elsewhere")
     (outcome,) = seal_run(run)
     assert outcome.state == "unknown"
-    assert "seal it there" in outcome.reason
+    assert "do it there" in outcome.reason
     assert [forced.state for forced in seal_run(run, force=True)] == ["sealed"]
 
 
