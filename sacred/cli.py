@@ -65,6 +65,19 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")(command)
 
 
+def _named_runs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command take the names of runs, or all; ``_chosen`` finds them."""
+    command = click.option("--all", "everything", is_flag=True, help="Every run of the root.")(
+        command
+    )
+    return click.argument("runs", nargs=-1, metavar="RUN...")(command)
+
+
+def _force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Also what another machine wrote, unseen if it lives."
+    return click.option("--force", is_flag=True, help=text)(command)
+
+
 _version_option = click.version_option(
     __version__, message="%(prog)s (sacred-journal %(version)s)", help="Show the version."
 )
@@ -99,6 +112,14 @@ def _runs(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:
     if texts and all(os.sep in text for text in texts):
         return select_runs(tuple(texts), given)
     return select_runs(tuple(texts), str(_root(given).path))
+
+
+def _chosen(given: str | None, texts: Sequence[str], everything: bool) -> Iterable[RunFolder]:
+    """Find the runs that were named to a command that changes or checks them, or all."""
+    if everything == bool(texts):
+        verb = click.get_current_context().info_name
+        raise click.UsageError(f"name the runs to {verb}, or give --all")
+    return _root(given).runs() if everything else _runs(given, texts)
 
 
 def _say(text: str) -> None:
@@ -342,8 +363,7 @@ def events(run: str, as_json: bool, root: str | None) -> int:  # noqa: ARG001 - 
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--all", "everything", is_flag=True, help="Every run of the root.")
+@_named_runs
 @_json_option
 @_root_option
 def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | None) -> int:
@@ -353,10 +373,7 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | N
     """
     from sacred.replayers.verification import check
 
-    if everything == bool(runs):
-        raise click.UsageError("name the runs to verify, or give --all")
-    folders = _root(root).runs() if everything else _runs(root, runs)
-    checks = [check(folder) for folder in folders]
+    checks = [check(folder) for folder in _chosen(root, runs, everything)]
     if as_json:
         _print_records(checked.record() for checked in checks)
     else:
@@ -370,9 +387,8 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | N
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--all", "everything", is_flag=True, help="Every run of the root.")
-@click.option("--force", is_flag=True, help="Also what another machine wrote, unseen if it lives.")
+@_named_runs
+@_force_option
 @_json_option
 @_root_option
 def seal(
@@ -385,12 +401,9 @@ def seal(
     """
     from sacred.journal.seal import seal_run
 
-    if everything == bool(runs):
-        raise click.UsageError("name the runs to seal, or give --all")
-    folders = _root(root).runs() if everything else _runs(root, runs)
     records = []
     codes = {0}
-    for folder in folders:
+    for folder in _chosen(root, runs, everything):
         if folder.holds_nothing():
             continue
         for outcome in seal_run(folder, force=force):
@@ -416,9 +429,8 @@ def seal(
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--all", "everything", is_flag=True, help="Every run of the root.")
-@click.option("--force", is_flag=True, help="Also what another machine wrote, unseen if it lives.")
+@_named_runs
+@_force_option
 @_json_option
 @_root_option
 def repair(
@@ -431,11 +443,8 @@ def repair(
     """
     from sacred.journal.repair import repair_run
 
-    if everything == bool(runs):
-        raise click.UsageError("name the runs to repair, or give --all")
-    folders = _root(root).runs() if everything else _runs(root, runs)
     records = []
-    for folder in folders:
+    for folder in _chosen(root, runs, everything):
         if folder.holds_nothing():
             continue
         outcomes = repair_run(folder, force=force)

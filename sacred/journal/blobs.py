@@ -73,10 +73,7 @@ class BlobStore:
                 return self.put_bytes(content)
             file.seek(0)
             sha, md5, size = _hash(file, None)
-            target = self.path_of(sha)
-            if _has_already(target, size):
-                if self._durable:  # who stored it may have been killed before it was
-                    self.sync(sha)
+            if self._is_stored(sha, size):
                 return StoredFile(BlobReference("sha256", sha, size), md5)
             file.seek(0)
             return self._store_stream(file)
@@ -85,19 +82,30 @@ class BlobStore:
         """Store some bytes; durable when it returns."""
         sha = hashlib.sha256(content).hexdigest()
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        target = self.path_of(sha)
-        if not _has_already(target, len(content)):
+        if not self._is_stored(sha, len(content)):
             temporary = self._temporary()
             try:
                 with open(temporary, "xb") as out:
                     out.write(content)
                     self._sync(out)
-                self._publish(temporary, target)
+                self._publish(temporary, self.path_of(sha))
             finally:
                 temporary.unlink(missing_ok=True)
-        elif self._durable:
-            self.sync(sha)
         return StoredFile(BlobReference("sha256", sha, len(content), encoding), md5)
+
+    def _is_stored(self, digest: str, size: int) -> bool:
+        """Tell whether a blob is there already; have it look young, and be durable."""
+        target = self.path_of(digest)
+        try:
+            if os.stat(target).st_size != size:
+                return False  # damaged: stored anew
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):  # of another user, on a shared disk
+            os.utime(target)  # a collector of unused blobs spares the young ones
+        if self._durable:  # who stored it may have been killed before it was
+            self.sync(digest)
+        return True
 
     def _store_stream(self, file: BinaryIO) -> StoredFile:
         temporary = self._temporary()
@@ -188,18 +196,6 @@ class BlobStore:
         if sha != digest:
             raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
         return size
-
-
-def _has_already(target: Path, size: int) -> bool:
-    """Tell whether a blob is there, and let it look young."""
-    try:
-        if os.stat(target).st_size != size:
-            return False  # damaged: stored anew
-    except OSError:
-        return False
-    with contextlib.suppress(OSError):  # of another user, on a shared disk
-        os.utime(target)  # a collector of unused blobs spares the young ones
-    return True
 
 
 def _hash(file: BinaryIO, out: BinaryIO | None) -> tuple[str, str, int]:

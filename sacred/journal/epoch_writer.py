@@ -495,10 +495,8 @@ class EpochWriter:
             first = self._sealed_until(first)
         except OSError as problem:
             error = problem
-        ring = self._ring
-        while ring and ring[0][0] + ring[0][1] <= first:
-            self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))
-        kept = ring[0][0] if ring else self.next_seq
+        self._forget_below(first)
+        kept = self._ring[0][0] if self._ring else self.next_seq
         self._fail(error, kept)
         if kept > first:
             self._lose(first, kept - first)
@@ -527,6 +525,10 @@ class EpochWriter:
             self._fail(failure)
             return
         self.durable_seq = max(self.durable_seq, seq)
+        self._forget_below(seq)
+
+    def _forget_below(self, seq: int) -> None:
+        """Keep what must perhaps be written again only. Holds the lock."""
         ring = self._ring
         while ring and ring[0][0] + ring[0][1] <= seq:
             self._ring_bytes = max(0, self._ring_bytes - len(ring.popleft()[3]))

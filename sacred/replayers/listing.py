@@ -16,7 +16,7 @@ from sacred.journal.errors import (
     NewerFormatError,
 )
 from sacred.journal.events import EventType
-from sacred.journal.liveness import Liveness, state_now
+from sacred.journal.liveness import Liveness, state_after, state_now
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import instant, jsonable
@@ -147,14 +147,13 @@ def _fold(reader: JournalReader, found: RunOutline) -> Liveness:
                 continue
             if type(event.time) is int:
                 found.last = max(found.last, event.time)
-            state = _life(found, event.type, event.time, event.fields, state)
+            state = state_after(event.type, state)
+            _take(found, event.type, event.time, event.fields)
     found.journal_id = reader.journal_id
     return state
 
 
-def _life(
-    found: RunOutline, kind: int, time: int, fields: dict[str, Any], state: Liveness
-) -> Liveness:
+def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> None:
     if kind in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
         found.id = fields.get("run_id")
         found.name = _text(fields.get("name"))
@@ -164,18 +163,14 @@ def _life(
         queued = kind == EventType.RUN_QUEUED
         found.status = _text(fields.get("status")) or ("QUEUED" if queued else "RUNNING")
         found.start = None if queued else time
-        return Liveness.QUEUED if queued else Liveness.RUNNING
-    if kind == EventType.RUN_RESUMED:
+    elif kind == EventType.RUN_RESUMED:
         found.status, found.stop = "RUNNING", None
-        return Liveness.RUNNING
-    if kind == EventType.RUN_ENDED:
+    elif kind == EventType.RUN_ENDED:
         found.status, found.stop = _text(fields.get("status")) or "COMPLETED", time
         if "result" in fields:
             found.result = fields["result"]
-        return Liveness.ENDED
-    if kind == EventType.RESULT_CHANGED:
+    elif kind == EventType.RESULT_CHANGED:
         found.result = fields.get("result")
-    return state
 
 
 def _text(value: Any) -> str | None:

@@ -28,7 +28,7 @@ POINTS = {EventType.METRIC_POINT, EventType.METRIC_TABLE}
 NOTED = 4096
 #: A caller writes so many waiting points himself: no more can be lost, also where the interpreter
 #: was kept busy.
-MOST_POINTS = 128
+MOST_POINTS = 112
 
 
 def write(folder, durability, trouble, rng, pipe, shared):

@@ -128,12 +128,12 @@ def test_output_that_is_written_in_pieces_is_one_event(tmp_path):
 
 
 def test_a_caller_writes_full_batches_itself(tmp_path):
-    """At most 128 points wait, also where the background never gets a turn."""
+    """At most 112 points wait, also where the background never gets a turn."""
     writer = JournalWriter.create(tmp_path / "journal")
     writer._rouse = lambda: None  # the background sleeps for ever
     for step in range(1000):
         writer.log_point("x", step, 0.0)
-    assert 1000 - len(_points(writer.folder)) <= 128
+    assert 1000 - len(_points(writer.folder)) <= 112
     writer.close()
     assert len(_points(writer.folder)) == 1000
 
