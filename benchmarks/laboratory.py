@@ -177,6 +177,12 @@ class Laboratory:
             limit=limit,
         )
 
+    def seal(self, contestant: Contestant, folder: Path) -> None:
+        """Seal what one of our contestants recorded into ``folder``/data."""
+        code = "from sacred.cli import main; raise SystemExit(main())"
+        command = [contestant.python, "-c", code, "seal", "--all", "--root", folder / "data"]
+        processes.run([str(part) for part in command], cwd=folder, limit=120.0)
+
     def count(self, contestant: Contestant, folder: Path) -> tuple[int, int]:
         """Return how many points can be read back, and how many are missing between them."""
         result = folder / "count.txt"
@@ -216,6 +222,8 @@ class Contestant:
         Whether the budgets are for it.
     durability
         Of this project's journal.
+    live
+        The journal stays as it was written, and is not sealed.
     """
 
     name: str
@@ -224,6 +232,7 @@ class Contestant:
     reader: str = ""
     ours: bool = False
     durability: str = ""
+    live: bool = False
 
     def variables(self, folder: Path) -> Mapping[str, str]:
         """Return the environment variables of a process that records into ``folder``."""
@@ -232,6 +241,8 @@ class Contestant:
         chosen = {"SACRED_JOURNAL_ROOT": str(folder / "data")}
         if self.durability:
             chosen["SACRED_JOURNAL_DURABILITY"] = self.durability
+        if self.live:
+            chosen["SACRED_JOURNAL_SEAL"] = "false"
         return chosen
 
 

@@ -14,19 +14,11 @@ import numpy as np
 
 
 def journal(folder):
-    from sacred.journal import EventType, JournalReader, JournalRoot
+    from sacred.journal import JournalRoot, read_metrics
 
-    steps, values = [], []
     (run,) = JournalRoot(folder).runs()
-    for event in JournalReader(run.journal).read():
-        if event.type == EventType.METRIC_TABLE:
-            table = event.fields["table"]
-            steps.append(np.asarray(table.steps))
-            values.append(np.asarray(table.values))
-        elif event.type == EventType.METRIC_POINT:
-            steps.append(np.asarray([event.fields["step"]]))
-            values.append(np.asarray([event.fields["value"]]))
-    return np.concatenate(steps), np.concatenate(values)
+    loss = read_metrics(run.journal)["loss"]
+    return loss.steps, loss.values
 
 
 def file(folder):

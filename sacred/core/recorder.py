@@ -63,6 +63,7 @@ class Recorder:
         root: str | os.PathLike[str],
         *,
         durability: str = "second",
+        seal: bool = True,
         on_fault: Callable[[OSError], None] | None = None,
     ) -> None:
         self.root = JournalRoot(root)
@@ -71,6 +72,7 @@ class Recorder:
         self._number = new_journal_id()
         self.journal_id = journal_id_text(self._number)
         self._durability = durability
+        self._seal = seal
         self._on_fault = on_fault
         self._blobs = BlobStore(self.root.blobs, durable=durability != "process")
         self._lock = threading.Lock()
@@ -258,9 +260,10 @@ class Recorder:
         writer = self.writer
         if writer is not None and not writer.closed:
             writer.close()
-            from sacred.journal.seal_own import seal_own
+            if self._seal:
+                from sacred.journal.seal_own import seal_own
 
-            seal_own(writer)
+                seal_own(writer)
 
     # -- while the run goes on -------------------------------------------------------------------
 

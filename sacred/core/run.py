@@ -396,7 +396,10 @@ class Run:
         if settings.enabled and not self.unobserved:
             root = self.journal_root or settings.root or "sacred_runs"
             self._recorder = Recorder(
-                os.path.abspath(root), durability=settings.durability, on_fault=self._on_fault
+                os.path.abspath(root),
+                durability=settings.durability,
+                seal=settings.seal,
+                on_fault=self._on_fault,
             )
             # Said before anything else happens: a run that can not be journalled does not begin.
             self._recorder.create_root()

@@ -196,6 +196,8 @@ SETTINGS = FrozenKeyMunch(
         # seconds that the end of a run waits for its views
         VIEW_WAIT=10.0,
         ENABLED=True,
+        # whether the end of a run seals its journal
+        SEAL=True,
     ),
 )
 SETTINGS.freeze_keys()
@@ -220,18 +222,21 @@ class JournalSettings(NamedTuple):
         Seconds that the end of a run waits for its views; not negative.
     enabled
         Whether runs are journalled.
+    seal
+        Whether the end of a run seals its journal (else ``sacred seal`` does, some day).
     """
 
     root: str | None
     durability: str
     view_wait: float
     enabled: bool
+    seal: bool
 
 
 def journal_settings() -> JournalSettings:
     """Return the journal's settings of this moment.
 
-    ``$SACRED_JOURNAL_ROOT``, ``_DURABILITY``, ``_VIEW_WAIT`` and ``_ENABLED`` win over
+    ``$SACRED_JOURNAL_ROOT``, ``_DURABILITY``, ``_VIEW_WAIT``, ``_ENABLED`` and ``_SEAL`` win over
     ``SETTINGS.JOURNAL``; an empty variable counts as not set.
 
     Raises
@@ -246,9 +251,12 @@ def journal_settings() -> JournalSettings:
     if durability not in _DURABILITIES:
         raise _wrong(f"{source} must be one of {', '.join(_DURABILITIES)}, not {durability!r}.")
     view_wait = _seconds(*_journal_setting("VIEW_WAIT"))
-    enabled = _truth(*_journal_setting("ENABLED"))
     return JournalSettings(
-        None if root is None else os.fsdecode(root), str(durability), view_wait, enabled
+        None if root is None else os.fsdecode(root),
+        str(durability),
+        view_wait,
+        enabled=_truth(*_journal_setting("ENABLED")),
+        seal=_truth(*_journal_setting("SEAL")),
     )
 
 

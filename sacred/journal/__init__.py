@@ -23,6 +23,7 @@ __software__ = "sacred-journal 0.1.0"
 
 if TYPE_CHECKING:
     from sacred.journal.blobs import BlobStore
+    from sacred.journal.columns import read_metrics
     from sacred.journal.events import Event, EventType
     from sacred.journal.position import Position, WriterPosition
     from sacred.journal.reader import JournalReader
@@ -41,6 +42,7 @@ __all__ = [
     "RunFolder",
     "WriterPosition",
     "find_root",
+    "read_metrics",
     "verify",
 ]
 
@@ -55,6 +57,7 @@ _HOMES = {
     "RunFolder": "root",
     "WriterPosition": "position",
     "find_root": "root",
+    "read_metrics": "columns",
     "verify": "verify",
 }
 

@@ -166,7 +166,7 @@ class EpochFile:
             if mark != _PREAMBLE_MARK:
                 raise FrameDamagedError("a frame without a preamble")
             numbers = (journal_id, writer, epoch, first_seq, count, chain)
-            if any(type(number) is not int or not 0 <= number < 1 << 64 for number in numbers):
+            if set(map(type, numbers)) != {int} or not 0 <= min(numbers) <= max(numbers) < 1 << 64:
                 raise FrameDamagedError("a preamble that is not seven numbers")
         except FrameDamagedError:
             raise

@@ -7,18 +7,16 @@ for each point; without it they go through lists.
 from __future__ import annotations
 
 import math
-import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from sacred.journal.columns import RawTable, decode_lanes
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
-from sacred.journal.tables import COLUMN_FLOAT, COLUMN_INT, MAX_ROWS, decode_table
+from sacred.journal.tables import COLUMN_INT, decode_table
 from sacred.replayers.jsontext import to_json
 from sacred.replayers.plain import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
@@ -168,48 +166,6 @@ def _clipped(micros: int) -> int:
     return max(-_MICROS, min(_MICROS, micros))
 
 
-class _Table(NamedTuple):
-    """A metric table as it stands in the journal, checked and not yet decoded."""
-
-    rows: int
-    wire: dict[str, Any]
-    skip: int = 0
-
-    def from_row(self, row: int) -> _Table:
-        return _Table(self.rows - row, self.wire, self.skip + row)
-
-    @classmethod
-    def of(cls, wire: dict[str, Any]) -> _Table:
-        """Take the fields of a ``METRIC_TABLE``, by wire key; see the journal's format.
-
-        Raises
-        ------
-        ValueError
-            They are none.
-        """
-        rows, names, index = wire["n"], wire["m"], wire.get("i")
-        if type(rows) is not int or not 0 < rows <= MAX_ROWS or not names:
-            raise ValueError("a metric table of no or too many rows")
-        for code, planes in (wire["s"], wire["x"], wire["v"]):
-            if code not in {COLUMN_INT, COLUMN_FLOAT} or len(planes) != 8 * rows:
-                raise ValueError("a metric table with a column of an unknown kind or length")
-        if index is None:
-            if len(names) != 1:
-                raise ValueError("a metric table without the column that tells its metrics apart")
-        elif len(index) not in {rows, 4 * rows}:
-            raise ValueError("a metric table whose columns have different lengths")
-        elif max(_index(index, rows)) >= len(names):
-            raise ValueError("a metric table that names a metric it has not")
-        for row, _ in (*(wire.get("ss") or ()), *(wire.get("vs") or ())):
-            if type(row) is not int or not 0 <= row < rows:
-                raise ValueError("a metric table with a value beside its rows")
-        return cls(rows, wire)
-
-
-def _index(raw: bytes, rows: int) -> Sequence[int]:
-    return raw if len(raw) == rows else struct.unpack(f"<{rows}I", raw)
-
-
 class _Arrays:
     """Points on their way into DuckDB, as numpy's arrays.
 
@@ -226,7 +182,7 @@ class _Arrays:
         self._held = 0
         self._names: dict[str, int] = {}
         #: Row in the chunk, run, writer, first number; and the table.
-        self._tables: list[tuple[tuple[int, int, int, int], _Table]] = []
+        self._tables: list[tuple[tuple[int, int, int, int], RawTable]] = []
         #: Row in the chunk, run, writer, number, name, time.
         self._points: list[tuple[int, int, int, int, int, int]] = []
         #: Row in the chunk and step or value, of what no column held.
@@ -235,10 +191,7 @@ class _Arrays:
     def _name(self, name: Any) -> int:
         return self._names.setdefault(plain_text(str(name)), len(self._names))
 
-    @staticmethod
-    def decode(wire: dict[str, Any]) -> _Table:
-        """Take the fields of a ``METRIC_TABLE``."""
-        return _Table.of(wire)
+    decode = staticmethod(RawTable.of)
 
     def add(self, run: int | None, event: Event) -> None:
         """Take in an event."""
@@ -251,16 +204,12 @@ class _Arrays:
             self._odd["v"].append((row, fields["value"]))
             self._held += 1
         else:
-            table: _Table = event.fields["table"]
+            table: RawTable = event.fields["table"]
             place = (self._held, run or 0, event.writer, event.seq)
             self._tables.append((place, table))
-            for key, odd in (("s", "ss"), ("v", "vs")):
+            for key, odd in (("s", table.odd_steps), ("v", table.odd_values)):
                 first = self._held - table.skip
-                self._odd[key] += [
-                    (first + row, value)
-                    for row, value in table.wire.get(odd) or ()
-                    if row >= table.skip
-                ]
+                self._odd[key] += [(first + row, value) for row, value in odd if row >= table.skip]
             self._held += table.rows
         if self._held >= _CHUNK:
             self.flush()
@@ -277,13 +226,11 @@ class _Arrays:
             columns = np.array(self._points, np.int64).T
             for key, column in zip("rwqmx", columns[1:], strict=True):
                 chunk[key][columns[0]] = column
-        alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], _Table]]] = {}
+        alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], RawTable]]] = {}
         for held in self._tables:
-            wire = held[1].wire
-            width = len(wire.get("i") or b"") // wire["n"]
-            alike.setdefault((wire["n"], width), []).append(held)
-        for (_, width), tables in alike.items():
-            self._decode(chunk, texts, tables, width)
+            alike.setdefault((held[1].length, held[1].width), []).append(held)
+        for held_tables in alike.values():
+            self._decode(chunk, texts, held_tables)
         for key in "sv":
             chunk[key + "k"] = np.isnan(chunk[key]).astype(np.uint8)
             self._put(chunk, texts, key)
@@ -294,38 +241,37 @@ class _Arrays:
         self,
         chunk: dict[str, Any],
         texts: dict[str, dict[int, str]],
-        tables: list[tuple[tuple[int, int, int, int], _Table]],
-        width: int,
+        placed: list[tuple[tuple[int, int, int, int], RawTable]],
     ) -> None:
         """Put tables of one length, and one width of index, into their places in the chunk."""
         np = self._np
-        wires = [table.wire for _, table in tables]
-        rows = wires[0]["n"]
-        held, runs, writers, seqs = np.array([at for at, _ in tables], np.int64).T[:, :, None]
-        skip = np.array([table.skip for _, table in tables], np.int64)[:, None]
+        tables = [table for _, table in placed]
+        rows, width = tables[0].length, tables[0].width
+        held, runs, writers, seqs = np.array([at for at, _ in placed], np.int64).T[:, :, None]
+        skip = np.array([table.skip for table in tables], np.int64)[:, None]
         first = held - skip
         within = np.arange(rows)[None, :]
         wanted = (within >= skip) if skip.any() else np.s_[:]
         place = (first + within)[wanted]
-        names = np.array([self._name(name) for wire in wires for name in wire["m"]], np.int64)
-        named = np.cumsum([0] + [len(wire["m"]) for wire in wires[:-1]])[:, None]
+        names = np.array([self._name(name) for table in tables for name in table.metrics], np.int64)
+        named = np.cumsum([0] + [len(table.metrics) for table in tables[:-1]])[:, None]
         order = None
         if width:
-            raw = b"".join([wire["i"] for wire in wires])
+            raw = b"".join([table.index for table in tables])
             index = np.frombuffer(raw, f"<u{width}").reshape(-1, rows)
             order = np.argsort(index, axis=1, kind="stable")
             named = named + index
-        chunk["m"][place] = np.broadcast_to(names[named], (len(wires), rows))[wanted]
+        chunk["m"][place] = np.broadcast_to(names[named], (len(tables), rows))[wanted]
         for key, column in (("r", runs), ("w", writers)):
-            chunk[key][place] = np.broadcast_to(column, (len(wires), rows))[wanted]
+            chunk[key][place] = np.broadcast_to(column, (len(tables), rows))[wanted]
         chunk["q"][place] = (seqs - skip + within)[wanted]
-        times = self._lanes([wire["x"] for wire in wires], rows, None).view("<i8")
+        times = decode_lanes([table.times for table in tables], rows).view("<i8")
         chunk["x"][place] = np.clip(times, -_MICROS, _MICROS)[wanted]
-        for key in "sv":
-            columns = [wire[key] for wire in wires]
-            lanes = self._lanes(columns, rows, order)
+        for number, key in enumerate("sv"):
+            columns = [table.values if number else table.steps for table in tables]
+            lanes = self._in_order(decode_lanes(columns, rows), order)
             floats = lanes.view("<f8")
-            ints = np.array([code == COLUMN_INT for code, _ in columns])[:, None]
+            ints = np.array([table.kinds[number] == COLUMN_INT for table in tables])[:, None]
             if ints.any():
                 whole = lanes.view("<i8")
                 large = ints & ((whole > _EXACT) | (whole < -_EXACT))
@@ -336,17 +282,12 @@ class _Arrays:
                 floats = np.where(ints, whole.astype(np.float64), floats)
             chunk[key][place] = floats[wanted]
 
-    def _lanes(self, columns: list[Any], rows: int, order: Any) -> Any:
-        """Return the 64-bit lanes of a column of several tables, a row a table."""
-        np = self._np
-        planes = np.frombuffer(b"".join([column[1] for column in columns]), np.uint8)
-        lanes = planes.reshape(-1, 8, rows).transpose(0, 2, 1).copy().view("<u8")[:, :, 0]
-        deltas = (lanes >> np.uint64(1)) ^ (np.uint64(0) - (lanes & np.uint64(1)))
-        found = np.cumsum(deltas, axis=1, dtype="<u8")
+    def _in_order(self, lanes: Any, order: Any) -> Any:
+        """Return lanes that stand grouped by metric in the order of their rows."""
         if order is None:
-            return found
-        ordered = np.empty_like(found)
-        np.put_along_axis(ordered, order, found, axis=1)
+            return lanes
+        ordered = self._np.empty_like(lanes)
+        self._np.put_along_axis(ordered, order, lanes, axis=1)
         return ordered
 
     def _put(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]], key: str) -> None:

@@ -222,3 +222,17 @@ def test_what_of_a_value_is_recorded() -> None:
     thing = object()
     value = {"f": len, "m": os, "c": int, "l": [1, {"g": print}], "t": (1, 2), "o": thing}
     assert {"c": int, "l": [1, {}], "t": (1, 2), "o": thing} == recordable(value)
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_the_end_of_a_run_seals_its_journal(tmp_path, seal):
+    """SETTINGS.JOURNAL.SEAL: the end seals what it wrote, or leaves it as it is."""
+    made = Recorder(tmp_path / "root", durability="process", seal=seal)
+    made.open()
+    for step in range(100):
+        made.log_point("loss", step, 0.5)
+    made.close()
+    assert made.folder is not None
+    (began, *_, last) = JournalReader(made.folder.journal).read()
+    assert ("seal" if seal else "start") == began.fields["opened_by"]
+    assert (EventType.SEALED if seal else EventType.METRIC_TABLE) == last.type

@@ -85,18 +85,18 @@ def test_a_copy_is_frozen_too(copied):
 
 def test_journal_settings_by_default():
     """SETTINGS.JOURNAL: nothing given."""
-    assert (None, "second", 10.0, True) == tuple(journal_settings())
+    assert (None, "second", 10.0, True, True) == tuple(journal_settings())
 
 
 def test_the_environment_wins_over_the_settings(journal, monkeypatch, tmp_path):
     """SETTINGS.JOURNAL: each variable wins, and is read at the moment of asking."""
-    journal.update(ROOT=tmp_path, DURABILITY="process", VIEW_WAIT=1, ENABLED=False)
-    assert (str(tmp_path), "process", 1.0, False) == tuple(journal_settings())
+    journal.update(ROOT=tmp_path, DURABILITY="process", VIEW_WAIT=1, ENABLED=False, SEAL=False)
+    assert (str(tmp_path), "process", 1.0, False, False) == tuple(journal_settings())
     monkeypatch.setenv("SACRED_JOURNAL_ROOT", "elsewhere")
     monkeypatch.setenv("SACRED_JOURNAL_DURABILITY", "event")
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "2.5")
     monkeypatch.setenv("SACRED_JOURNAL_ENABLED", "Yes")
-    assert ("elsewhere", "event", 2.5, True) == tuple(journal_settings())
+    assert ("elsewhere", "event", 2.5, True, False) == tuple(journal_settings())
     monkeypatch.setenv("SACRED_JOURNAL_ENABLED", "")
     assert journal_settings().enabled is False
 
@@ -109,6 +109,7 @@ def test_the_environment_wins_over_the_settings(journal, monkeypatch, tmp_path):
         ("VIEW_WAIT", "-1"),
         ("VIEW_WAIT", "nan"),
         ("ENABLED", "perhaps"),
+        ("SEAL", "later"),
     ],
 )
 def test_a_useless_value_names_where_it_came_from(name, value, journal, monkeypatch):

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder
+from sacred.journal.columns import RawTable
 from sacred.journal.events import Event
 from sacred.journal.tables import encode_table
 from sacred.replayers import points
@@ -97,7 +98,7 @@ def test_rows_that_are_skipped(connection, names, skip):
         arrays = points._Arrays(np, connection)
         seq = 0
         for wire, rows in zip(wires, skips, strict=True):
-            found = points._Table.of(wire)
+            found = RawTable.of(wire)
             found = found.from_row(rows) if rows else found
             fields = {"table": found}
             arrays.add(1, Event(EventType.METRIC_TABLE, 0, seq + rows, 0, fields))
@@ -139,7 +140,7 @@ def test_a_table_that_is_none(tmp_path, change):
 
     def decode(wire):
         decoded.append(wire)
-        return points._Table.of({**wire, **change})
+        return RawTable.of({**wire, **change})
 
     reader = JournalReader(tmp_path / "journal", table_decoder=decode)
     texts = [event.fields["text"] for event in reader.read() if event.type == EventType.MESSAGE]

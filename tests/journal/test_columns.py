@@ -1,0 +1,160 @@
+"""Metrics as numpy arrays: the same points, bit for bit, as the events say."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, read_metrics
+from sacred.journal.errors import NotAJournalError
+from sacred.journal.seal import seal_run
+
+np = pytest.importorskip("numpy")
+
+ANY_FLOAT = st.integers(0, 2**64 - 1).map(lambda b: struct.unpack("<d", struct.pack("<Q", b))[0])
+NUMBER = st.integers(-(2**63), 2**63 - 1) | ANY_FLOAT | st.integers(-5, 5)
+ODD = st.integers() | st.text(max_size=5) | st.none() | st.booleans()
+POINT = st.tuples(st.sampled_from("abc"), NUMBER | ODD, NUMBER | ODD)
+#: A part of a run: points that are written together, of which a few only have odd values.
+PART = st.lists(POINT, max_size=4) | st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 99), ANY_FLOAT), min_size=16, max_size=60
+)
+
+
+def bits(value):
+    """Return a value as what equals itself only: also NaN, also -0.0."""
+    return struct.pack("<d", value) if isinstance(value, float) else (type(value), value)
+
+
+def points_of(folder):
+    """Return the points of a journal as its events say them."""
+    found = {}
+    for event in JournalReader(folder).read(order="time"):
+        fields = event.fields
+        if event.type == EventType.METRIC_POINT:
+            row = (fields["step"], fields["value"], event.time // 1000)
+            found.setdefault(fields["metric"], []).append(row)
+        elif event.type == EventType.METRIC_TABLE:
+            table = fields["table"]
+            rows = zip(table.steps, table.values, table.times, strict=True)
+            for name, row in zip(table.names(), rows, strict=True):
+                found.setdefault(name, []).append(row)
+    return found
+
+
+def exactly(array, wanted):
+    """Tell whether an array holds these values: bit for bit, but for an integer as a float."""
+    values = array.tolist()
+    if array.dtype == np.float64:
+        assert all(type(one) is float or float(one) == one for one in wanted)
+        wanted = [float(one) for one in wanted]
+    return list(map(bits, values)) == list(map(bits, wanted))
+
+
+def check(folder):
+    """Hold the arrays of a journal against its events."""
+    wanted, found = points_of(folder), read_metrics(folder)
+    assert sorted(wanted) == sorted(found)
+    for name, rows in wanted.items():
+        steps, values, times = zip(*rows, strict=True)
+        assert exactly(found[name].steps, steps)
+        assert exactly(found[name].values, values)
+        assert found[name].times.dtype == np.dtype("M8[us]")
+        assert found[name].times.view(np.int64).tolist() == list(times)
+    for name in sorted(found)[:2]:
+        assert list(read_metrics(folder, [name])) == [name]
+    return found
+
+
+def write(folder, parts):
+    """Write points, part by part."""
+    writer = JournalWriter.create(folder)
+    for part in parts:
+        for name, step, value in part:
+            writer.log_point(name, step, value)
+        writer.flush()
+    writer.close()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PART, min_size=1, max_size=8))
+def test_arrays_say_what_the_events_say(tmp_path_factory, parts):
+    """Live and sealed, single points between tables: every point once, in order, exact."""
+    run = RunFolder(Path(tmp_path_factory.mktemp("run")) / "1")
+    write(run.journal, parts)
+    check(run.journal)
+    assert [done.state for done in seal_run(run, closed=frozenset({0}))] == ["sealed"]
+    check(run.journal)
+
+
+def test_types(tmp_path):
+    """Integers are int64, floats float64, both together float64, what a float can not hold object."""
+    rows = {
+        "ints": [1, 2, 3],
+        "floats": [0.5, -0.0, float("nan")],
+        "both": [1, 0.5, 2],
+        "large": [2**53 + 1, 0.5, 2],
+        "huge": [2**70, 1, 2],
+        "texts": [1.5, "two", None],
+        "bools": [True, False, 1],
+    }
+    for points in (1, 20):  # as single points, and as tables
+        folder = tmp_path / str(points)
+        parts = [
+            [(name, step, value) for _ in range(points) for step, value in enumerate(values)]
+            for name, values in rows.items()
+        ]
+        write(folder, parts)
+        found = check(folder)
+        kinds = {name: arrays.values.dtype.name for name, arrays in found.items()}
+        assert kinds == {
+            "ints": "int64",
+            "floats": "float64",
+            "both": "float64",
+            "large": "object",
+            "huge": "object",
+            "texts": "object",
+            "bools": "object",
+        }
+
+
+def test_a_thousand_names(tmp_path):
+    """Tables of many metrics are taken apart; metrics that are not wanted are left out."""
+    chance = random.Random(5)
+    writer = JournalWriter.create(tmp_path / "j")
+    for step in range(3000):
+        writer.log_point(f"m{chance.randrange(1000)}", step, chance.random())
+        if step % 700 < 3:
+            writer.flush()
+    writer.close()
+    check(tmp_path / "j")
+    assert sorted(read_metrics(tmp_path / "j", ["m1", "m2", "no"])) == ["m1", "m2"]
+    assert read_metrics(tmp_path / "j", []) == {}
+
+
+def test_several_writers_are_merged_by_time(tmp_path, monkeypatch):
+    """R10: points of several writers stand in the order of their times."""
+    clock = iter(range(10**18, 2 * 10**18, 10**9))
+    monkeypatch.setattr("time.time_ns", lambda: next(clock))
+    writer = JournalWriter.create(tmp_path / "j", durability="event")
+    writer.log_point("a", 0, 0.5)
+    writer._after_fork_in_child()
+    writer.log_point("a", 1, 1.5)
+    writer.log_point("a", 2, 2.5)
+    writer.close()
+    found = check(tmp_path / "j")
+    assert found["a"].steps.tolist() == [0, 1, 2]
+    assert (np.diff(found["a"].times) > np.timedelta64(0)).all()
+
+
+def test_what_is_no_journal(tmp_path):
+    """A folder without a journal is said to be one; a journal without points gives nothing."""
+    with pytest.raises(NotAJournalError):
+        read_metrics(tmp_path)
+    JournalWriter.create(tmp_path / "j").close()
+    assert read_metrics(tmp_path / "j") == {}
