@@ -81,6 +81,8 @@ class Recorder:
         self._info_events = 0
         self._result = ChangeTracker({"": None})
         self._versions: dict[str, int] = {}
+        #: Numbers of the child writers that were noted.
+        self._children: set[int] = set()
         self._filtered = ""
         #: The main file's name and the digest of its content, once it is recorded.
         self._main: tuple[str, str] | None = None
@@ -226,6 +228,18 @@ class Recorder:
         """Record that the run lives, and how much of its journal survives a power cut."""
         writer = self.writer
         self._append(EventType.HEARTBEAT, durable=writer.durable_seq if writer else None)
+        self._note_children()
+
+    def _note_children(self) -> None:
+        """Record which children write: one whose file vanishes is missed (R9)."""
+        writer = self.writer
+        if writer is None:
+            return
+        with contextlib.suppress(OSError):
+            for number in writer.other_writers():
+                if number not in self._children:
+                    self._children.add(number)
+                    self._append(EventType.CHILD_SEEN, writer=number)
 
     def usage(self) -> None:
         """Record what the process used of the machine so far."""
@@ -244,6 +258,7 @@ class Recorder:
         writer = self.writer
         if writer is None:
             return None
+        self._note_children()
         facts: dict[str, Any] = {"how": how, "status": status, "fail_trace": fail_trace}
         try:
             writer.append(EventType.RUN_ENDED, result=recordable(result), **facts)

@@ -175,8 +175,8 @@ class WriterCursor:
                         file.epoch,
                         begin,
                         self.at.next_seq,
-                        self.at.next_seq,
-                        str(error),
+                        -1,
+                        f"it can not be read: {error.strerror or error}",
                     )
                 )
                 return

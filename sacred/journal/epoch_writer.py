@@ -439,6 +439,16 @@ class EpochWriter:
         event = {"t": time.time_ns(), "e": int(EventType.CHILD_BEGAN), "kind": "fork"}
         self._emit(pack(event), 1)
 
+    def other_writers(self) -> list[int]:
+        """Return the numbers of the journal's other writers: its children, mostly.
+
+        Raises
+        ------
+        OSError
+            The folder can not be read.
+        """
+        return sorted({*_writer_numbers(self.folder)} - {self.number})
+
     def _close_file(self) -> None:
         descriptor, self._fd = self._fd, -1
         _close(descriptor)

@@ -32,6 +32,7 @@ class Tail(NamedTuple):
 class Gap(NamedTuple):
     """Events are missing: sequence numbers from ``first_seq`` up to but not ``next_seq``.
 
+    ``next_seq`` is -1 where nobody can say how many: the file is gone, or can not be read.
     ``repaired`` tells that this was written down when the file was repaired: it is no news.
     """
 
@@ -47,6 +48,8 @@ class Gap(NamedTuple):
         """Say it in a sentence."""
         count = self.next_seq - self.first_seq
         where = epoch_file_name(self.writer, self.epoch)
+        if self.next_seq < 0:
+            return f"{where}: the events from {self.first_seq} on are lost: {self.reason}"
         what = f"events {self.first_seq} to {self.next_seq - 1}" if count else "no events but order"
         if self.repaired:
             return f"{where}: {what} lost before it was repaired: {self.reason}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.errors import BlobError
-from sacred.journal.events import SCHEMAS
+from sacred.journal.events import SCHEMAS, EventType
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.reader import JournalReader
 from sacred.journal.verdicts import Foreign, Gap, Tail, is_damage
@@ -77,12 +77,21 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
     reader = JournalReader(folder.journal)
     references: dict[str, BlobReference] = {}
     events = 0
+    children: list[int] = []
     for frame in reader.poll():
         events += frame.count
         for event in frame.events:
+            if event.type == EventType.CHILD_SEEN and type(event.fields.get("writer")) is int:
+                children.append(event.fields["writer"])
             for reference in _blobs_of(event.type, event.fields):
                 references[reference.digest] = reference
     verdicts = [*reader.verdicts, *reader.tails()]
+    reader._list()  # a child's file is there before the event that names it
+    verdicts += [
+        Gap(writer, 1, 0, 0, -1, "the first writer saw the file, and it is not there")
+        for writer in children
+        if not reader._epochs(writer)
+    ]
     if not reader.journal_id:
         verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
     errors = []

@@ -11,6 +11,7 @@ from sacred.core.recorder import Recorder, recordable
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
+from sacred.journal.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,3 +237,33 @@ def test_the_end_of_a_run_seals_its_journal(tmp_path, seal):
     (began, *_, last) = JournalReader(made.folder.journal).read()
     assert ("seal" if seal else "start") == began.fields["opened_by"]
     assert (EventType.SEALED if seal else EventType.METRIC_TABLE) == last.type
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_whose_file_vanishes_is_missed(tmp_path):
+    """R9: the first writer notes each child once, so that the loss of its whole file is seen."""
+    made = Recorder(tmp_path / "root", durability="process")
+    made.open()
+    pid = os.fork()
+    if not pid:
+        try:
+            made.log_point("loss", 0, 0.5)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    made.heartbeat()
+    made.heartbeat()
+    made.ended("completed", "COMPLETED")
+    made.close()
+    assert made.folder is not None
+    seen = [e for e in JournalReader(made.folder.journal).read() if e.type == EventType.CHILD_SEEN]
+    assert [1] == [event.fields["writer"] for event in seen]
+    assert verify(made.folder).clean
+    (made.folder.journal / "w0001-e0001.jzst").unlink()
+    report = verify(made.folder)
+    assert "gap" == report.verdict
+    (verdict,) = map(str, report.verdicts)
+    assert verdict == (
+        "w0001-e0001.jzst: the events from 0 on are lost: "
+        "the first writer saw the file, and it is not there"
+    )
