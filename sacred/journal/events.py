@@ -606,6 +606,11 @@ class Event(NamedTuple):
         return 0 if self.type in SEQLESS else 1
 
 
+#: The keys of a metric point and of a table, as a writer of this version makes them.
+POINT_KEYS = frozenset({"t", "e", *KEYS[EventType.METRIC_POINT].values()})
+TABLE_KEYS = frozenset({"t", "e", *KEYS[EventType.METRIC_TABLE].values()})
+
+
 def long_names(number: int, wire: dict[str, Any]) -> dict[str, Any]:
     """Give the fields of a decoded map their names."""
     names = _LONG_NAMES.get(number)

@@ -18,8 +18,10 @@ from sacred.journal.errors import NewerFormatError, NotAJournalError
 from sacred.journal.events import (
     FIRST_IGNORABLE,
     FORMAT,
+    POINT_KEYS,
     SCHEMAS,
     SEQLESS,
+    TABLE_KEYS,
     Event,
     EventType,
     long_names,
@@ -253,10 +255,14 @@ class JournalReader:
                     else:
                         name = names[name]
                     fields = {"metric": name, "step": wire["s"], "value": wire["v"]}
+                    if len(wire) > len(POINT_KEYS):  # of a later version
+                        fields = {**long_names(number, wire), "metric": name}
                     seq += 1
                 elif number == EventType.METRIC_TABLE:
                     table = self._decode_table(wire)
                     fields = {"table": table}
+                    if not wire.keys() <= TABLE_KEYS:
+                        fields |= {key: wire[key] for key in wire.keys() - TABLE_KEYS}
                     seq += table.rows
                 elif number in SEQLESS:
                     fields = long_names(number, wire)

@@ -18,7 +18,7 @@ from sacred.journal.codec import pack, split, unpack
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.epoch_writer import short_write
 from sacred.journal.errors import NotSealableError
-from sacred.journal.events import KEYS, EventType
+from sacred.journal.events import KEYS, POINT_KEYS, TABLE_KEYS, EventType
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
 from sacred.journal.root import fsync_folder
 from sacred.journal.seal_index import (
@@ -43,8 +43,6 @@ _FRAME_BYTES = 256 * 1024
 _TABLE_ROWS = 8192
 #: Fewer points than this are smaller as they are.
 _FEWEST_ROWS = 4
-_POINT_KEYS = {"t", "e", "m", "s", "v"}
-_TABLE_KEYS = {"t", "e", "n", "m", "i", "x", "s", "v", "ss", "vs"}
 
 
 class Sealed(NamedTuple):
@@ -290,14 +288,14 @@ class _Sealer:
         names: list[str] = []
         pieces: list[bytes] | None = None
         for place, wire in enumerate(frame.values[1:]):
-            if wire["e"] == EventType.METRIC_POINT and wire.keys() == _POINT_KEYS:
+            if wire["e"] == EventType.METRIC_POINT and wire.keys() == POINT_KEYS:
                 name = wire["m"]
                 if type(name) is str:
                     names.append(name)
                 else:
                     name = names[name]
                 self._points.add(name, wire["s"], wire["v"], wire["t"])
-            elif wire["e"] == EventType.METRIC_TABLE and wire.keys() <= _TABLE_KEYS:
+            elif wire["e"] == EventType.METRIC_TABLE and wire.keys() <= TABLE_KEYS:
                 table = decode_table(wire)
                 self._points.extend(table)
             else:

@@ -21,6 +21,7 @@ from sacred.journal.frames import FrameDecoder, FrameEncoder, chain_after, frame
 from sacred.journal.position import WriterPosition
 from sacred.journal.reader import Foreign, Gap, Tail
 from sacred.journal.root import epoch_file_name
+from sacred.journal.tables import encode_table
 
 EVENTS = [f"event {number}" for number in range(10)]
 
@@ -558,3 +559,18 @@ def test_a_file_that_is_finished_while_it_is_looked_at_is_not_foreign(tmp_path, 
     assert [event.name for event in reader.read()] == ["epoch_began", "metric_point"]
     assert reader.verdicts == []
     writer.close()
+
+
+def test_fields_of_a_later_version_are_kept(tmp_path):
+    """Unknown fields are ignored and kept, also those of points and tables of points."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    point = {"t": 1, "e": int(EventType.METRIC_POINT), "m": "loss", "s": 0, "v": 0.5}
+    table = {"t": 2, "e": int(EventType.METRIC_TABLE)}
+    table |= encode_table(("loss",), (1,), (2000,), (0.25,))
+    for event in (point, table):
+        writer._append_packed(pack({**event, "unit": "bits"}), control=True)
+    writer.close()
+    _, first, second = JournalReader(tmp_path / "journal").read()
+    assert first.fields == {"metric": "loss", "step": 0, "value": 0.5, "unit": "bits"}
+    assert second.fields["unit"] == "bits"
+    assert second.fields["table"].values == [0.25]
