@@ -9,8 +9,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "bench"
@@ -38,11 +42,14 @@ class Environments:
         The same, and numpy.
     peer
         Sacred 0.8.7 and tensorboardX with numpy, or None where they could not be installed.
+    others
+        This project under the other Pythons that were found, by version ("3.10").
     """
 
     ours: Path
     ours_numpy: Path
     peer: Path | None
+    others: Mapping[str, Path] = field(default_factory=dict)
 
 
 def prepare(source: Path | None = None) -> Environments:
@@ -67,7 +74,29 @@ def prepare(source: Path | None = None) -> Environments:
     except EnvironmentMissingError as error:
         print(f"The peers are not measured: {error}", file=sys.stderr)
         peer = None
-    return Environments(ours, ours_numpy, peer)
+    others = {}
+    for version, python in _interpreters().items():
+        try:
+            others[version] = _environment(
+                f"ours-{version}", [str(wheel)], _fingerprint(wheel), python
+            )
+        except EnvironmentMissingError as error:
+            print(f"Python {version} is not measured: {error}", file=sys.stderr)
+    return Environments(ours, ours_numpy, peer, others)
+
+
+def _interpreters() -> dict[str, Path]:
+    """Return the Pythons of pyenv and of the path that this project runs under, but for this one."""
+    found = {}
+    for minor in range(10, 14):
+        if minor == sys.version_info.minor:
+            continue
+        known = (Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python")
+        on_path = shutil.which(f"python3.{minor}")
+        places = [*sorted(known, reverse=True), *([Path(on_path)] if on_path else [])]
+        if places:
+            found[f"3.{minor}"] = places[0]
+    return found
 
 
 def existing_peer() -> Path | None:
@@ -86,17 +115,19 @@ def _python(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def _environment(name: str, requirements: list[str], fingerprint: str) -> Path:
+def _environment(
+    name: str, requirements: list[str], fingerprint: str, base: Path = Path(sys.executable)
+) -> Path:
     folder = CACHE / name
     python = _python(folder)
     mark = folder / _MARK
-    wanted = json.dumps({"fingerprint": fingerprint, "python": sys.version})
+    wanted = json.dumps({"fingerprint": fingerprint, "python": [sys.version, str(base)]})
     if mark.exists() and python.exists() and mark.read_text(encoding="utf-8") == wanted:
         return python
     print(f"Making the environment {folder} ...", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _call([sys.executable, "-m", "venv", folder], _LIMIT)
+    _call([base, "-m", "venv", folder], _LIMIT)
     _call([python, "-m", "pip", "install", "--quiet", *requirements], _LIMIT)
     mark.write_text(wanted, encoding="utf-8")
     return python

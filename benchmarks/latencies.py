@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _TIGHT = {"p50": 0.6, "p99": 3.0, "p99.9": 100.0}
 _SPACED = {"p50": 60.0, "p99": 120.0}
 _EVENT = {"p50": 2.5, "p99": 10.0}
+#: Cases with several metrics, one after the other: what a point costs must not depend on them.
+_NAMES = {"tight loop, 10 names": 10, "tight loop, 1,000 names": 1000}
 
 
 def measure(laboratory: Laboratory) -> Table:
@@ -29,7 +31,8 @@ def measure(laboratory: Laboratory) -> Table:
     cases = _cases(laboratory, pause)
     contestants: dict[str, Callable[[], Outcome]] = {}
     for number, (case, contestant, numpy, _) in enumerate(cases):
-        contestants[str(number)] = _once(laboratory, contestant, case == pause, numpy)
+        names = _NAMES.get(case, 1)
+        contestants[str(number)] = _once(laboratory, contestant, case == pause, numpy, names)
     samples = interleave(
         contestants,
         rounds=scale.rounds,
@@ -80,11 +83,16 @@ def _cases(
                     loaded = replace(event, python=environments.ours_numpy)
                     cases.append((case, loaded, True, _EVENT))
         cases.append((case, write, False, {}))
+    ours = known[0]
+    for version, python in environments.others.items():
+        other = replace(ours, name=f"{OURS}, Python {version}", python=python)
+        cases.append(("tight loop, other Pythons", other, False, _TIGHT))
+    cases += [(case, ours, False, _TIGHT) for case in _NAMES]
     return cases
 
 
 def _once(
-    laboratory: Laboratory, contestant: Contestant, spaced: bool, numpy: bool
+    laboratory: Laboratory, contestant: Contestant, spaced: bool, numpy: bool, names: int
 ) -> Callable[[], Outcome]:
     scale = laboratory.scale
     calls = scale.spaced_calls if spaced else scale.tight_calls
@@ -93,7 +101,7 @@ def _once(
     def once() -> Outcome:
         folder = laboratory.folder()
         result = folder / "result"
-        words = [result, calls, spacing, *(["numpy"] if numpy else [])]
+        words = [result, calls, spacing, names, *(["numpy"] if numpy else [])]
         laboratory.record(contestant, "latency", words, folder=folder)
         return _percentiles(result)
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from benchmarks.samples import Outcome
 
 _MODULES = 6
+#: What a run costs must not depend on how many came before it.
+_RUNS = 10_000
+_CROWDED = "nothing attached, 10,000 runs in the root"
 _TRAIN = '''\
 """An experiment that does nothing, with modules of its own."""
 
@@ -81,12 +84,13 @@ def measure(laboratory: Laboratory) -> Table:
         (alone, f"{OURS}, numpy installed", environments.ours_numpy, ["train.py"], journal),
         (alone, f"{SACRED} (records nothing)", environments.peer, ["train.py"], {}),
         (alone, f"{TENSORBOARD} (records nothing)", environments.peer, ["plain.py", "VIEW"], {}),
+        (_CROWDED, OURS, environments.ours, ["train.py"], journal),
         (view, OURS, environments.ours, ["train.py", "-F", "VIEW"], both),
         (view, SACRED, environments.peer, ["train.py", "-F", "VIEW"], {}),
     ]
     contestants: dict[str, Callable[[], Outcome]] = {
-        str(number): _once(laboratory, python, words)
-        for number, (_, _, python, words, _) in enumerate(cases)
+        str(number): _once(laboratory, python, words, _RUNS if case == _CROWDED else 0)
+        for number, (case, _, python, words, _) in enumerate(cases)
         if python is not None
     }
     samples = interleave(
@@ -120,7 +124,9 @@ def measure(laboratory: Laboratory) -> Table:
     )
 
 
-def _once(laboratory: Laboratory, python: Path, words: list[str]) -> Callable[[], Outcome]:
+def _once(
+    laboratory: Laboratory, python: Path, words: list[str], runs: int
+) -> Callable[[], Outcome]:
     folder = laboratory.folder()
     repository = folder / "repository"
     repository.mkdir()
@@ -129,6 +135,8 @@ def _once(laboratory: Laboratory, python: Path, words: list[str]) -> Callable[[]
     viewed = "-F" in words
     command = [str(python), *(str(view) if word == "VIEW" else word for word in words)]
     turn = 0
+    for number in range(1, runs + 1):
+        (folder / "runs" / str(number) / "journal").mkdir(parents=True)
 
     def once() -> Outcome:
         nonlocal turn

@@ -1,11 +1,11 @@
-"""Time each call: ``latency.py API FOLDER RESULT CALLS SPACING [numpy]`` (spacing in seconds).
+"""Time each call: ``latency.py API FOLDER RESULT CALLS SPACING NAMES [numpy]`` (spacing in seconds).
 
 Writes 64-bit integers to RESULT: the cost of the clock itself, then ns for each call.
 """
 
 import sys
 
-if sys.argv[6:] == ["numpy"]:
+if sys.argv[7:] == ["numpy"]:
     import numpy as np  # noqa: F401 - some programs have it loaded, and it must not make a point dearer
 
 from array import array
@@ -23,7 +23,7 @@ def clock_cost():
     return sorted(pairs)[5_000]
 
 
-def main(api, folder, result, calls, spacing):
+def main(api, folder, result, calls, spacing, names):
     times = array("q", bytes(8 * calls))
     walk = []
     value = 0.0
@@ -33,10 +33,11 @@ def main(api, folder, result, calls, spacing):
 
     def tight(log):
         clock = perf_counter_ns
+        keys = [f"loss{number}" for number in range(names)] if names > 1 else ["loss"]
         for step in range(calls):
-            value = walk[step]
+            value, key = walk[step], keys[step % names]
             begin = clock()
-            log("loss", value, step)
+            log(key, value, step)
             times[step] = clock() - begin
 
     def spaced(log):
@@ -56,4 +57,4 @@ def main(api, folder, result, calls, spacing):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), float(sys.argv[5]))
+    main(*sys.argv[1:4], int(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))
