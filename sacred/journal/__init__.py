@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from sacred.journal.blobs import BlobStore
     from sacred.journal.columns import read_metrics
     from sacred.journal.events import Event, EventType
+    from sacred.journal.following import follow
     from sacred.journal.position import Position, WriterPosition
     from sacred.journal.reader import JournalReader
     from sacred.journal.root import JournalRoot, RunFolder, find_root
-    from sacred.journal.verify import verify
+    from sacred.journal.verification import verify
     from sacred.journal.writer import JournalWriter
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RunFolder",
     "WriterPosition",
     "find_root",
+    "follow",
     "read_metrics",
     "verify",
 ]
@@ -57,8 +59,9 @@ _HOMES = {
     "RunFolder": "root",
     "WriterPosition": "position",
     "find_root": "root",
+    "follow": "following",
     "read_metrics": "columns",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 

@@ -108,7 +108,12 @@ def run_liveness(folder: RunFolder) -> Liveness:
     ------
     NotAJournalError
     """
-    reader = JournalReader(folder.journal, table_decoder=decode_length)
+    return journal_liveness(folder.journal)
+
+
+def journal_liveness(journal: Path) -> Liveness:
+    """Do so for the ``journal`` folder of a run."""
+    reader = JournalReader(journal, table_decoder=decode_length)
     state, last = Liveness.RUNNING, 0
     for frame in reader.poll():
         if frame.writer == 0:

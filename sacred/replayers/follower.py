@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sacred.journal.root import RunFolder
+    from sacred.journal.watch import FolderWatch
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
-    from sacred.replayers.watch import FolderWatch
 
 __all__ = ["Follower"]
 
@@ -200,7 +200,7 @@ class Follower:
 
         When it returns, all that the journal held is in the view, or ``status`` says why not.
         """
-        from sacred.replayers.watch import FolderWatch
+        from sacred.journal.watch import FolderWatch
 
         own = FolderWatch() if watch is None else None
         try:
@@ -229,7 +229,7 @@ class Follower:
     # -- the loop ------------------------------------------------------------------------------
 
     def _follow(self, stop: threading.Event) -> None:
-        from sacred.replayers.watch import POLL_INTERVAL
+        from sacred.journal.watch import POLL_INTERVAL
 
         delay = RETRY_FIRST
         while True:

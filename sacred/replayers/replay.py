@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sacred.journal.root import RunFolder
-    from sacred.replayers.watch import FolderWatch
+    from sacred.journal.watch import FolderWatch
 
 __all__ = ["ReplayOutcome", "ReplaySummary", "replay"]
 
@@ -277,7 +277,7 @@ class _Replay:
         self, root: JournalRoot | None, folders: list[RunFolder], stop: threading.Event
     ) -> None:
         """Write what is there, follow what lives, and take up what is new in ``root``."""
-        from sacred.replayers.watch import FolderWatch
+        from sacred.journal.watch import FolderWatch
 
         watch = FolderWatch()
         threads: dict[str, list[threading.Thread]] = {}

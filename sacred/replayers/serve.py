@@ -18,13 +18,13 @@ from sacred.journal.errors import JournalError
 from sacred.journal.identity import process_start
 from sacred.journal.position import Position
 from sacred.journal.root import RunFolder
+from sacred.journal.watch import FolderWatch
 from sacred.replayers.claims import claimed_fields
 from sacred.replayers.errors import SinkError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
-from sacred.replayers.watch import FolderWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import JournalError
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 if TYPE_CHECKING:
     from sacred.journal.root import RunFolder

@@ -17,7 +17,7 @@ from sacred.core.settings import SETTINGS
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

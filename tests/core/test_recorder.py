@@ -11,7 +11,7 @@ from sacred.core.recorder import Recorder, recordable
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from sacred.journal.errors import JournalUnavailableError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import RunFolder
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

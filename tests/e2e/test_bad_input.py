@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 SCRIPT = textwrap.dedent(
     """

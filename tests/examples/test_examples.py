@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sacred.journal import EventType, JournalReader, JournalRoot
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 EXAMPLES = Path(os.environ.get("SACRED_TEST_EXAMPLES", Path(__file__).parents[2] / "examples"))
 
@@ -117,3 +117,22 @@ def test_demo(tmp_path):
     assert "DIED" in result.stdout
     assert "best_of_8" in result.stdout
     assert (tmp_path / "demo" / "my_runs" / "2" / "metrics.json").exists()
+
+
+def test_a_journal_alone(tmp_path):
+    """A journal is written and followed without any experiment, and read into arrays."""
+    pytest.importorskip("numpy")
+    result = _run(tmp_path, "journal_alone.py")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "following temperatures/journal"
+    assert lines[1:7] == [
+        f"sensor {sensor} is at {20.0 + hour + sensor / 2} degrees"
+        for hour in range(3)
+        for sensor in range(2)
+    ]
+    assert lines[7:] == [
+        "the writer is gone; 6 points were read, and nothing is wrong with the journal",
+        "sensor 0: mean 21.0",
+        "sensor 1: mean 21.5",
+    ]

@@ -12,7 +12,7 @@ from sacred.journal import EventType, JournalRoot, JournalWriter
 from sacred.journal import liveness as module
 from sacred.journal.identity import own_identity, process_lives, process_start
 from sacred.journal.liveness import Liveness, run_liveness
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 STARTED = {
     "run_id": 1,

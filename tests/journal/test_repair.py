@@ -17,7 +17,7 @@ from sacred.journal.repair import repair_run
 from sacred.journal.root import RunFolder
 from sacred.journal.seal import seal_run
 from sacred.journal.verdicts import Gap
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 WRITES = textwrap.dedent(
     """

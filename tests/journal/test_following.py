@@ -1,0 +1,174 @@
+"""Following a journal while it is written: each event once, in order."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import sacred.journal
+from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, follow
+from sacred.journal.seal import seal_run
+
+#: Writes numbered messages and points as its standard input says, and confirms each line.
+WRITER = """
+import random, sys
+from sacred.journal import EventType, JournalWriter
+from sacred.journal import epoch_writer
+epoch_writer.EPOCH_BYTES = 3000
+writer = JournalWriter.create(sys.argv[1])
+number = 0
+for line in sys.stdin:
+    word, count = line.split()
+    for _ in range(int(count)):
+        if word == "points":
+            writer.log_point("loss", number, random.random())
+        elif word == "messages":
+            writer.append(EventType.MESSAGE, level="info", text=str(number))
+        number += 1
+    if word == "end":
+        writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.flush()
+    print("done", flush=True)
+writer.close()
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A process that writes what it is told."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path / "1" / "journal")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def tell(word, count=0):
+        process.stdin.write(f"{word} {count}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    process.tell = tell
+    yield process
+    process.kill()
+    process.wait(10)
+    process.stdin.close()
+    process.stdout.close()
+
+
+def numbers_of(events):
+    """Return the numbers that the writer gave its points and messages."""
+    found = []
+    for event in events:
+        if event.type == EventType.METRIC_POINT:
+            found.append(event.fields["step"])
+        elif event.type == EventType.METRIC_TABLE:
+            found += event.fields["table"].steps
+        elif event.type == EventType.MESSAGE:
+            found.append(int(event.fields["text"]))
+    return found
+
+
+class Listener:
+    """Follows in a thread of its own."""
+
+    def __init__(self, folder, **options):
+        self.reader = JournalReader(folder)
+        self.events = []
+        self.grown = threading.Condition()
+        self.thread = threading.Thread(target=self.listen, kwargs=options, daemon=True)
+        self.thread.start()
+
+    def listen(self, **options):
+        for event in follow(self.reader, **options):
+            with self.grown:
+                self.events.append(event)
+                self.grown.notify_all()
+
+    def wait_for(self, count):
+        with self.grown:
+            assert self.grown.wait_for(lambda: len(numbers_of(self.events)) >= count, 20)
+
+    def end(self):
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return numbers_of(self.events)
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_each_event_once_and_in_order(program, tmp_path, notify):
+    """Points and messages, across files and through a seal, until the run is over."""
+    program.tell("messages", 1)
+    run = RunFolder(tmp_path / "1")
+    listener = Listener(run.journal, notify=notify)
+    written = 1
+    for word, count in [("points", 1), ("points", 300), ("messages", 5), ("points", 700)]:
+        program.tell(word, count)
+        written += count
+        listener.wait_for(written)
+    assert len(list(run.journal.iterdir())) > 2
+    assert "sealed" in [done.state for done in seal_run(run)]
+    program.tell("points", 50)
+    program.tell("end")
+    program.stdin.close()
+    program.wait(20)
+    assert list(range(written + 50)) == listener.end()
+    assert listener.events[-1].type == EventType.RUN_ENDED
+    assert listener.reader.verdicts == []
+    assert all(event.seq >= 0 for event in listener.events)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("notify", [True, False])
+def test_a_run_that_is_killed_is_over(program, tmp_path, notify):
+    """A writer whose process is gone writes no more: all that is there is read, and that was it."""
+    program.tell("messages", 1)
+    listener = Listener(tmp_path / "1" / "journal", notify=notify)
+    program.tell("points", 200)
+    program.kill()
+    program.wait(20)
+    assert list(range(201)) == listener.end()
+
+
+def test_following_is_stopped(tmp_path):
+    """What is there when following is stopped is still read; the run goes on."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    stop = threading.Event()
+    listener = Listener(tmp_path / "journal", stop=stop)
+    for step in range(100):
+        writer.log_point("loss", step, 0.5)
+    writer.flush()
+    stop.set()
+    assert list(range(100)) == listener.end()
+    writer.close()
+
+
+def test_following_begins_where_the_reader_stands(program, tmp_path):
+    """From a position on, nothing twice; also where the end lay before it."""
+    program.tell("messages", 10)
+    folder = tmp_path / "1" / "journal"
+    first = JournalReader(folder)
+    assert list(range(10)) == numbers_of(first.read())
+    program.tell("messages", 5)
+    stop = threading.Event()
+    stop.set()
+    reader = JournalReader(folder, position=first.position)
+    assert list(range(10, 15)) == numbers_of(follow(reader, stop=stop))
+    program.tell("end")
+    assert list(range(15)) == numbers_of(JournalReader(folder).read())
+    list(reader.read())
+    again = JournalReader(folder, position=reader.position)
+    assert [] == list(follow(again, notify=False))
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    """What `sacred.journal` offers stays what it is, whichever of its modules is imported."""
+    for module in pkgutil.iter_modules(sacred.journal.__path__):
+        importlib.import_module(f"sacred.journal.{module.name}")
+        assert module.name not in sacred.journal.__all__
