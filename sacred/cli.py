@@ -15,6 +15,7 @@ import click
 
 from sacred import terminal
 from sacred.__about__ import __version__
+from sacred.cli_export import add_commands
 from sacred.journal.errors import JournalError
 
 if TYPE_CHECKING:
@@ -552,6 +553,9 @@ def _cell(value: Any) -> str:
 
         return to_json(value)
     return str(value)
+
+
+add_commands(cli, _named_runs, _chosen, _say)
 
 
 # -- writing views -----------------------------------------------------------------------------

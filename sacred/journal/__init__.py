@@ -23,6 +23,8 @@ __software__ = "sacred-journal 0.1.0"
 
 if TYPE_CHECKING:
     from sacred.journal.blobs import BlobStore
+    from sacred.journal.bundle_import import import_bundle
+    from sacred.journal.bundle_writer import write_bundle
     from sacred.journal.columns import read_metrics
     from sacred.journal.events import Event, EventType
     from sacred.journal.following import follow
@@ -44,8 +46,10 @@ __all__ = [
     "WriterPosition",
     "find_root",
     "follow",
+    "import_bundle",
     "read_metrics",
     "verify",
+    "write_bundle",
 ]
 
 _HOMES = {
@@ -60,8 +64,10 @@ _HOMES = {
     "WriterPosition": "position",
     "find_root": "root",
     "follow": "following",
+    "import_bundle": "bundle_import",
     "read_metrics": "columns",
     "verify": "verification",
+    "write_bundle": "bundle_writer",
 }
 
 

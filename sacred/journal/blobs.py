@@ -7,6 +7,7 @@ an event names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -93,6 +94,33 @@ class BlobStore:
                 temporary.unlink(missing_ok=True)
         return StoredFile(BlobReference("sha256", sha, len(content), encoding), md5)
 
+    def adopt(self, temporary: Path, digest: str) -> bool:
+        """Take over a file that is durable and proved to have this content.
+
+        Returns
+        -------
+        Whether it was needed: not if the store has the blob, whole. Then the file stays where it is.
+
+        Raises
+        ------
+        BlobError
+            The digest is none.
+        OSError
+            The disk refuses.
+        """
+        target = self.path_of(digest)
+        with contextlib.suppress(BlobError, OSError):
+            if self._is_stored(digest, self.check(digest)):
+                return False
+        self._make()
+        try:
+            self._publish(temporary, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.put_file(temporary)  # the blobs are a link to another disk
+        return True
+
     def _is_stored(self, digest: str, size: int) -> bool:
         """Tell whether a blob is there already; have it look young, and be durable."""
         target = self.path_of(digest)
@@ -118,7 +146,7 @@ class BlobStore:
             temporary.unlink(missing_ok=True)
         return StoredFile(BlobReference("sha256", sha, size), md5)
 
-    def _temporary(self) -> Path:
+    def _make(self) -> None:
         try:
             self.path.mkdir()
         except FileExistsError:
@@ -126,6 +154,9 @@ class BlobStore:
         else:
             if self._durable:
                 fsync_folder(self.path.parent)
+
+    def _temporary(self) -> Path:
+        self._make()
         return self.path / f".new-{os.getpid()}-{os.urandom(6).hex()}"
 
     def _sync(self, file: BinaryIO) -> None:

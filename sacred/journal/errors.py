@@ -12,6 +12,9 @@
     ├── JournalUnavailableError    the journal can not be created or written (also an OSError)
     ├── WriterClosedError       an event after the end of the journal
     ├── NotSealableError        a file that can not be sealed as it is
+    ├── OutputPlaceError        what is exported can not be written there     (also an OSError)
+    ├── BundleError             a bundle that is not as it was written, or of no use here
+    │   └── NotABundleError     a file that is something else
     └── BlobError
         ├── BlobMissingError    the journal names a blob that is not there
         └── BlobDamagedError    a blob whose content is not what its name says
@@ -80,6 +83,22 @@ class WriterClosedError(JournalError):
 
 class NotSealableError(JournalError):
     """A file can not be sealed as it is: it is damaged, or its writer may live."""
+
+
+class OutputPlaceError(JournalError, OSError):
+    """What is exported can not be written where it should."""
+
+    exit_code = 2
+
+
+class BundleError(JournalError):
+    """A bundle is damaged, was changed, or contradicts what is here."""
+
+
+class NotABundleError(BundleError):
+    """The file is no bundle of a run."""
+
+    exit_code = 2
 
 
 class BlobError(JournalError):

@@ -20,6 +20,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sacred.journal.errors import (
     JournalUnavailableError,
@@ -28,6 +29,9 @@ from sacred.journal.errors import (
     NotAJournalError,
     RunNotFoundError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MARKER = ".sacred-journal"
 DEFAULT_NAME = "sacred_runs"
@@ -208,17 +212,53 @@ class JournalRoot:
             No folder can be made.
         """
         self.create()
+        return self._given(preferred, self._try_claim)
+
+    def adopt(self, folder: Path, preferred: int | None = None) -> RunFolder:
+        """Give a finished run's folder a number, as ``claim`` does: the run appears whole.
+
+        Parameters
+        ----------
+        folder
+            Lies in the root under another name, and gets the number for its name.
+        preferred
+            Its number, if that is free.
+
+        Raises
+        ------
+        JournalUnavailableError
+            The folder can not be renamed.
+        """
+
+        def rename(number: int) -> RunFolder | None:
+            path = self.path / str(number)
+            if os.path.lexists(path):
+                return None
+            try:
+                os.rename(folder, path)
+            except OSError as error:
+                if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                    return None  # somebody was faster
+                raise
+            return RunFolder(path, number)
+
+        adopted = self._given(preferred, rename)
+        fsync_folder(self.path)
+        return adopted
+
+    def _given(self, preferred: int | None, take: Callable[[int], RunFolder | None]) -> RunFolder:
+        """Have a number taken that was not used yet: the preferred one, or the next that is free."""
         high = self._high_water()
         try:
             if preferred is not None and preferred > 0 and not self._trashed(preferred):
-                folder = self._try_claim(preferred)
+                folder = take(preferred)
                 if folder is not None:
                     self._raise_high_water(high, preferred)
                     return folder
             number = high
             for _ in range(1_000_000):
                 number += 1
-                folder = self._try_claim(number)
+                folder = take(number)
                 if folder is not None:
                     self._raise_high_water(high, number)
                     return folder
@@ -236,7 +276,10 @@ class JournalRoot:
             path.mkdir()
         except FileExistsError:
             return None
-        (path / "journal").mkdir()
+        try:
+            (path / "journal").mkdir()
+        except FileExistsError:
+            return None  # a rename takes the place of a folder that is empty (``adopt``)
         return RunFolder(path, number)
 
     def _trashed(self, number: int) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
-__all__ = ["QueryResult", "query"]
+__all__ = ["QueryResult", "fill", "query"]
 
 #: Rows collected before they go to DuckDB.
 _ROWS = 8192
@@ -122,16 +122,29 @@ def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) ->
 
     _check(sql)
     connection = duckdb.connect(":memory:")
+    problems = fill(connection, root.runs(), _named(sql))
+    for setting in _SETTINGS:
+        connection.execute(setting)
+    return QueryResult(connection, sql, problems)
+
+
+def fill(
+    connection: Any, folders: Iterable[RunFolder], names: Iterable[str] = RELATIONS
+) -> list[str]:
+    """Make every relation in a database, and fill those that are named from journals.
+
+    Returns
+    -------
+    A sentence for each run that could not be read whole.
+    """
     for relation in RELATIONS.values():
         columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
         connection.execute(f'create table "{relation.name}" ({columns})')
-    loader = _Loader(connection, _named(sql))
-    for folder in root.runs():
+    loader = _Loader(connection, frozenset(names))
+    for folder in folders:
         loader.load(folder)
     loader.flush()
-    for setting in _SETTINGS:
-        connection.execute(setting)
-    return QueryResult(connection, sql, loader.problems)
+    return loader.problems
 
 
 def _check(sql: str) -> None:

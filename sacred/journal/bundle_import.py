@@ -1,0 +1,234 @@
+"""The way back in: a bundle becomes a run of a root, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from sacred.journal.blobs import BlobStore
+from sacred.journal.bundle import BundleReader, Manifest
+from sacred.journal.errors import BundleError, JournalError, PositionContradictedError
+from sacred.journal.reader import JournalReader
+from sacred.journal.root import RunFolder, fsync_folder
+from sacred.journal.tables import decode_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sacred.journal.position import Position
+    from sacred.journal.root import JournalRoot
+
+__all__ = ["Imported", "import_bundle"]
+
+#: What an import makes in a root before the run has its number.
+_ASIDE = ".import-"
+_LOCK = ".import.lock"
+
+
+class Imported(NamedTuple):
+    """What became of a bundle.
+
+    Attributes
+    ----------
+    folder
+        The run.
+    new
+        Whether it came now; False if the root had it.
+    manifest
+        What the bundle says.
+    events
+        How many sequence numbers its journal holds.
+    blobs
+        How many stored files came that the root had not, or not whole.
+    """
+
+    folder: RunFolder
+    new: bool
+    manifest: Manifest
+    events: int
+    blobs: int
+
+
+class _Staged(NamedTuple):
+    """A journal that was copied and read."""
+
+    events: int
+    last: int
+    position: Position
+
+
+def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
+    """Make a bundle a run of a root.
+
+    The run gets the number it had if that is free, else the next one. It appears with all its files
+    at once, durable, after its blobs; what ends this before leaves no run. A run that the root has
+    (its journal has the same id) is left as it is, and blobs that it lacks come back.
+
+    Parameters
+    ----------
+    path
+        The bundle. Every byte of it is proved before anything is written.
+    root
+        Made if it is not there.
+
+    Raises
+    ------
+    NotABundleError, NewerFormatError
+    BundleError
+        The bundle is not as it was written; or the root has the run with fewer events, or others.
+    JournalUnavailableError, OSError
+        The root can not be written.
+
+    Notes
+    -----
+    Imports into one root go one after the other. Nothing is written outside of it.
+    """
+    with BundleReader(path) as bundle:
+        bundle.prove()
+        root.create()
+        with _only_one(root) as alone:
+            if alone:
+                _sweep(root)
+            here = _run_of(root, bundle.manifest.journal_id)
+            aside = root.path / f"{_ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
+            try:
+                return _taken(bundle, root, here, aside)
+            finally:
+                _remove(aside)
+
+
+def _taken(
+    bundle: BundleReader, root: JournalRoot, here: RunFolder | None, aside: Path
+) -> Imported:
+    manifest, run = bundle.manifest, RunFolder(aside / "run")
+    aside.mkdir()
+    _unpack(bundle, aside)
+    staged = _read(bundle, run)
+    if here is not None:
+        _check_same(bundle, staged, here)
+    store = BlobStore(root.blobs)
+    digests = [member.digest for member in manifest.members if member.digest]
+    # Blobs first, as always. What an error leaves of them is of no harm, and may be in use.
+    blobs = sum(store.adopt(aside / "blobs" / digest, digest) for digest in digests)
+    if here is not None:
+        return Imported(here, new=False, manifest=manifest, events=staged.events, blobs=blobs)
+    _date(run.journal, staged.last)
+    folder = root.adopt(run.path, manifest.run)
+    return Imported(folder, new=True, manifest=manifest, events=staged.events, blobs=blobs)
+
+
+# -- the files ---------------------------------------------------------------------------------
+
+
+def _unpack(bundle: BundleReader, aside: Path) -> None:
+    """Write the members aside: the run's files, and the blobs under their digests."""
+    for name in ("run", "run/journal", "blobs"):
+        (aside / name).mkdir()
+    for member, pieces in bundle.members():
+        path = aside / "blobs" / member.digest if member.digest else aside / "run" / member.name
+        if member.name.startswith("notes/"):
+            path.parent.mkdir(exist_ok=True)
+        with open(path, "xb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+    for folder in (*(aside / "run").iterdir(), aside / "run"):
+        fsync_folder(folder)
+
+
+def _read(bundle: BundleReader, run: RunFolder) -> _Staged:
+    """Read the journal through: is it one, and the one that the manifest names?"""
+    reader = JournalReader(run.journal, table_decoder=decode_length)
+    events = last = 0
+    try:
+        for frame in reader.poll():
+            events += frame.count
+            last = max([last, *(event.time for event in frame.events)])
+    finally:
+        reader.close()
+    if reader.journal_id != bundle.manifest.journal_id:
+        raise BundleError(f"{bundle.path} holds another journal than its manifest says")
+    return _Staged(events, last, reader.position)
+
+
+def _date(journal: Path, last: int) -> None:
+    """Have the files look as old as they are: a young one seems to be written still."""
+    when = max(0, min(last, time.time_ns()))
+    for path in journal.iterdir():
+        os.utime(path, ns=(when, when))
+
+
+def _remove(aside: Path) -> None:
+    import shutil
+
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+# -- the root ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _only_one(root: JournalRoot) -> Iterator[bool]:
+    """Have no other process import into a root meanwhile; tell whether that is sure."""
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    descriptor = os.open(root.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(root: JournalRoot) -> None:
+    """Remove what imports that were killed left."""
+    for name in os.listdir(root.path):
+        if name.startswith(_ASIDE):
+            _remove(root.path / name)
+
+
+def _run_of(root: JournalRoot, journal_id: int) -> RunFolder | None:
+    """Return the run of a root whose journal has an id."""
+    for folder in root.runs():
+        with contextlib.suppress(JournalError, OSError):
+            reader = JournalReader(folder.journal, table_decoder=decode_length)
+            reader.close()
+            if reader.journal_id == journal_id:
+                return folder
+    return None
+
+
+def _check_same(bundle: BundleReader, staged: _Staged, here: RunFolder) -> None:
+    """Make sure that the run that is here has all events of the bundle.
+
+    Raises
+    ------
+    BundleError
+        It has other ones, or fewer.
+    """
+    same = f"run {here.number} of {here.root.path} is the same run as that in {bundle.path}"
+    try:
+        reader = JournalReader(here.journal, staged.position, table_decoder=decode_length)
+        try:
+            for _ in reader.poll():
+                pass
+            shorter = reader.unproven()
+        finally:
+            reader.close()
+    except PositionContradictedError:
+        raise BundleError(f"{same}, with other events: look at both, and keep one") from None
+    if shorter:
+        raise BundleError(
+            f"{same}, with fewer events: to have those of the bundle, move {here.path} out of "
+            "the root and import again"
+        )

@@ -1,0 +1,241 @@
+"""Writing a run into a bundle, as its files are at that moment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from sacred.journal.blobs import BlobStore
+from sacred.journal.bundle import (
+    CHUNK,
+    MANIFEST,
+    MANIFEST_CAP,
+    Manifest,
+    Member,
+    end,
+    header,
+    padding,
+    place_of,
+)
+from sacred.journal.errors import BlobDamagedError, BlobError, BundleError, NotAJournalError
+from sacred.journal.events import EventType
+from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.new_file import new_file
+from sacred.journal.reader import JournalReader
+from sacred.journal.references import decode_odd, references
+from sacred.journal.verdicts import Tail, is_damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sacred.journal.root import RunFolder
+
+__all__ = ["Bundled", "write_bundle"]
+
+#: A file may be sealed while it is read, one after the other.
+_ATTEMPTS = 20
+
+
+class Bundled(NamedTuple):
+    """What was written.
+
+    Attributes
+    ----------
+    size
+        Of the bundle, in bytes.
+    problems
+        A sentence for each thing that is wrong with the run: what is damaged is in the bundle as it
+        is, what is missing is not.
+    """
+
+    path: Path
+    manifest: Manifest
+    size: int
+    problems: list[str]
+
+
+class _ChangedError(Exception):
+    """A file is not any more what it was a moment ago."""
+
+
+def write_bundle(
+    folder: RunFolder, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Bundled:
+    """Write a run into one file.
+
+    Of a run that is still written, the bundle holds what its files held at that moment: of each
+    writer a prefix of its events.
+
+    Parameters
+    ----------
+    folder
+        The run's; its blobs are looked for beside it.
+    path
+        The bundle; it appears there when it is whole and durable.
+    overwrite
+        Also over a file that is there.
+
+    Raises
+    ------
+    NotAJournalError, NewerFormatError, JournalUnreadableError
+    OutputPlaceError
+        Something is there already, or can not be.
+    BundleError
+        The files of the run change faster than they can be read.
+    OSError
+        The disk refuses.
+
+    Notes
+    -----
+    Memory: one frame of the journal and the list of the files. Everything is read twice.
+    """
+    store = BlobStore(folder.root.blobs)
+    with new_file(path, overwrite=overwrite) as out:
+        for _ in range(_ATTEMPTS):
+            out.seek(0)
+            out.truncate()
+            try:
+                manifest, problems = _survey(folder, store)
+                size = _write(out, manifest, folder, store)
+            except _ChangedError:
+                continue
+            return Bundled(Path(os.path.realpath(path)), manifest, size, problems)
+        raise BundleError(f"the files of {folder.path} change while they are read: try again")
+
+
+def _survey(folder: RunFolder, store: BlobStore) -> tuple[Manifest, list[str]]:
+    """Look at every file that goes into a bundle.
+
+    The journal is read after its files were measured: blobs that came meanwhile go along, and none
+    is missing.
+    """
+    members = [_measured(name, folder.path / name) for name in _names(folder, "journal")]
+    found = _Found()
+    journal_id = found.read(folder)
+    notes = _names(folder, "notes")
+    if notes:
+        members += [_measured(name, folder.path / name) for name in notes]
+        found.read_notes(folder)
+    missing = []
+    for digest, size in sorted(found.blobs.items()):
+        try:
+            member = _measured(f"blobs/{digest[:2]}/{digest}", store.path_of(digest))
+            if member.sha256 != digest or member.size != size:
+                raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
+        except _ChangedError:
+            found.problems.append(f"blob {digest} is not in {store.path}")
+            missing.append(digest)
+        except (BlobError, OSError) as error:
+            found.problems.append(str(error))
+            if not isinstance(error, BlobError) or isinstance(error, BlobDamagedError):
+                missing.append(digest)  # else no digest at all
+        else:
+            members.append(member)
+    members.sort(key=lambda member: place_of(member.name))
+    return Manifest(journal_id, folder.number, tuple(members), tuple(missing)), found.problems
+
+
+def _names(folder: RunFolder, part: str) -> list[str]:
+    try:
+        names = [f"{part}/{name}" for name in os.listdir(folder.path / part)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if _is_one(name) and (folder.path / name).is_file())
+
+
+def _is_one(name: str) -> bool:
+    try:
+        place_of(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _measured(name: str, path: Path) -> Member:
+    digest, size = hashlib.sha256(), 0
+    with _opened(path) as file:
+        left = os.fstat(file.fileno()).st_size  # a live file grows
+        while left and (chunk := file.read(min(CHUNK, left))):
+            digest.update(chunk)
+            size += len(chunk)
+            left -= len(chunk)
+    return Member(name, size, digest.hexdigest())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - below
+    except FileNotFoundError:
+        raise _ChangedError from None
+    with file:
+        yield file
+
+
+class _Found:
+    """What reading a run's journals found: the blobs they name, and what is wrong."""
+
+    def __init__(self) -> None:
+        #: Digest and size.
+        self.blobs: dict[str, int] = {}
+        self.problems: list[str] = []
+
+    def read(self, folder: RunFolder) -> int:
+        """Read the journal and return its id."""
+        reader = self._read(folder.journal)
+        tails = [v for v in (*reader.verdicts, *reader.tails()) if isinstance(v, Tail)]
+        left = [str(tail) for tail in tails if not tail.superseded]
+        if left and run_liveness(folder) is not Liveness.RUNNING:
+            self.problems += left
+        reader.close()
+        return reader.journal_id
+
+    def read_notes(self, folder: RunFolder) -> None:
+        """Read the notes, too."""
+        try:
+            self._read(folder.path / "notes").close()
+        except NotAJournalError as error:
+            self.problems.append(str(error))
+
+    def _read(self, folder: Path) -> JournalReader:
+        reader = JournalReader(folder, table_decoder=decode_odd)
+        redacted = set()
+        for frame in reader.poll():
+            for event in frame.events:
+                for blob in references(event):
+                    self.blobs[blob.digest] = blob.size
+                if event.type == EventType.REDACTED:
+                    redacted.add(str(event.fields.get("digest")))
+        for digest in redacted:
+            self.blobs.pop(digest, None)
+        if not reader.journal_id:
+            reader.close()
+            raise NotAJournalError(f"{folder} holds no whole frame of a journal: nothing to bundle")
+        self.problems += [str(verdict) for verdict in reader.verdicts if is_damage(verdict)]
+        return reader
+
+
+def _write(out: BinaryIO, manifest: Manifest, folder: RunFolder, store: BlobStore) -> int:
+    data = manifest.to_bytes()
+    if len(data) > MANIFEST_CAP:
+        raise BundleError(
+            f"{folder.path} has {len(manifest.members):,} files: too many for a bundle"
+        )
+    out.write(header(MANIFEST, len(data)) + data + padding(len(data)))
+    for member in manifest.members:
+        path = folder.path / member.name if not member.digest else store.path_of(member.digest)
+        out.write(header(member.name, member.size))
+        digest, left = hashlib.sha256(), member.size
+        with _opened(path) as file:
+            while left and (chunk := file.read(min(CHUNK, left))):
+                digest.update(chunk)
+                left -= len(chunk)
+                out.write(chunk)
+        if left or digest.hexdigest() != member.sha256:
+            raise _ChangedError  # it was sealed or repaired
+        out.write(padding(member.size))
+    out.write(end(out.tell()))
+    return out.tell()

@@ -1,0 +1,80 @@
+"""Which blobs a journal names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.journal.codec import BlobReference
+from sacred.journal.events import SCHEMAS, EventType
+from sacred.journal.tables import decode_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sacred.journal.events import Event
+
+__all__ = ["decode_odd", "references"]
+
+
+class _OddTable(NamedTuple):
+    """A metric table of which only what stands beside its columns is looked at."""
+
+    rows: int
+    odd: list[Any]
+
+    def from_row(self, row: int) -> _OddTable:
+        return _OddTable(self.rows - row, self.odd)
+
+
+def decode_odd(fields: dict[str, Any]) -> _OddTable:
+    """Stand in for ``decode_table`` where only the blobs in a table count.
+
+    Raises
+    ------
+    ValueError
+        It tells no length.
+    """
+    odd = [fields.get(key) or () for key in ("ss", "vs")]
+    return _OddTable(decode_length(fields).rows, odd)
+
+
+def references(event: Event) -> Iterator[BlobReference]:
+    """Yield every blob that an event names, wherever it stands in it.
+
+    The events come from a reader with ``decode_odd``.
+    """
+    fields = event.fields
+    if event.type == EventType.METRIC_TABLE:
+        table: _OddTable = fields["table"]
+        yield from _within(table.odd)
+        return
+    schema = SCHEMAS.get(event.type)
+    for field in schema.fields if schema else ():
+        value = fields.get(field.name)
+        # Files are named by plain maps; values that were too large stand anywhere.
+        if field.kind == "blob":
+            yield from _named(value)
+        elif field.name == "entries":
+            for entry in value if isinstance(value, (list, tuple)) else ():
+                if isinstance(entry, (list, tuple)) and len(entry) > 1:
+                    yield from _named(entry[1])
+    yield from _within(fields)
+
+
+def _named(wire: Any) -> Iterator[BlobReference]:
+    reference = BlobReference.from_wire(wire) if isinstance(wire, dict) else None
+    if reference is not None:
+        yield reference
+
+
+def _within(value: Any) -> Iterator[BlobReference]:
+    """Yield the references in a value of any depth."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is BlobReference:
+            yield one
+        elif type(one) is dict:
+            waiting.extend(one.values())
+        elif type(one) in {list, tuple, frozenset}:
+            waiting.extend(one)

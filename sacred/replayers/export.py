@@ -1,0 +1,228 @@
+"""Runs as files for other programs: JSON Lines and Parquet.
+
+Nothing of it is needed to keep runs: the journals are. (To move a run there are bundles, see
+:mod:`sacred.journal.bundle`.)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+from sacred.journal.errors import JournalError, OutputPlaceError
+from sacred.journal.new_file import free_place, new_file
+from sacred.journal.root import fsync_folder
+from sacred.replayers.details import event_lines
+from sacred.replayers.errors import QueryError
+from sacred.replayers.queries import fill
+from sacred.replayers.relations import RELATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from sacred.journal.root import RunFolder
+
+__all__ = ["Exported", "parquet", "run_lines", "write_lines"]
+
+#: What DuckDB may take while it writes; the rest waits in a file beside the tables.
+_MEMORY = "512MB"
+
+
+class Exported(NamedTuple):
+    """What was written.
+
+    Attributes
+    ----------
+    path
+        Of the file or the folder.
+    rows
+        Lines of the file, or rows by table.
+    problems
+        A sentence for each thing that is wrong with the runs, and so is not in it.
+    """
+
+    path: Path
+    rows: int | dict[str, int]
+    problems: list[str]
+
+
+def run_lines(
+    folders: Sequence[RunFolder], problems: list[str], *, numbered: bool
+) -> Iterator[str]:
+    """Yield every event of some runs as a line of JSON, run after run.
+
+    Parameters
+    ----------
+    folders
+        Of the runs. Those that hold nothing have no lines.
+    problems
+        Gets a sentence for each thing that is wrong with a run; what could be read is there.
+    numbered
+        Have each line begin with the number of its run. Without, the lines are those of
+        ``sacred events``.
+
+    Notes
+    -----
+    Bounded in memory: a frame of each writer.
+    """
+    for folder in folders:
+        if folder.holds_nothing():
+            continue
+        run = folder.number if folder.number is not None else folder.path
+        head = f'{{"run": {"null" if folder.number is None else folder.number}, '
+        wrong: list[str] = []
+        try:
+            for line in event_lines(folder, wrong):
+                yield head + line[1:] if numbered else line
+        except (JournalError, OSError) as error:
+            if len(folders) == 1:
+                raise
+            wrong.append(str(error))
+        problems += [f"run {run}: {problem}" for problem in wrong]
+
+
+def write_lines(
+    folders: Sequence[RunFolder],
+    path: str | os.PathLike[str],
+    *,
+    numbered: bool,
+    overwrite: bool = False,
+) -> Exported:
+    """Write every event of some runs into a file of JSON Lines, in UTF-8.
+
+    The file appears when it is whole and durable. For the parameters see ``run_lines``.
+
+    Raises
+    ------
+    OutputPlaceError
+        Something is there already, or can not be.
+    NotAJournalError, NewerFormatError, JournalUnreadableError
+        It is one run, and can not be read.
+    OSError
+        The disk refuses.
+    """
+    problems: list[str] = []
+    count = 0
+    with new_file(path, overwrite=overwrite) as file:
+        for line in run_lines(folders, problems, numbered=numbered):
+            # As on stdout: what is no Unicode is shown as an escape.
+            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            count += 1
+    return Exported(free_place(path, overwrite=True), count, problems)
+
+
+def parquet(
+    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Exported:
+    """Write some runs into a folder of Parquet files, one a table of ``docs/queries.md``.
+
+    Parameters
+    ----------
+    folders
+        Of the runs. Those that hold nothing are left out.
+    path
+        The folder: it appears when all of it is whole and durable.
+    overwrite
+        Also in the place of an earlier export. A folder that holds anything else is left alone.
+
+    Raises
+    ------
+    OutputPlaceError
+        Something is there already, or can not be.
+    QueryError
+        Two runs have one number: no row would say whose it is.
+    OSError
+        The disk refuses.
+
+    Notes
+    -----
+    Columns and types are those of the tables. Numbers come bit for bit, but every NaN as the same
+    one. Memory: 512 MB for DuckDB, and the document of one run; the rest waits on the disk.
+    """
+    runs = [folder for folder in folders if not folder.holds_nothing()]
+    numbers = [folder.number for folder in runs]
+    if len(set(numbers)) < len(numbers):
+        raise QueryError("two of these runs have the same number: export them one by one")
+    target = _free_folder(path, overwrite=overwrite)
+    aside = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}")
+    try:
+        (aside / "tables").mkdir(parents=True)
+        rows, problems = _tables(runs, aside)
+        _free_folder(target, overwrite=overwrite)  # somebody may have been faster
+        _exchange(aside / "tables", target, aside / "before")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Exported(target, rows, problems)
+
+
+def _free_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return where the tables go: where nothing is, an empty folder, or tables to be replaced."""
+    empty = os.path.isdir(path) and not os.listdir(path)
+    target = free_place(path, overwrite=overwrite or empty)
+    if target.is_dir():
+        ours = {f"{name}.parquet" for name in RELATIONS}
+        others = sorted(set(os.listdir(target)) - ours)
+        if others:
+            raise OutputPlaceError(
+                f"{target} holds other things ({others[0]!r}): name a folder that is not there yet"
+            )
+    elif os.path.lexists(target):
+        raise OutputPlaceError(f"{target} is no folder, and Parquet needs one: name another")
+    return target
+
+
+def _exchange(tables: Path, target: Path, before: Path) -> None:
+    """Put a folder in the place of another; never a mixture of both."""
+    if target.exists():
+        os.rename(target, before)
+    try:
+        os.rename(tables, target)
+    except OSError:
+        if before.exists():
+            os.rename(before, target)
+        raise
+    fsync_folder(target.parent)
+
+
+def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], list[str]]:
+    """Fill a database beside the tables, and write each table durably."""
+    import duckdb
+
+    rows = {}
+    try:
+        with duckdb.connect(str(aside / "duckdb")) as connection:
+            _set_up(connection, aside)
+            connection.begin()  # else every few thousand rows are made durable
+            problems = fill(connection, runs)
+            connection.commit()
+            for name in RELATIONS:
+                file = str(aside / "tables" / f"{name}.parquet")
+                statement = f'copy "{name}" to {_quoted(file)} (format parquet, compression zstd)'
+                rows[name] = int(connection.execute(statement).fetchall()[0][0])
+                with open(file, "rb") as written:
+                    os.fsync(written.fileno())
+    except (duckdb.Error, UnicodeEncodeError) as error:
+        text = " ".join(str(error).split())
+        raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
+    fsync_folder(aside / "tables")
+    return rows, problems
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _set_up(connection: Any, aside: Path) -> None:
+    for setting in (
+        f"set memory_limit = '{_MEMORY}'",
+        f"set temp_directory = {_quoted(str(aside / 'spilled'))}",
+        "set autoinstall_known_extensions = false",
+        "set autoload_known_extensions = false",
+        "set enable_progress_bar = false",
+        "set python_enable_replacements = false",
+        "set threads = 2",  # each holds a part of every column
+    ):
+        connection.execute(setting)
