@@ -125,14 +125,14 @@ def add_commands(
             records.append(_record(file, done))
             if not as_json:
                 print(_sentence(done))
-            if done.manifest.missing:
-                say(
-                    f"run {done.folder.number}: {len(done.manifest.missing)} stored files were missing when it was exported"
-                )
+            if count := len(done.manifest.missing):
+                files_were = "file was" if count == 1 else "files were"
+                what = f"{count} stored {files_were} missing when it was exported"
+                say(f"run {done.folder.number}: {what}")
         if as_json:
             import json
 
-            print(json.dumps(records, indent=1))
+            print(json.dumps(records, indent=2))
         return _DAMAGED if _DAMAGED in codes else max(codes)
 
 

@@ -169,9 +169,19 @@ def _free_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
             raise OutputPlaceError(
                 f"{target} holds other things ({others[0]!r}): name a folder that is not there yet"
             )
+    elif not _is_unicode(str(target)):
+        raise OutputPlaceError(f"DuckDB writes to no folder whose path is no UTF-8: {target}")
     elif os.path.lexists(target):
         raise OutputPlaceError(f"{target} is no folder, and Parquet needs one: name another")
     return target
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _exchange(tables: Path, target: Path, before: Path) -> None:
@@ -204,7 +214,7 @@ def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], lis
                 rows[name] = int(connection.execute(statement).fetchall()[0][0])
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
-    except (duckdb.Error, UnicodeEncodeError) as error:
+    except duckdb.Error as error:
         text = " ".join(str(error).split())
         raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
     fsync_folder(aside / "tables")

@@ -30,7 +30,7 @@ MARKED = re.compile(
     r"^<!-- test: (?P<how>\w+) ?(?P<reason>[^\n]*?)-->\n```console\n(?P<lines>.*?)^```", re.S | re.M
 )
 #: The pages whose commands are typed. A page that loses its blocks is no page without commands.
-PAGES = ["README.md", "docs/operations.md", "docs/queries.md", "docs/replay.md"]
+PAGES = ["README.md", "docs/export.md", "docs/operations.md", "docs/queries.md", "docs/replay.md"]
 #: Pages with commands that no test can type.
 UNTYPED = {"docs/benchmarks.md": "made by the benchmarks, which take a quarter of an hour"}
 NEEDS_SERVER = re.compile(r"mongo| -m ")
@@ -60,6 +60,10 @@ def train(learning_rate, _run):
 BEFORE = {
     "README.md": [],
     "docs/queries.md": [
+        "python my_experiment.py",
+        "python my_experiment.py with learning_rate=0.01",
+    ],
+    "docs/export.md": [
         "python my_experiment.py",
         "python my_experiment.py with learning_rate=0.01",
     ],

@@ -1,0 +1,199 @@
+"""`sacred export` and `sacred import`."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+
+def test_lines_on_stdout(root, run_sacred):
+    """One run: exactly what ``sacred events`` prints; several: each line with its run."""
+    root.completed()
+    root.died()
+    assert run_sacred("events", 1).out == run_sacred("export", 1).out != ""
+    assert run_sacred("events", 1).out == run_sacred("export", "last~1", "-o", "-").out
+    for names in (["1", "2"], ["--all"]):
+        done = run_sacred("export", *names)
+        assert (0, "") == (done.code, done.err)
+        lines = [json.loads(line) for line in done.out.splitlines()]
+        assert [1, 2] == sorted({line.pop("run") for line in lines})
+        single = "".join(run_sacred("events", number).out for number in (1, 2))
+        assert [json.loads(line) for line in single.splitlines()] == lines
+
+
+def test_into_files(root, run_sacred, tmp_path):
+    """A file of lines, a folder of tables: said in a line, and not written over unasked."""
+    root.completed()
+    done = run_sacred("export", "--all", "-o", "runs.jsonl")
+    count = len((tmp_path / "runs.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (0, f"{count} lines in {tmp_path}/runs.jsonl\n", "") == (done.code, done.out, done.err)
+    done = run_sacred("export", 1, "--format", "parquet", "-o", "tables")
+    assert 0 == done.code
+    assert done.out.startswith("1 runs, 30 metrics, ")
+    for args in (["-o", "runs.jsonl"], ["--format", "parquet", "-o", "tables"]):
+        done = run_sacred("export", 1, *args)
+        assert 2 == done.code
+        assert "is there already: choose another name, or --force" in done.err
+        assert 0 == run_sacred("export", 1, *args, "--force").code
+
+
+def test_there_and_back(root, run_sacred, tmp_path):
+    """A bundle is made a run again, once, in a root that is made for it."""
+    root.died()
+    done = run_sacred("export", 1, "--bundle", "run.tar")
+    assert (0, "") == (done.code, done.err)
+    assert done.out.startswith("run 1: ")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    bundle = tmp_path / "run.tar"
+    done = run_sacred("import", bundle, cwd=elsewhere)
+    assert (0, "") == (done.code, done.err)
+    assert done.out.startswith(f"run 1: imported into {elsewhere}/sacred_runs, ")
+    done = run_sacred("import", bundle, cwd=elsewhere)
+    assert (0, f"run 1: in {elsewhere}/sacred_runs already\n") == (done.code, done.out)
+    assert run_sacred("events", 1).out == run_sacred("events", 1, cwd=elsewhere).out
+    assert "DIED" in run_sacred("ls", cwd=elsewhere).out
+    assert "clean" in run_sacred("verify", 1, cwd=elsewhere).out
+    # Within a root it is that root; a name is a name.
+    done = run_sacred("import", bundle, "--json", cwd=elsewhere / "sacred_runs")
+    (record,) = json.loads(done.out)
+    assert ("already", 1, 1) == (record["state"], record["run"], record["run_before"])
+    done = run_sacred("import", bundle, "--json", "--root", "third")
+    (record,) = json.loads(done.out)
+    assert ("imported", f"{tmp_path}/third/1") == (record["state"], record["path"])
+
+
+def test_no_root_above_is_written_to(root, run_sacred, tmp_path):
+    """Imports go where a program started here would write: not into a root of a folder above."""
+    root.completed()
+    run_sacred("export", 1, "--bundle", "run.tar")
+    below = tmp_path / "below"
+    below.mkdir()
+    run_sacred("import", "../run.tar", cwd=below)
+    assert (below / "sacred_runs" / "1").is_dir()
+    done = run_sacred("import", "run.tar", env={"SACRED_JOURNAL_ROOT": str(tmp_path / "named")})
+    assert (0, True) == (done.code, (tmp_path / "named" / "1").is_dir())
+
+
+def test_another_number(root, run_sacred, tmp_path):
+    """A number that is taken is told."""
+    root.completed()
+    run_sacred("export", 1, "--bundle", "run.tar")
+    (tmp_path / "other" / "1" / "journal").mkdir(parents=True)
+    (tmp_path / "other" / ".sacred-journal").write_text('{"layout": 1}\n')
+    done = run_sacred("import", "run.tar", "-J", "other")
+    assert done.out.startswith(f"run 2: imported into {tmp_path}/other, ")
+    assert done.out.endswith(" events, where it was run 1\n")
+
+
+def test_damaged_runs(root, run_sacred, tmp_path):
+    """What is whole is exported, what is lost is told, and the exit code is 1."""
+    file = root.file(root.completed(metrics=(("loss", 400),)))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    for args in (["-o", "x.jsonl"], ["--format", "parquet", "-o", "x"], ["--bundle", "x.tar"], []):
+        done = run_sacred("export", 1, *args)
+        assert 1 == done.code
+        assert "w0000-e0001.jzst: " in done.err
+        assert done.out
+    done = run_sacred("import", "x.tar", "-J", "there")
+    assert 0 == done.code
+    assert bytes(data) == (tmp_path / "there" / "1" / "journal" / file.name).read_bytes()
+
+
+def test_several_bundles(root, run_sacred, tmp_path):
+    """Each is told by itself; one that is none stops no other, and decides the exit code."""
+    for number in (1, 2):
+        root.completed()
+        run_sacred("export", number, "--bundle", f"{number}.tar")
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "1.tar").read_bytes()[:-1])
+    (tmp_path / "text").write_text("text")
+    done = run_sacred("import", "1.tar", "nothing", "text", "2.tar", "-J", "there")
+    assert 2 == done.code
+    assert ["run 1", "run 2"] == [line[:5] for line in done.out.splitlines()]
+    assert [
+        "sacred: nothing: No such file or directory",
+        "sacred: text is no bundle of a run (`sacred export RUN --bundle FILE` writes one)",
+    ] == done.err.splitlines()
+    done = run_sacred("import", "cut.tar", "text", "-J", "there")
+    assert 1 == done.code
+    assert "cut.tar is no whole bundle: it is cut off (" in done.err
+    assert 1 == run_sacred("import", "cut.tar", "-J", "new").code
+    assert not (tmp_path / "new").exists()
+
+
+def test_missing_files_are_told(root, run_sacred):
+    """A stored file that is gone is told when the bundle is written, and when it is read."""
+    from sacred.journal import BlobStore, EventType
+
+    store = BlobStore(root.journals.blobs)
+    writer = root.writer()
+    root.start(writer, 1)
+    stored = store.put_bytes(b"x")
+    writer.append(EventType.RESOURCE_ADDED, filename="/x", blob=stored.blob.to_wire())
+    root.end(writer)
+    os.remove(store.path_of(stored.blob.digest))
+    done = run_sacred("export", 1, "--bundle", "x.tar")
+    assert 1 == done.code
+    assert f"blob {stored.blob.digest} is not in" in done.err
+    done = run_sacred("import", "x.tar", "-J", "there")
+    assert (0, "sacred: run 1: 1 stored file was missing when it was exported\n") == (
+        done.code,
+        done.err,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ([], "name the runs to export, or give --all"),
+        (["1", "--all"], "name the runs to export, or give --all"),
+        (["1", "--format", "csv"], "'csv' is not one of 'jsonl', 'parquet'"),
+        (["1", "--format", "parquet"], "Parquet needs a folder"),
+        (["1", "--format", "parquet", "-o", "-"], "Parquet needs a folder"),
+        (["1", "--bundle", "x", "-o", "y"], "goes without --format and -o"),
+        (["1", "--bundle", "x", "--format", "jsonl"], "goes without --format and -o"),
+        (["--all", "--bundle", "x"], "a bundle is of one run"),
+        (["1", "2", "--bundle", "x"], "a bundle is of one run"),
+        (["7"], "there is no run 7"),
+        (["1", "-o", "no/x"], "does not exist: make it first"),
+        (["1", "--bundle", "sacred_runs/1/x.tar"], "lies among the journals"),
+        (["2", "--bundle", "x"], "holds no journal"),
+    ],
+)
+def test_wrong_use(root, run_sacred, tmp_path, args, sentence):
+    """One sentence, exit code 2, and nothing is written."""
+    root.completed()
+    root.journals.claim()
+    done = run_sacred("export", *args)
+    assert (2, "") == (done.code, done.out)
+    assert sentence.lower() in done.err.lower()
+    assert 1 == done.err.count("\n")
+    assert ["sacred_runs"] == os.listdir(tmp_path)
+
+
+def test_import_without_a_file(run_sacred):
+    """A bundle has to be named."""
+    done = run_sacred("import")
+    assert 2 == done.code
+    assert "missing argument" in done.err
+
+
+def test_the_help_shows_what_works(root, run_sacred):
+    """The examples of the help can be typed."""
+    for number in range(7):
+        root.completed()
+    for command in ("export", "import"):
+        text = run_sacred(command, "--help").out
+        lines = [line.split() for line in text.splitlines() if line.startswith("    sacred ")]
+        assert lines
+        for _, name, *rest in lines:
+            stop = next(
+                (n for n, word in enumerate(rest) if word in {"its", "those", "journal"}), 9
+            )
+            words = [word for word in rest[:stop] if word not in {"here", "there"}]
+            done = run_sacred(name, *words, "--force" if name == "export" else "--json")
+            assert (0, "") == (done.code, done.err)
