@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.errors import JournalError, OutputPlaceError
 from sacred.journal.new_file import free_place, new_file
-from sacred.journal.root import fsync_folder
+from sacred.journal.root import RunFolder, fsync_folder
 from sacred.replayers.details import event_lines
 from sacred.replayers.errors import QueryError
 from sacred.replayers.queries import fill
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from sacred.journal.root import RunFolder
 
 __all__ = ["Exported", "parquet", "run_lines", "write_lines"]
 
@@ -122,7 +121,7 @@ def parquet(
     Parameters
     ----------
     folders
-        Of the runs. Those that hold nothing are left out.
+        Of the runs. Those that hold nothing are left out; one that lies in no root is run 0.
     path
         The folder: it appears when all of it is whole and durable.
     overwrite
@@ -142,7 +141,8 @@ def parquet(
     Columns and types are those of the tables. Numbers come bit for bit, but every NaN as the same
     one. Memory: 512 MB for DuckDB, and the document of one run; the rest waits on the disk.
     """
-    runs = [folder for folder in folders if not folder.holds_nothing()]
+    # A journal that lies in no root has no number, and its rows need one.
+    runs = [RunFolder(f.path, f.number or 0) for f in folders if not f.holds_nothing()]
     numbers = [folder.number for folder in runs]
     if len(set(numbers)) < len(numbers):
         raise QueryError("two of these runs have the same number: export them one by one")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
+from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter, RunFolder
 from sacred.journal.errors import NotAJournalError, OutputPlaceError
 from sacred.journal.seal import seal_run
 from sacred.journal.spool import encode_record
@@ -277,6 +277,17 @@ def test_no_runs(root, tmp_path):
     """Of no runs the tables are there, and empty."""
     done = parquet([], tmp_path / "tables")
     assert {0} == set(done.rows.values())
+
+
+def test_a_journal_in_no_root(tmp_path):
+    """It is run 0 in every table."""
+    writer = JournalWriter.create(tmp_path / "somewhere" / "journal")
+    writer.log_point("loss", 0, 1)
+    writer.close()
+    parquet([RunFolder.at(tmp_path / "somewhere")], tmp_path / "tables")
+    for name in ("runs", "metrics", "events"):
+        found = duckdb.sql(f"select distinct run from '{tmp_path}/tables/{name}.parquet'")
+        assert [(0,)] == found.fetchall()
 
 
 def test_two_runs_of_one_number(tmp_path):
