@@ -140,6 +140,11 @@ class Manifest(NamedTuple):
             raise ValueError("its manifest misses what is no blob")
 
 
+def is_digest(text: str) -> bool:
+    """Tell whether a text is a sha256 in hex."""
+    return bool(_DIGEST.match(text))
+
+
 def _json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from contextlib import contextmanager
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -17,19 +18,29 @@ from sacred.journal.bundle import (
     Member,
     end,
     header,
+    is_digest,
     padding,
     place_of,
 )
-from sacred.journal.errors import BlobDamagedError, BlobError, BundleError, NotAJournalError
+from sacred.journal.codec import BlobReference
+from sacred.journal.errors import (
+    BlobDamagedError,
+    BlobError,
+    BlobMissingError,
+    BundleError,
+    NotAJournalError,
+)
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.new_file import new_file
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_odd, references
 from sacred.journal.verdicts import Tail, is_damage
+from sacred.journal.verification import vanished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from sacred.journal.root import RunFolder
 
@@ -37,6 +48,9 @@ __all__ = ["Bundled", "write_bundle"]
 
 #: A file may be sealed while it is read, one after the other.
 _ATTEMPTS = 20
+#: A digest as msgpack writes it: the last byte of its length, and 64 digits.
+_NAMED = re.compile(rb"\x40([0-9a-f]{64})")
+_NAMED_BYTES = 64
 
 
 class Bundled(NamedTuple):
@@ -112,30 +126,63 @@ def _survey(folder: RunFolder, store: BlobStore) -> tuple[Manifest, list[str]]:
     The journal is read after its files were measured: blobs that came meanwhile go along, and none
     is missing.
     """
-    members = [_measured(name, folder.path / name) for name in _names(folder, "journal")]
+    names = _names(folder, "journal")
+    members = [_measured(name, folder.path / name) for name in names]
     found = _Found()
     journal_id = found.read(folder)
+    if names != _names(folder, "journal"):
+        raise _ChangedError  # the event that names a child may be in, and its file not
     notes = _names(folder, "notes")
     if notes:
         members += [_measured(name, folder.path / name) for name in notes]
         found.read_notes(folder)
     missing = []
-    for digest, size in sorted(found.blobs.items()):
+    for reference in [*found.blobs.values()]:
         try:
-            member = _measured(f"blobs/{digest[:2]}/{digest}", store.path_of(digest))
-            if member.sha256 != digest or member.size != size:
-                raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
-        except _ChangedError:
-            found.problems.append(f"blob {digest} is not in {store.path}")
-            missing.append(digest)
+            member = _blob(reference, store)
         except (BlobError, OSError) as error:
             found.problems.append(str(error))
-            if not isinstance(error, BlobError) or isinstance(error, BlobDamagedError):
-                missing.append(digest)  # else no digest at all
-        else:
-            members.append(member)
+            if is_digest(reference.digest):
+                missing.append(reference.digest)
+            continue
+        members.append(member)
+        if reference.encoding == "msgpack":
+            inside = [digest for digest in _named_in(store, reference) if digest not in found.blobs]
+            for digest in inside:
+                with contextlib.suppress(BlobError, OSError):  # it only looked like one
+                    inner = BlobReference("sha256", digest, os.stat(store.path_of(digest)).st_size)
+                    members.append(_blob(inner, store))
+                    found.blobs[digest] = inner
     members.sort(key=lambda member: place_of(member.name))
-    return Manifest(journal_id, folder.number, tuple(members), tuple(missing)), found.problems
+    return Manifest(
+        journal_id, folder.number, tuple(members), tuple(sorted(missing))
+    ), found.problems
+
+
+def _blob(reference: BlobReference, store: BlobStore) -> Member:
+    digest = reference.digest
+    try:
+        member = _measured(f"blobs/{digest[:2]}/{digest}", store.path_of(digest))
+    except _ChangedError:
+        raise BlobMissingError(f"blob {digest} is not in {store.path}") from None
+    if (member.sha256, member.size) != (digest, reference.size):
+        raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
+    return member
+
+
+def _named_in(store: BlobStore, reference: BlobReference) -> set[str]:
+    """Return what looks like a digest in a value that was too large for its event.
+
+    Such a value may be the list of a large folder. It is not decoded: it may be of any size.
+    """
+    found: set[str] = set()
+    before = b""
+    with store.open(reference.digest) as file:
+        while chunk := file.read(CHUNK):
+            text = before + chunk
+            found.update(match[1].decode("ascii") for match in _NAMED.finditer(text))
+            before = text[-_NAMED_BYTES:]
+    return found
 
 
 def _names(folder: RunFolder, part: str) -> list[str]:
@@ -165,7 +212,7 @@ def _measured(name: str, path: Path) -> Member:
     return Member(name, size, digest.hexdigest())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - below
@@ -179,9 +226,9 @@ class _Found:
     """What reading a run's journals found: the blobs they name, and what is wrong."""
 
     def __init__(self) -> None:
-        #: Digest and size.
-        self.blobs: dict[str, int] = {}
+        self.blobs: dict[str, BlobReference] = {}
         self.problems: list[str] = []
+        self._children: list[Any] = []
 
     def read(self, folder: RunFolder) -> int:
         """Read the journal and return its id."""
@@ -190,6 +237,8 @@ class _Found:
         left = [str(tail) for tail in tails if not tail.superseded]
         if left and run_liveness(folder) is not Liveness.RUNNING:
             self.problems += left
+        children = [child for child in self._children if type(child) is int]
+        self.problems += [str(gap) for gap in vanished(reader, children)]
         reader.close()
         return reader.journal_id
 
@@ -206,9 +255,11 @@ class _Found:
         for frame in reader.poll():
             for event in frame.events:
                 for blob in references(event):
-                    self.blobs[blob.digest] = blob.size
+                    self.blobs[blob.digest] = blob
                 if event.type == EventType.REDACTED:
                     redacted.add(str(event.fields.get("digest")))
+                elif event.type == EventType.CHILD_SEEN:
+                    self._children.append(event.fields.get("writer"))
         for digest in redacted:
             self.blobs.pop(digest, None)
         if not reader.journal_id:

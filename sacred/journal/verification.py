@@ -85,13 +85,7 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
                 children.append(event.fields["writer"])
             for reference in _blobs_of(event.type, event.fields):
                 references[reference.digest] = reference
-    verdicts = [*reader.verdicts, *reader.tails()]
-    reader._list()  # a child's file is there before the event that names it
-    verdicts += [
-        Gap(writer, 1, 0, 0, -1, "the first writer saw the file, and it is not there")
-        for writer in children
-        if not reader._epochs(writer)
-    ]
+    verdicts = [*reader.verdicts, *reader.tails(), *vanished(reader, children)]
     if not reader.journal_id:
         verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
     errors = []
@@ -107,6 +101,13 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
     files = sum(len(epochs) for epochs in reader._listing.values())
     liveness = run_liveness(folder)
     return Report(reader.journal_id, events, files, verdicts, len(references), errors, liveness)
+
+
+def vanished(reader: JournalReader, children: list[int]) -> list[Gap]:
+    """Return what is lost of the writers whose files the first writer saw, and that are not there."""
+    reader._list()  # a child's file is there before the event that names it
+    why = "the first writer saw the file, and it is not there"
+    return [Gap(child, 1, 0, 0, -1, why) for child in children if not reader._epochs(child)]
 
 
 def _blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:

@@ -31,6 +31,7 @@ from sacred.journal import (
 )
 from sacred.journal import bundle as bundles
 from sacred.journal.bundle import BundleReader, Manifest, Member, end, header, padding
+from sacred.journal.codec import pack
 from sacred.journal.errors import (
     BlobMissingError,
     BundleError,
@@ -248,6 +249,60 @@ def test_every_blob_that_a_journal_names(root, there, tmp_path):
     assert ((), []) == (done.manifest.missing, done.problems)
 
 
+def test_a_list_that_is_a_blob(root, there, tmp_path):
+    """The files of a folder whose list was too large for its event go along, wherever they stand."""
+    folder = root.claim()
+    store = BlobStore(root.blobs)
+    inner = [store.put_bytes(b"file %d" % number).blob for number in range(3)]
+    entries = [
+        [str(n), {"pad": "x" * 40_000} if n % 40 else inner[n // 40].to_wire()] for n in range(120)
+    ]
+    whole = store.put_bytes(pack(entries), "msgpack").blob
+    writer = JournalWriter.create(folder.journal)
+    about = {"name": "d", "role": "artifact", "filename": "/d"}
+    writer.append(EventType.DIRECTORY_ADDED, entries=whole, **about)
+    writer.close()
+    done = write_bundle(folder, tmp_path / "run.tar")
+    digests = {member.digest for member in done.manifest.members if member.digest}
+    assert {whole.digest, *(blob.digest for blob in inner)} == digests
+    assert 4 == import_bundle(tmp_path / "run.tar", there).blobs
+
+
+def test_a_child_whose_file_is_gone(root, tmp_path):
+    """It is a loss that is told, as by ``verify``."""
+    folder, writer = messages(root)
+    writer.append(EventType.CHILD_SEEN, writer=3)
+    writer.close()
+    (problem,) = write_bundle(folder, tmp_path / "run.tar").problems
+    assert "w0003-e0001.jzst: the events from 0 on are lost" in problem
+
+
+def test_an_end_that_is_not_whole(root, tmp_path):
+    """Of a writer that lives it is "not yet", of one that died a loss."""
+    lives, _writer = messages(root)
+    died = by_another_process(root)
+    for folder, problems in ((lives, 0), (died, 1)):
+        with open(folder.journal / "w0000-e0001.jzst", "ab") as file:
+            file.write(b"\x28\xb5\x2f\xfd\x24")
+        assert problems == len(write_bundle(folder, tmp_path / f"{problems}.tar").problems)
+
+
+def test_a_child_that_comes_meanwhile(root, tmp_path, monkeypatch):
+    """A bundle whose events name a file that came after its list was made is begun anew."""
+    folder, writer = messages(root)
+    measured = bundle_writer._measured
+
+    def child_comes(name, path):
+        (folder.journal / "w0001-e0001.jzst").touch()
+        return measured(name, path)
+
+    monkeypatch.setattr(bundle_writer, "_measured", child_comes)
+    done = write_bundle(folder, tmp_path / "run.tar")
+    names = [member.name for member in done.manifest.members]
+    assert ["journal/w0000-e0001.jzst", "journal/w0001-e0001.jzst"] == names
+    writer.close()
+
+
 def test_missing_and_damaged_blobs(root, there, tmp_path):
     """They are told, named in the manifest, and still missing in the root that gets the run."""
     folder = by_another_process(root, "ends")
@@ -314,6 +369,19 @@ def test_a_file_that_is_sealed_meanwhile(root, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_writer, "_write", seal_first)
     write_bundle(folder, tmp_path / "run.tar")
     assert 2 == len(begun)
+    BundleReader(tmp_path / "run.tar").prove()
+    (file,) = folder.journal.glob("*.jzst")
+
+    def change_a_byte(*args):
+        if len(begun) == 2:
+            data = file.read_bytes()
+            file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        begun.append(args)
+        return write(*args)
+
+    monkeypatch.setattr(bundle_writer, "_write", change_a_byte)
+    write_bundle(folder, tmp_path / "run.tar", overwrite=True)
+    assert 4 == len(begun)
     BundleReader(tmp_path / "run.tar").prove()
     monkeypatch.setattr(bundle_writer, "_write", lambda *_: (_ for _ in ()).throw(Changed()))
     with pytest.raises(BundleError, match="change while they are read: try again"):
@@ -567,6 +635,7 @@ SHA = hashlib.sha256(b"x").hexdigest()
         (J, "journal/w0001-e0001.jzst\n"),
         (J, "journal/w00001-e0001.jzst"),  # w0001 by another name
         (J, "journal/w٠٠٠١-e0001.jzst"),  # digits of another script
+        (J, "journal/w٠٠٠١.spool"),
         (J, "journal/.hidden"),
         (J, "journal/w0001-e0001.jzst.damaged-0"),
         (J, J),
@@ -586,8 +655,9 @@ def test_names(names, there, tmp_path):
     """Only the names that a run's files have, each once, in order; nothing outside is touched."""
     if all(name.isascii() for name in names):
         data = listed(*names)
-    else:
-        data = listed(J).replace(b"w0000-e0001", "w٠٠-e0001".encode()[:11], 1)
+    else:  # in a manifest it can be, in a header not
+        manifest = Manifest(7, 1, tuple(Member(name, 1, SHA) for name in names))
+        data = assembled(manifest.to_bytes(), [])
     assert "is no whole bundle: " in refused(data, there, tmp_path)
 
 
