@@ -28,7 +28,7 @@ __all__ = ["CHUNK", "MANIFEST", "BundleReader", "Manifest", "Member", "end", "he
 FORMAT = 1
 MANIFEST = "sacred-bundle.json"
 _ABOUT = "A run of sacred-journal: its journal (zstd frames of msgpack), its files by SHA-256."
-#: A manifest of 400,000 members. Its size is believed before anything else is known.
+#: A manifest of 300,000 members. Its size is believed before anything else is known.
 MANIFEST_CAP = 64 << 20
 CHUNK = 1 << 20
 _BLOCK = 512
