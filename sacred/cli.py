@@ -16,6 +16,7 @@ import click
 from sacred import terminal
 from sacred.__about__ import __version__
 from sacred.cli_export import add_commands
+from sacred.cli_gc import gc
 from sacred.journal.errors import JournalError
 
 if TYPE_CHECKING:
@@ -726,6 +727,8 @@ def _views(specs: tuple[str, ...], url: str | None, db: str | None) -> list[Sink
     views[bare[0]] = mongo_spec(url or DEFAULT_MONGO, db)
     return views
 
+
+cli.add_command(gc)
 
 # -- running a command -------------------------------------------------------------------------
 

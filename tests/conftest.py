@@ -102,7 +102,7 @@ def _compare(folder, page_reader):
     from sacred.journal import JournalReader
     from sacred.journal.errors import JournalError
 
-    if sum(path.stat().st_size for path in folder.glob("*.jzst")) > _SECOND_OPINION:
+    if sum(path.lstat().st_size for path in folder.glob("*.jzst")) > _SECOND_OPINION:
         return 0
     try:
         reader = JournalReader(folder)

@@ -11,6 +11,8 @@ import errno
 import hashlib
 import os
 import re
+import stat
+import time
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +24,8 @@ _CHUNK = 1 << 20
 #: Files up to here are read once into memory; larger ones are hashed first, so that a data set of
 #: many GB that is stored already is not copied again.
 _SMALL = 4 << 20
+#: A blob that was stored or used within so many seconds is none that a collector looks for.
+_FRESH = 12 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -125,14 +129,25 @@ class BlobStore:
         """Tell whether a blob is there already; have it look young, and be durable."""
         target = self.path_of(digest)
         try:
-            if os.stat(target).st_size != size:
-                return False  # damaged: stored anew
-        except OSError:
+            found = os.lstat(target)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                return False  # damaged, or a link to what is not ours: stored anew
+            try:
+                os.utime(target)  # a collector of unused blobs spares the young ones
+            except FileNotFoundError:
+                raise
+            except OSError:  # of another user, on a shared disk
+                old = time.time() - found.st_mtime > _FRESH
+                if old and os.access(target.parent, os.W_OK):
+                    return False
+            # Looked for again behind the touch: a collector that took it away before did not see
+            # that it is young, and one that comes later does.
+            if self._durable:  # who stored it may have been killed before it was
+                self.sync(digest)
+            else:
+                os.lstat(target)
+        except FileNotFoundError:
             return False
-        with contextlib.suppress(OSError):  # of another user, on a shared disk
-            os.utime(target)  # a collector of unused blobs spares the young ones
-        if self._durable:  # who stored it may have been killed before it was
-            self.sync(digest)
         return True
 
     def _store_stream(self, file: BinaryIO) -> StoredFile:
@@ -196,11 +211,18 @@ class BlobStore:
         ------
         BlobMissingError
             It is not there.
+        BlobDamagedError
+            What is there is no file: a folder, or a pipe that one would wait at for ever.
         """
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            return open(self.path_of(digest), "rb")
+            descriptor = os.open(self.path_of(digest), flags)
         except FileNotFoundError:
             raise BlobMissingError(f"blob {digest} is not in {self.path}") from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise BlobDamagedError(f"blob {digest} is no regular file")
+        return os.fdopen(descriptor, "rb")
 
     def read(self, digest: str) -> bytes:
         """Return a blob's content, checked against its name.

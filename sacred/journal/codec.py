@@ -114,7 +114,7 @@ class BlobReference(NamedTuple):
                 int(wire["size"]),
                 str(wire.get("encoding", "identity")),
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
 

@@ -83,7 +83,7 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
         for event in frame.events:
             if event.type == EventType.CHILD_SEEN and type(event.fields.get("writer")) is int:
                 children.append(event.fields["writer"])
-            for reference in _blobs_of(event.type, event.fields):
+            for reference in blobs_of(event.type, event.fields):
                 references[reference.digest] = reference
     verdicts = [*reader.verdicts, *reader.tails(), *vanished(reader, children)]
     if not reader.journal_id:
@@ -110,7 +110,8 @@ def vanished(reader: JournalReader, children: list[int]) -> list[Gap]:
     return [Gap(child, 1, 0, 0, -1, why) for child in children if not reader._epochs(child)]
 
 
-def _blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:
+def blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:
+    """Return the blobs that an event names in the fields which are made for that."""
     schema = SCHEMAS.get(event_type)
     found = []
     for field in schema.fields if schema else ():
@@ -124,7 +125,9 @@ def _blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:
         elif field.name == "entries":
             found += [
                 reference
-                for entry in value or ()
-                if len(entry) > 1 and (reference := BlobReference.from_wire(entry[1])) is not None
+                for entry in (value if isinstance(value, list) else ())
+                if isinstance(entry, list)
+                and len(entry) > 1
+                and (reference := BlobReference.from_wire(entry[1])) is not None
             ]
     return found

@@ -134,7 +134,7 @@ def test_every_contract_is_shown_red() -> None:
 
 
 #: The modules beside the parts that are no aliases.
-_OWN = {"__about__", "__init__", "__main__", "cli", "cli_export", "terminal"}
+_OWN = {"__about__", "__init__", "__main__", "cli", "cli_export", "cli_gc", "terminal"}
 
 
 def test_every_alias_is_forbidden_inside() -> None:
