@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
@@ -55,10 +56,11 @@ class WriterCursor:
             file = self.file
             if file is None:
                 return
-            later = [epoch for epoch in epochs if epoch > file.epoch]
-            horizon = self.reader._horizon(self.writer, later)
+            place = bisect_right(epochs, file.epoch)
+            final = place < len(epochs)
+            horizon = self.reader._horizon_from(self.writer, place) if final else None
             moved = False
-            for frame in self._frames(file, horizon, final=bool(later)):
+            for frame in self._frames(file, horizon, final=final):
                 moved = True
                 end = frame.first_seq + frame.count
                 if horizon is not None and frame.count and end > horizon:
@@ -70,12 +72,13 @@ class WriterCursor:
                     if produced >= limit:
                         return
             # An epoch whose first frame is not whole is passed over once there is one behind it.
-            readable = [epoch for epoch in later if self.reader._readable(self.writer, epoch)]
-            if not readable:
+            while place < len(epochs) and not self.reader._readable(self.writer, epochs[place]):
+                place += 1
+            if place == len(epochs):
                 return
             if not moved:
                 self._leave(file)
-                self._enter(readable[0])
+                self._enter(epochs[place])
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:

@@ -9,6 +9,7 @@ something else, or twice). No verdict is a clean journal.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ class JournalReader:
         self._cursors: dict[int, WriterCursor] = {}
         self._listing: dict[int, list[int]] = {}
         self._first_seqs: dict[tuple[int, int], int | None] = {}
+        self._horizons: dict[int, list[int | None]] = {}
         self._seen_verdicts: set[Verdict] = set()
         self._refusal: OSError | None = None
         self._identify()
@@ -115,6 +117,9 @@ class JournalReader:
             else:  # a folder, or a pipe that one would wait at for ever
                 self._report(Foreign(writer, epoch, 0, 0, "it is no regular file"))
         self._listing = {writer: sorted(epochs) for writer, epochs in sorted(listing.items())}
+        # A file that was not readable before may be now.
+        self._first_seqs = {k: v for k, v in self._first_seqs.items() if v is not None}
+        self._horizons = {}
 
     def _epochs(self, writer: int) -> list[int]:
         return self._listing.get(writer, [])
@@ -172,9 +177,8 @@ class JournalReader:
 
     def _first_seq(self, writer: int, epoch: int) -> int | None:
         key = (writer, epoch)
-        known = self._first_seqs.get(key)
-        if known is not None:
-            return known
+        if key in self._first_seqs:
+            return self._first_seqs[key]
         file = EpochFile.of(self.folder, writer, epoch)
         frame = self._first_whole(file)
         file.close()
@@ -233,8 +237,22 @@ class JournalReader:
             file.close()
 
     def _horizon(self, writer: int, later: list[int]) -> int | None:
-        firsts = [self._first_seq(writer, epoch) for epoch in later]
-        return min((first for first in firsts if first is not None), default=None)
+        """Return where the files from ``later[0]`` on begin; None if none of them is readable."""
+        epochs = self._epochs(writer)
+        return self._horizon_from(writer, bisect_left(epochs, later[0])) if later else None
+
+    def _horizon_from(self, writer: int, place: int) -> int | None:
+        # For all places in one go: a search from each would cost their square.
+        horizons = self._horizons.get(writer)
+        if horizons is None:
+            firsts = [self._first_seq(writer, epoch) for epoch in self._epochs(writer)]
+            horizons = [None]
+            for first in reversed(firsts):
+                known = [seq for seq in (first, horizons[-1]) if seq is not None]
+                horizons.append(min(known, default=None))
+            horizons.reverse()
+            self._horizons[writer] = horizons
+        return horizons[place]
 
     # -- events ------------------------------------------------------------------------------
 
@@ -335,7 +353,6 @@ class JournalReader:
             self._identify()
             if not self.journal_id:
                 return
-        self._first_seqs = {k: v for k, v in self._first_seqs.items() if v is not None}
         for writer in self._listing:
             cursor = self._cursors.get(writer)
             if cursor is None:
