@@ -49,6 +49,10 @@ class WriterCursor:
     def poll(self, limit: int) -> Iterator[Frame]:
         """Yield the whole frames that are there now, at most about ``limit``."""
         produced = 0
+        if self.file is not None and self.file.is_another():
+            # As somebody who comes from outside with this position: it has to be proved again.
+            self.file = None
+            self.unproven = self.at if self.at.next_seq else None
         while produced < limit:
             epochs = self.reader._epochs(self.writer)
             if self.file is None and not self._open(epochs):
@@ -79,6 +83,11 @@ class WriterCursor:
             if not moved:
                 self._leave(file)
                 self._enter(epochs[place])
+
+    def rest(self) -> None:
+        """Let go of the file until the next look: there are more writers than descriptors."""
+        if self.file is not None:
+            self.file.rest()
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:

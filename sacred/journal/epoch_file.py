@@ -65,6 +65,8 @@ class EpochFile:
         self._buffer = b""
         self._base = 0
         self._descriptor = -1
+        #: Which file it was when it was opened first.
+        self._was: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, folder: Path, writer: int, epoch: int) -> EpochFile:
@@ -76,6 +78,28 @@ class EpochFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def rest(self) -> None:
+        """Let go of descriptor and buffer until the file is read on."""
+        self.close()
+        self.reread(self.offset)
+
+    def is_another(self) -> bool:
+        """Tell whether the name of a file that was let go is another's by now: a sealed one's."""
+        if self._was is None or self._descriptor >= 0:
+            return False
+        try:
+            self._ensure(1)
+        except OSError:
+            return False  # gone: said by who reads on
+        another = self._identity() != self._was
+        if another:
+            self.close()
+        return another
+
+    def _identity(self) -> tuple[int, int]:
+        found = os.fstat(self._descriptor)
+        return found.st_dev, found.st_ino
 
     def __del__(self) -> None:
         self.close()
@@ -100,6 +124,7 @@ class EpochFile:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 self.close()
                 raise OSError(errno.EINVAL, "it is no regular file")
+            self._was = self._was or self._identity()
         if self._base <= self.offset <= self._base + len(self._buffer):
             parts = [self._buffer[self.offset - self._base :]]
         else:

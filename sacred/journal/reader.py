@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
 
 
+#: With more writers than this no file stays open between two looks at it.
+_OPEN_WRITERS = 64
+
+
 class JournalReader:
     """Reads the events of one journal, once or as they come.
 
@@ -359,6 +363,8 @@ class JournalReader:
                 cursor = WriterCursor(self, writer, self._start.get(writer))
                 self._cursors[writer] = cursor
             yield from cursor.poll(limit)
+            if self._many():
+                cursor.rest()
 
     def read(self, order: str = "arrival") -> Iterator[Event]:
         """Yield all events that are there now and were not read before.
@@ -385,14 +391,24 @@ class JournalReader:
         cursor = self._cursors.get(writer)
         if cursor is None:
             cursor = self._cursors[writer] = WriterCursor(self, writer, self._start.get(writer))
-        latest = 0
-        number = 0
-        for frame in cursor.poll(1 << 62):
-            for event in frame.events:
-                if event.seq >= 0:
-                    latest = max(latest, event.time)
-                number += 1
-                yield latest, writer, number, event
+        latest = number = 0
+        more = True
+        while more:
+            more = False
+            for frame in cursor.poll(1 if self._many() else 1 << 62):
+                if self._many():
+                    cursor.rest()
+                    more = True
+                for event in frame.events:
+                    if event.seq >= 0:
+                        latest = max(latest, event.time)
+                    number += 1
+                    yield latest, writer, number, event
+        if self._many():
+            cursor.rest()
+
+    def _many(self) -> bool:
+        return len(self._listing) > _OPEN_WRITERS
 
     def unproven(self) -> list[int]:
         """Return the writers whose position the journal has not shown to hold.
@@ -412,8 +428,12 @@ class JournalReader:
         tails = []
         for cursor in self._cursors.values():
             file = cursor.file
-            if file is not None and (left := file.remaining()):
+            if file is None or file.is_another():
+                continue
+            if left := file.remaining():
                 tails.append(Tail(cursor.writer, file.epoch, file.offset, left))
+            if self._many():
+                cursor.rest()
         return tails
 
     def close(self) -> None:
