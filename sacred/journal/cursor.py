@@ -51,6 +51,7 @@ class WriterCursor:
         produced = 0
         if self.file is not None and self.file.is_another():
             # As somebody who comes from outside with this position: it has to be proved again.
+            self.reader._first_seqs.pop((self.writer, self.file.epoch), None)
             self.file = None
             self.unproven = self.at if self.at.next_seq else None
         while produced < limit:

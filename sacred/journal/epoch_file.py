@@ -27,6 +27,8 @@ _READ = 1 << 20
 #: Contents decoded while looking for the next whole frame behind damage, per look (bytes).
 _RESYNC_BUDGET = 4 * CONTENT_CAP
 _PREAMBLE_MARK = 0
+#: How msgpack begins an array of seven.
+_SEVEN = b"\x97"
 
 
 class RawFrame(NamedTuple):
@@ -64,6 +66,7 @@ class EpochFile:
         self.decoder = FrameDecoder()
         self._buffer = b""
         self._base = 0
+        self._decoded = 0
         self._descriptor = -1
         #: Which file it was when it was opened first.
         self._was: tuple[int, int] | None = None
@@ -184,7 +187,10 @@ class EpochFile:
         return self._decode(bounds.start, bounds.end, bounds.content_size)
 
     def _decode(self, start: int, end: int, content_size: int) -> RawFrame:
+        self._decoded += content_size
         content = self.decoder.decode(self._buffer[start:end], content_size)
+        if content[:1] != _SEVEN:  # before 16 MiB of anything are made into values
+            raise FrameDamagedError("a frame without a preamble")
         try:
             values = unpack_all(content)
             mark, journal_id, writer, epoch, first_seq, count, chain = values[0]
@@ -237,10 +243,11 @@ class EpochFile:
                 continue
             self.offset = self._base + found
             position = self.offset + 1
+            before = self._decoded
             try:
                 frame = self.next_frame()
             except (NotYet, FrameDamagedError):
-                spent += 4096
+                spent += 4096 + self._decoded - before  # a frame of 1 KiB may decode to 16 MiB
                 continue
             if accept(frame):
                 return frame

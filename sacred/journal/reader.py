@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 __all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
 #: With more writers than this no file stays open between two looks at it.
 _OPEN_WRITERS = 64
 
@@ -105,7 +112,7 @@ class JournalReader:
         try:
             with os.scandir(self.folder) as entries:
                 found = [
-                    (parsed, entry.is_file())
+                    (parsed, _is_file(entry))
                     for entry in entries
                     if (parsed := parse_epoch_file_name(entry.name)) is not None
                 ]
