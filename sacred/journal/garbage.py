@@ -33,7 +33,7 @@ from sacred.journal.root import (
 from sacred.journal.spool import read_spool
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import Gap, Tail, is_damage
-from sacred.journal.verify import blobs_of
+from sacred.journal.verification import blobs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,6 +195,8 @@ class _Marker(JournalReader):
         #: Values that were too large for an event: they may name blobs themselves.
         self.values: set[str] = set()
         self.spool_end = 0
+        #: Writers whose files were there once.
+        self.children: set[int] = set()
         self.state = Liveness.RUNNING
         super().__init__(folder, table_decoder=decode_length)
 
@@ -203,6 +205,8 @@ class _Marker(JournalReader):
         events = super()._events(frame)
         for event in events if frame.writer == 0 else ():
             self.state = state_after(event.type, self.state)
+            if event.type == EventType.CHILD_SEEN and type(event.fields.get("writer")) is int:
+                self.children.add(event.fields["writer"])
             if event.type == EventType.OUTPUT:
                 end = event.fields.get("end")
                 if type(end) is int:
@@ -344,6 +348,10 @@ class _Collector:
             for _ in reader.poll():
                 pass
             problem = _why_not_whole(reader, names)
+            reader._list()  # a child's file is there before the event that names it
+            gone = [number for number in sorted(reader.children) if not reader._epochs(number)]
+            if gone and problem is None:
+                problem = f"{epoch_file_name(gone[0], 1)} was there, and is not"
         except (JournalError, OSError) as error:
             self._hinder(place, str(error), damaged=False)
             return

@@ -33,7 +33,7 @@ from sacred.journal.garbage import collect
 from sacred.journal.liveness import run_liveness
 from sacred.journal.seal import seal_run
 from sacred.journal.verdicts import Foreign, Gap
-from sacred.journal.verify import verify
+from sacred.journal.verification import verify
 
 ENCODER = FrameEncoder()
 BEGAN = {

@@ -22,7 +22,7 @@ from sacred.journal.errors import NoRootError
 from sacred.journal.garbage import collect, mark_of
 from sacred.journal.repair import repair_run
 from sacred.journal.spool import encode_record
-from sacred.journal.verify import blobs_of, verify
+from sacred.journal.verification import blobs_of, verify
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DAY = 86400.0
@@ -309,6 +309,21 @@ def test_files_that_are_none(root, blob, bad):
     done = collect(root)
     assert ["2/journal"] == [obstacle.where for obstacle in done.obstacles]
     assert orphan.exists()
+
+
+def test_a_file_that_vanished_keeps_all_blobs(root, blob):
+    """The first writer saw a child's file, which is not there: what it named is unknown."""
+    orphan = blob("orphan")
+    folder = root.claim()
+    writer = JournalWriter.create(folder.journal)
+    writer.append(EventType.CHILD_SEEN, writer=1)
+    writer.close()
+    done = collect(root)
+    assert ["w0001-e0001.jzst was there, and is not"] == [o.reason for o in done.obstacles]
+    assert orphan.exists()
+    write(root.path / "aside" / "journal")
+    shutil.copy(GOLDEN / "child" / "journal" / "w0001-e0001.jzst", folder.journal)
+    assert ["1/journal"] == [obstacle.where for obstacle in collect(root).obstacles]  # another's
 
 
 def test_a_torn_end_is_in_nobodys_way(root, blob):
