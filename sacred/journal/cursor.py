@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
@@ -42,6 +43,10 @@ class WriterCursor:
         self.walked = 0
         #: Where a look at the file found nothing whole, and where the file ended then.
         self.stalled_at = (-1, -1)
+        #: The position is not behind what was read, but behind a gap.
+        self.jumped = False
+        #: A frame of the present file was read.
+        self.began = False
         #: The index of a sealed file has shown that the next frame continues what was read.
         self.shown = False
 
@@ -61,7 +66,9 @@ class WriterCursor:
             for frame in self._frames(file, horizon, final=bool(later)):
                 moved = True
                 end = frame.first_seq + frame.count
-                if horizon is not None and frame.count and end > horizon:
+                if (
+                    horizon is not None and end > horizon and (frame.count or self._begins(frame))
+                ):
                     continue  # stands again in a later epoch, which wins
                 taken = self._take(frame)
                 if taken is not None:
@@ -75,7 +82,30 @@ class WriterCursor:
                 return
             if not moved:
                 self._leave(file)
+                passed = [epoch for epoch in later if epoch < readable[0]]
+                for tail in self._unread(passed):
+                    self.reader._report(tail._replace(superseded=True))
                 self._enter(readable[0])
+
+    def tails(self) -> Iterator[Tail]:
+        """Yield the unfinished ends that are there now: here, and of later files."""
+        if self.file is not None:
+            epoch = self.file.epoch
+            if left := self.file.remaining():
+                yield Tail(self.writer, epoch, self.file.offset, left)
+            yield from self._unread([e for e in self.reader._epochs(self.writer) if e > epoch])
+
+    def _unread(self, epochs: list[int]) -> Iterator[Tail]:
+        """Yield what stands in files in which no frame is whole."""
+        for epoch in epochs:
+            if self.reader._readable(self.writer, epoch) or self.reader._is_foreign(
+                self.writer, epoch
+            ):
+                continue
+            with contextlib.closing(EpochFile.of(self.reader.folder, self.writer, epoch)) as file:
+                with contextlib.suppress(OSError):  # gone meanwhile, or reported where it was opened
+                    if left := file.remaining():
+                        yield Tail(self.writer, epoch, 0, left)
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:
@@ -90,6 +120,7 @@ class WriterCursor:
     def _enter(self, epoch: int, hint: int = 0) -> None:
         file = EpochFile.of(self.reader.folder, self.writer, epoch)
         self.shown = False
+        self.began = False
         if hint and self._hint_holds(file, hint):
             file.seek(hint)
             self.unproven = None
@@ -101,7 +132,8 @@ class WriterCursor:
         self.walked = self.at.next_seq if file.offset and not self.shown else 0
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
         first = self.reader._first_seq(self.writer, epoch)
-        if first is not None and first < self.at.next_seq and file.offset == 0:
+        again = first is not None and first < self.at.next_seq and file.offset == 0
+        if again and not self.jumped:
             self.unproven = self.at  # what was read has to stand again in this file
         self.stalled_at = (-1, -1)
 
@@ -158,7 +190,7 @@ class WriterCursor:
                 # Damage to a length looks like a torn end: only a later frame tells them apart.
                 if file.remaining() == 0 or self._same_end(file, final=final):
                     return
-                skipped = file.resync(self._accepts)
+                skipped = file.resync(self._is_later)
                 if skipped is None:
                     return
                 if self._whole_by_now(file, begin):
@@ -209,6 +241,17 @@ class WriterCursor:
             and frame.epoch == self.file.epoch
         )
 
+    def _is_later(self, frame: RawFrame) -> bool:
+        """Tell whether a frame shows that this journal went on behind damage.
+
+        One that was read before does not: an event that is not whole yet may hold its bytes.
+        """
+        if not self._accepts(frame):
+            return False
+        if frame.count:
+            return frame.first_seq + frame.count > self.at.next_seq
+        return frame.first_seq >= self.at.next_seq
+
     def _whole_by_now(self, file: EpochFile, begin: int) -> bool:
         """Tell whether the writer finished meanwhile what was not whole a moment ago.
 
@@ -225,7 +268,7 @@ class WriterCursor:
         return True
 
     def _report_damage(self, begin: int, frame: RawFrame, reason: str) -> None:
-        if frame.first_seq <= self.at.next_seq and frame.count:
+        if frame.first_seq <= self.at.next_seq:
             size = frame.offset - begin
             self.reader._report(
                 Foreign(self.writer, frame.epoch, begin, size, f"no event was lost: {reason}")
@@ -241,6 +284,7 @@ class WriterCursor:
             Gap(self.writer, frame.epoch, offset, first, end, why or reason, repaired=known)
         )
         self.at = self.at._replace(next_seq=frame.first_seq, chain=frame.chain)
+        self.jumped = True
 
     def _take(self, frame: RawFrame) -> Frame | None:
         """Check a frame against what came before and turn it into events."""
@@ -266,6 +310,10 @@ class WriterCursor:
                     self._report_double(frame)
                     return None
             self.unproven = None
+        elif self.began and self._begins(frame):
+            self.reader._events(frame)  # who wrote the file
+            self._report_double(frame, "the first frame of a file, not at its beginning")
+            return None
         elif frame.offset == 0 and frame.first_seq > at.next_seq and self.unproven is None:
             # The first frame of a file tells where the file before it ended.
             self._gap(0, frame, "the end of the file before is missing")
@@ -278,6 +326,7 @@ class WriterCursor:
             frame.chain_after if frame.count else self.at.chain,
             frame.end,
         )
+        self.began = True
         events = self.reader._events(frame)
         if events and events[-1].type == EventType.SEALED and self.file is not None:
             self.file.sealed = True
@@ -288,6 +337,8 @@ class WriterCursor:
             else:
                 why = "a seal that does not tell the chain"
                 self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+        if frame.count:
+            self.jumped = False
         skip = at.next_seq - frame.first_seq
         if frame.count and skip > 0:
             events = drop_rows(events, at.next_seq)
@@ -309,9 +360,17 @@ class WriterCursor:
         self.at = at._replace(offset=frame.end)
         return True
 
-    def _report_double(self, frame: RawFrame) -> None:
+    @staticmethod
+    def _begins(frame: RawFrame) -> bool:
+        first = frame.values[1] if len(frame.values) > 1 else None
+        return isinstance(first, dict) and first.get("e") == EventType.EPOCH_BEGAN
+
+    def _report_double(
+        self,
+        frame: RawFrame,
+        reason: str = "a frame whose sequence numbers were there before",
+    ) -> None:
         size = frame.end - frame.offset
-        reason = "a frame whose sequence numbers were there before"
         self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, size, reason))
         self.at = self.at._replace(offset=frame.end)
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
 
 
+#: So many frames behind a damaged beginning tell whose journal it is.
+_ELECTORS = 32
+
+
 class JournalReader:
     """Reads the events of one journal, once or as they come.
 
@@ -150,7 +154,8 @@ class JournalReader:
         """Find the first whole frame that says it belongs into this file."""
 
         def belongs(frame: RawFrame) -> bool:
-            return (frame.writer, frame.epoch) == (file.writer, file.epoch)
+            known = not self.journal_id or frame.journal_id == self.journal_id
+            return known and (frame.writer, frame.epoch) == (file.writer, file.epoch)
 
         try:
             frame = file.next_frame()
@@ -159,13 +164,25 @@ class JournalReader:
         except OSError as error:
             self._refusal = error
             return None
-        if frame is not None and belongs(frame):
+        if frame is not None and (frame.writer, frame.epoch) == (file.writer, file.epoch):
             return frame
         try:
-            return file.resync(belongs)
+            return file.resync(belongs) if self.journal_id else self._commonest(file, belongs)
         except OSError as error:
             self._refusal = error
             return None
+
+    @staticmethod
+    def _commonest(file: EpochFile, belongs: Callable[[RawFrame], bool]) -> RawFrame | None:
+        """Find a frame behind a damaged beginning, of the journal that most of the next ones are of.
+
+        Not simply the first: damaged events may hold frames of other journals.
+        """
+        found: list[RawFrame] = []
+        while len(found) < _ELECTORS and (frame := file.resync(belongs)) is not None:
+            found.append(frame)
+        votes = [frame.journal_id for frame in found]
+        return max(found, key=lambda frame: votes.count(frame.journal_id), default=None)
 
     def _readable(self, writer: int, epoch: int) -> bool:
         return self._first_seq(writer, epoch) is not None
@@ -231,6 +248,12 @@ class JournalReader:
             self._report(Foreign(file.writer, file.epoch, 0, 0, why))
         finally:
             file.close()
+
+    def _is_foreign(self, writer: int, epoch: int) -> bool:
+        return any(
+            isinstance(verdict, Foreign) and (verdict.writer, verdict.epoch) == (writer, epoch)
+            for verdict in self.verdicts
+        )
 
     def _horizon(self, writer: int, later: list[int]) -> int | None:
         firsts = [self._first_seq(writer, epoch) for epoch in later]
@@ -391,13 +414,11 @@ class JournalReader:
         ]
 
     def tails(self) -> list[Tail]:
-        """Return the unfinished ends at which the reader stands now."""
-        tails = []
-        for cursor in self._cursors.values():
-            file = cursor.file
-            if file is not None and (left := file.remaining()):
-                tails.append(Tail(cursor.writer, file.epoch, file.offset, left))
-        return tails
+        """Return the unfinished ends that are there now.
+
+        Those at which the reader stands, and files behind them in which nothing is whole.
+        """
+        return [tail for cursor in self._cursors.values() for tail in cursor.tails()]
 
     def close(self) -> None:
         """Close the files."""
