@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import PositionContradictedError
@@ -329,14 +329,8 @@ class WriterCursor:
         self.began = True
         events = self.reader._events(frame)
         if events and events[-1].type == EventType.SEALED and self.file is not None:
-            self.file.sealed = True
             # From here on the journal goes on as the live file would have.
-            chain = events[-1].fields.get("chain")
-            if type(chain) is int:
-                after = after._replace(chain=chain)
-            else:
-                why = "a seal that does not tell the chain"
-                self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+            after = self._end_sealed(self.file, frame, events[-1].fields, after)
         if frame.count:
             self.jumped = False
         skip = at.next_seq - frame.first_seq
@@ -344,6 +338,25 @@ class WriterCursor:
             events = drop_rows(events, at.next_seq)
         self.at = after
         return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
+
+    def _end_sealed(
+        self, file: EpochFile, frame: RawFrame, seal: dict[str, Any], after: WriterPosition
+    ) -> WriterPosition:
+        """Check what ends a sealed file; return where its writer's next one goes on."""
+        file.sealed = True
+        chain = seal.get("chain")
+        if type(chain) is not int:
+            why = "a seal that does not tell the chain"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+        elif seal.get("next_seq") != frame.first_seq:
+            why = "a seal of other events"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+        else:
+            after = after._replace(chain=chain)
+        if size := file.strangers():
+            why = "frames behind the end of a sealed file"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.end, size, why))
+        return after
 
     def _before(self, frame: RawFrame) -> bool:
         """Tell whether the frame lies before the position; prove the position where it ends."""

@@ -135,6 +135,14 @@ class EpochFile:
             self._ensure(1)
         return max(0, os.fstat(self._descriptor).st_size - self.offset)
 
+    def strangers(self) -> int:
+        """Return how many bytes lie behind the offset, if a frame begins there."""
+        self._ensure(len(MAGIC))
+        at = self.offset - self._base
+        if self._buffer[at : at + len(MAGIC)] != MAGIC:
+            return 0
+        return os.fstat(self._descriptor).st_size - self.offset
+
     def next_frame(self) -> RawFrame:
         """Decode the frame at the offset and move behind it.
 

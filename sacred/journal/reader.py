@@ -221,7 +221,8 @@ class JournalReader:
 
     def _loss(self, writer: int, epoch: int, first: int, end: int) -> str | None:
         """Return why events are lost that a repaired file names as such; None if it does not."""
-        for entry in self.identities.get((writer, epoch), {}).get("lost") or ():
+        lost = self.identities.get((writer, epoch), {}).get("lost")
+        for entry in lost if isinstance(lost, list) else ():
             if isinstance(entry, list) and entry[:2] == [first, end]:
                 return str(entry[2]) if len(entry) > 2 else "unknown"
         return None

@@ -151,13 +151,11 @@ class Mutator:
         rng = self.rng
         values = _values(frame)
         kind = rng.randrange(8)
-        if kind == 0:
+        if not values or kind == 0:
             content = self._bytes(b"".join(_packed(values)))
         elif kind == 1 and isinstance(values[0], list) and values[0]:
             values[0][rng.randrange(len(values[0]))] = self._value(0)
             content = b"".join(_packed(values))
-        elif not values:
-            content = self._bytes(frame)
         else:
             place = rng.randrange(min(1, len(values) - 1), len(values))
             values[place] = self._changed(values[place], 0)
