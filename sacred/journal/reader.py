@@ -213,7 +213,7 @@ class JournalReader:
         if (at.next_seq, at.chain) == (frame.after.next_seq, frame.after.chain):
             return True
         if not self._is_sealed(frame.writer, frame.epoch):
-            return at.next_seq != frame.after.next_seq  # inside of a frame nobody stands
+            return False  # nobody ever stood inside of a frame
         file = EpochFile.of(self.folder, frame.writer, frame.epoch)
         index = file.index()
         file.close()

@@ -231,6 +231,11 @@ KINDS = {
 }
 
 
+def at(name):
+    """Return the writer and epoch that a file's name tells."""
+    return parse_epoch_file_name(name)
+
+
 def make(base, name):
     """Make one of them below a folder, and take note of what it holds."""
     function, frame_bytes = (KINDS | MORE)[name]

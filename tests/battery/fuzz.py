@@ -7,13 +7,11 @@ temporary files, as ``battery-found-*``: put it into ``tests/battery/corpus``.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
 import random
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -128,6 +126,10 @@ class Target:
         finally:
             reader.close()
 
+    def tell(self, **more):
+        """Print what was counted."""
+        os.write(1, json.dumps({**self.counts, **more}).encode() + b"\n")
+
     def _look(self):
         """Have the tools say what they think of it."""
         run = self.run_folder.at(self.folder)
@@ -198,9 +200,16 @@ def run_guided(target, seconds, seed, place):
             return atheris.Mutate(data, max_size)
         return mutator.Mutator(its_seed).mutate(data)[:max_size]
 
+    until = time.monotonic() + seconds
+
+    def read(data):
+        if time.monotonic() > until:  # libFuzzer ends the process by itself, and says nothing
+            target.tell(guided=True)
+            os._exit(0)
+        target(data)
+
     words = [
         sys.argv[0],
-        f"-max_total_time={max(1, int(seconds))}",
         f"-seed={seed % (1 << 31) or 1}",
         "-max_len=70000",
         f"-timeout={2 * LIMIT}",
@@ -209,7 +218,7 @@ def run_guided(target, seconds, seed, place):
         f"-artifact_prefix={place}/",
         str(corpus),
     ]
-    atheris.Setup(words, target, custom_mutator=mutate)
+    atheris.Setup(words, read, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -224,16 +233,11 @@ def main(folder, seconds, seed, how=""):
     journal = place / "journal"
     journal.mkdir()
     target = Target(journal)
-    atexit.register(
-        lambda: os.write(1, json.dumps({**target.counts, "guided": guided}).encode() + b"\n")
-    )
-    try:
-        if guided:
-            run_guided(target, float(seconds), int(seed), place)
-        else:
-            run_plain(target, float(seconds), int(seed))
-    finally:
-        shutil.rmtree(journal, ignore_errors=True)
+    if guided:
+        run_guided(target, float(seconds), int(seed), place)
+    else:
+        run_plain(target, float(seconds), int(seed))
+        target.tell(guided=False)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _cut(harm, name, cut, *, whole):
     os.ftruncate(harm.descriptors[name], cut)
     start = None if whole else start_before(corpus, name, cut)
     found, expected, _ = judge.check(corpus, {name: data}, start=start, what=f"{name} cut at {cut}")
-    writer, epoch = corpora.parse_epoch_file_name(name)
+    writer, epoch = corpora.at(name)
     begin = expected.ends[name]
     tails = {
         (tail.writer, tail.epoch, tail.offset, tail.size)
