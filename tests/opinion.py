@@ -50,7 +50,9 @@ def compare(folder, page_reader, *, strange=False):
     }
     if ours != theirs and strange:
         # What another program wrote may be encoded otherwise, and mean the same.
-        theirs = {key: (when, kind, pack(unpack(what))) for key, (when, kind, what) in theirs.items()}
+        theirs = {
+            key: (when, kind, pack(unpack(what))) for key, (when, kind, what) in theirs.items()
+        }
     if ours == theirs:  # else pytest would explain a difference of any length, and take minutes
         return len(ours)
     at = min(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))

@@ -66,9 +66,7 @@ class WriterCursor:
             for frame in self._frames(file, horizon, final=bool(later)):
                 moved = True
                 end = frame.first_seq + frame.count
-                if (
-                    horizon is not None and end > horizon and (frame.count or self._begins(frame))
-                ):
+                if horizon is not None and end > horizon and (frame.count or self._begins(frame)):
                     continue  # stands again in a later epoch, which wins
                 taken = self._take(frame)
                 if taken is not None:
@@ -102,10 +100,11 @@ class WriterCursor:
                 self.writer, epoch
             ):
                 continue
-            with contextlib.closing(EpochFile.of(self.reader.folder, self.writer, epoch)) as file:
-                with contextlib.suppress(OSError):  # gone meanwhile, or reported where it was opened
-                    if left := file.remaining():
-                        yield Tail(self.writer, epoch, 0, left)
+            file = EpochFile.of(self.reader.folder, self.writer, epoch)
+            # Gone meanwhile, or reported where it was opened.
+            with contextlib.closing(file), contextlib.suppress(OSError):
+                if left := file.remaining():
+                    yield Tail(self.writer, epoch, 0, left)
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import opinion
+
 from battery import mutator
 
 try:
@@ -56,7 +57,7 @@ class Target:
         from sacred.journal import errors
         from sacred.journal.reader import JournalReader
         from sacred.journal.root import RunFolder
-        from sacred.journal.verify import verify
+        from sacred.journal import verify
         from sacred.replayers.listing import outline
 
         self.folder = folder

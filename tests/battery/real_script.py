@@ -21,8 +21,8 @@ ex = Experiment("real", save_git_info=False)
 
 @ex.config
 def config():
-    how = "wait"  # how it ends itself; "wait": somebody else ends it
-    after = 20  # ms of work, about
+    how = "wait"  # how it ends itself; "wait": somebody else ends it  # noqa: F841
+    after = 20  # ms of work, about  # noqa: F841
 
 
 def told(number):
@@ -69,7 +69,9 @@ def main(_run, how, after):
     threads = [
         threading.Thread(target=measure, args=(_run, name), daemon=True) for name in ("a", "b")
     ]
-    helper = subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    helper = subprocess.Popen(
+        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    )
     for thread in threads:
         thread.start()
     until = time.monotonic() + (after / 1000 if how != "wait" else 30)
