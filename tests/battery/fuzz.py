@@ -54,10 +54,9 @@ class Target:
     """Reads journals in every way, and says what is wrong with it."""
 
     def __init__(self, folder):
-        from sacred.journal import errors
+        from sacred.journal import errors, verify
         from sacred.journal.reader import JournalReader
         from sacred.journal.root import RunFolder
-        from sacred.journal import verify
         from sacred.replayers.listing import outline
 
         self.folder = folder
