@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import uuid
-from pathlib import Path
 
+import opinion
 import pytest
 from servers import peer
-
-#: Journals larger than this are left out of the second opinion (bytes), which takes a second for a megabyte:
-#: none that the suite makes but those of the tests that run as long as they are told to.
-_SECOND_OPINION = 16_000_000
 
 # Test modules look for it when they are imported.
 if _peer := peer.interpreter():
@@ -54,14 +49,7 @@ def _no_settings_from_outside(monkeypatch):
 @pytest.fixture(scope="session")
 def page_reader():
     """The reader that docs/journal-format.md shows; None where the tests run without documents."""
-    page = Path(__file__).parents[1] / "docs" / "journal-format.md"
-    if not page.exists():
-        return None
-    section = page.read_text(encoding="utf-8").split("## 13. A reader", 1)[1]
-    code = re.search(r"```python\n(.*?)```", section, re.S)
-    scope = {"__name__": "page"}
-    exec(compile(code[1], str(page), "exec"), scope)
-    return scope["events"]
+    return opinion.page_reader()
 
 
 @pytest.fixture(scope="session")
@@ -86,65 +74,13 @@ def _second_opinion(made_folders, page_reader):
     if page_reader is not None:
         for place in made_folders[before:]:
             for folder in {path.parent for path in place.rglob("w*-e*.jzst")}:
-                _compare(folder, page_reader)
+                opinion.compare(folder, page_reader)
 
 
 @pytest.fixture(scope="session")
 def second_opinion(page_reader):
     """Compare what the package reads in a journal with what the page's reader reads, or another one."""
-    return lambda folder, reader=page_reader: _compare(folder, reader)
-
-
-def _compare(folder, page_reader):
-    """Read a journal twice, and return how many events were compared; 0 if it is not clean."""
-    import msgpack
-
-    from sacred.journal import JournalReader
-    from sacred.journal.errors import JournalError
-
-    if sum(path.lstat().st_size for path in folder.glob("*.jzst")) > _SECOND_OPINION:
-        return 0
-    try:
-        reader = JournalReader(folder)
-        events = [event for event in reader.read() if event.seq >= 0]
-    except (JournalError, OSError):
-        return 0  # made to be so
-    if not reader.journal_id or reader.verdicts or reader.tails():
-        return 0
-    ours = {key: what for event in events for key, what in _rows(event)}
-    packer = msgpack.Packer(unicode_errors="surrogateescape")
-    theirs = {
-        key: (when, kind, packer.pack(what))
-        for key, (when, kind, what) in page_reader(str(folder)).items()
-    }
-    if ours == theirs:  # else pytest would explain a difference of any length, and take minutes
-        return len(ours)
-    at = min(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-    raise AssertionError(
-        f"the page's reader reads {folder} differently, at first writer {at[0]}, seq {at[1]}: "
-        f"{theirs.get(at)} instead of {ours.get(at)}"
-    )
-
-
-def _rows(event):
-    """An event as the page's reader gives it: by wire key, a table row by row; the content packed."""
-    from sacred.journal import EventType
-    from sacred.journal.codec import pack
-    from sacred.journal.events import KEYS
-
-    fields = event.fields
-    if event.type == EventType.METRIC_TABLE:
-        table = fields["table"]
-        rows = zip(table.times, table.names(), table.steps, table.values, strict=True)
-        for row, (micros, *point) in enumerate(rows):
-            yield (event.writer, event.seq + row), (micros * 1000, 16, pack(point))
-        return
-    if event.type == EventType.METRIC_POINT:
-        content = [fields["metric"], fields["step"], fields["value"]]
-    else:
-        keys = KEYS.get(event.type, {})
-        content = {keys.get(name, name): value for name, value in fields.items()}
-    yield (event.writer, event.seq), (event.time, int(event.type), pack(content))
+    return lambda folder, reader=page_reader: opinion.compare(folder, reader)
 
 
 class _OutsideServer:

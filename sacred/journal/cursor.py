@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import PositionContradictedError
@@ -43,6 +44,10 @@ class WriterCursor:
         self.walked = 0
         #: Where a look at the file found nothing whole, and where the file ended then.
         self.stalled_at = (-1, -1)
+        #: The position is not behind what was read, but behind a gap.
+        self.jumped = False
+        #: A frame of the present file was read.
+        self.began = False
         #: The index of a sealed file has shown that the next frame continues what was read.
         self.shown = False
 
@@ -68,7 +73,7 @@ class WriterCursor:
             for frame in self._frames(file, horizon, final=final):
                 moved = True
                 end = frame.first_seq + frame.count
-                if horizon is not None and frame.count and end > horizon:
+                if horizon is not None and end > horizon and (frame.count or self._begins(frame)):
                     continue  # stands again in a later epoch, which wins
                 taken = self._take(frame)
                 if taken is not None:
@@ -77,18 +82,42 @@ class WriterCursor:
                     if produced >= limit:
                         return
             # An epoch whose first frame is not whole is passed over once there is one behind it.
-            while place < len(epochs) and not self.reader._readable(self.writer, epochs[place]):
-                place += 1
-            if place == len(epochs):
+            behind = place
+            while behind < len(epochs) and not self.reader._readable(self.writer, epochs[behind]):
+                behind += 1
+            if behind == len(epochs):
                 return
             if not moved:
                 self._leave(file)
-                self._enter(epochs[place])
+                for tail in self._unread(epochs[place:behind]):
+                    self.reader._report(tail._replace(superseded=True))
+                self._enter(epochs[behind])
 
     def rest(self) -> None:
         """Let go of the file until the next look: there are more writers than descriptors."""
         if self.file is not None:
             self.file.rest()
+
+    def tails(self) -> Iterator[Tail]:
+        """Yield the unfinished ends that are there now: here, and of later files."""
+        if self.file is not None and not self.file.is_another():
+            epoch = self.file.epoch
+            if left := self.file.remaining():
+                yield Tail(self.writer, epoch, self.file.offset, left)
+            yield from self._unread([e for e in self.reader._epochs(self.writer) if e > epoch])
+
+    def _unread(self, epochs: list[int]) -> Iterator[Tail]:
+        """Yield what stands in files in which no frame is whole."""
+        for epoch in epochs:
+            if self.reader._readable(self.writer, epoch) or self.reader._is_foreign(
+                self.writer, epoch
+            ):
+                continue
+            file = EpochFile.of(self.reader.folder, self.writer, epoch)
+            # Gone meanwhile, or reported where it was opened.
+            with contextlib.closing(file), contextlib.suppress(OSError):
+                if left := file.remaining():
+                    yield Tail(self.writer, epoch, 0, left)
 
     def _open(self, epochs: list[int]) -> bool:
         if not epochs:
@@ -103,6 +132,7 @@ class WriterCursor:
     def _enter(self, epoch: int, hint: int = 0) -> None:
         file = EpochFile.of(self.reader.folder, self.writer, epoch)
         self.shown = False
+        self.began = False
         if hint and self._hint_holds(file, hint):
             file.seek(hint)
             self.unproven = None
@@ -114,7 +144,8 @@ class WriterCursor:
         self.walked = self.at.next_seq if file.offset and not self.shown else 0
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
         first = self.reader._first_seq(self.writer, epoch)
-        if first is not None and first < self.at.next_seq and file.offset == 0:
+        again = first is not None and first < self.at.next_seq and file.offset == 0
+        if again and not self.jumped:
             self.unproven = self.at  # what was read has to stand again in this file
         self.stalled_at = (-1, -1)
 
@@ -171,7 +202,7 @@ class WriterCursor:
                 # Damage to a length looks like a torn end: only a later frame tells them apart.
                 if file.remaining() == 0 or self._same_end(file, final=final):
                     return
-                skipped = file.resync(self._accepts)
+                skipped = file.resync(self._is_later)
                 if skipped is None:
                     return
                 if self._whole_by_now(file, begin):
@@ -222,6 +253,17 @@ class WriterCursor:
             and frame.epoch == self.file.epoch
         )
 
+    def _is_later(self, frame: RawFrame) -> bool:
+        """Tell whether a frame shows that this journal went on behind damage.
+
+        One that was read before does not: an event that is not whole yet may hold its bytes.
+        """
+        if not self._accepts(frame):
+            return False
+        if frame.count:
+            return frame.first_seq + frame.count > self.at.next_seq
+        return frame.first_seq >= self.at.next_seq
+
     def _whole_by_now(self, file: EpochFile, begin: int) -> bool:
         """Tell whether the writer finished meanwhile what was not whole a moment ago.
 
@@ -238,7 +280,7 @@ class WriterCursor:
         return True
 
     def _report_damage(self, begin: int, frame: RawFrame, reason: str) -> None:
-        if frame.first_seq <= self.at.next_seq and frame.count:
+        if frame.first_seq <= self.at.next_seq:
             size = frame.offset - begin
             self.reader._report(
                 Foreign(self.writer, frame.epoch, begin, size, f"no event was lost: {reason}")
@@ -254,6 +296,7 @@ class WriterCursor:
             Gap(self.writer, frame.epoch, offset, first, end, why or reason, repaired=known)
         )
         self.at = self.at._replace(next_seq=frame.first_seq, chain=frame.chain)
+        self.jumped = True
 
     def _take(self, frame: RawFrame) -> Frame | None:
         """Check a frame against what came before and turn it into events."""
@@ -279,6 +322,10 @@ class WriterCursor:
                     self._report_double(frame)
                     return None
             self.unproven = None
+        elif self.began and self._begins(frame):
+            self.reader._events(frame)  # who wrote the file
+            self._report_double(frame, "the first frame of a file, not at its beginning")
+            return None
         elif frame.offset == 0 and frame.first_seq > at.next_seq and self.unproven is None:
             # The first frame of a file tells where the file before it ended.
             self._gap(0, frame, "the end of the file before is missing")
@@ -291,21 +338,37 @@ class WriterCursor:
             frame.chain_after if frame.count else self.at.chain,
             frame.end,
         )
+        self.began = True
         events = self.reader._events(frame)
         if events and events[-1].type == EventType.SEALED and self.file is not None:
-            self.file.sealed = True
             # From here on the journal goes on as the live file would have.
-            chain = events[-1].fields.get("chain")
-            if type(chain) is int:
-                after = after._replace(chain=chain)
-            else:
-                why = "a seal that does not tell the chain"
-                self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+            after = self._end_sealed(self.file, frame, events[-1].fields, after)
+        if frame.count:
+            self.jumped = False
         skip = at.next_seq - frame.first_seq
         if frame.count and skip > 0:
             events = drop_rows(events, at.next_seq)
         self.at = after
         return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
+
+    def _end_sealed(
+        self, file: EpochFile, frame: RawFrame, seal: dict[str, Any], after: WriterPosition
+    ) -> WriterPosition:
+        """Check what ends a sealed file; return where its writer's next one goes on."""
+        file.sealed = True
+        chain = seal.get("chain")
+        if type(chain) is not int:
+            why = "a seal that does not tell the chain"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+        elif seal.get("next_seq") != frame.first_seq:
+            why = "a seal of other events"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
+        else:
+            after = after._replace(chain=chain)
+        if size := file.strangers():
+            why = "frames behind the end of a sealed file"
+            self.reader._report(Foreign(self.writer, frame.epoch, frame.end, size, why))
+        return after
 
     def _before(self, frame: RawFrame) -> bool:
         """Tell whether the frame lies before the position; prove the position where it ends."""
@@ -322,9 +385,17 @@ class WriterCursor:
         self.at = at._replace(offset=frame.end)
         return True
 
-    def _report_double(self, frame: RawFrame) -> None:
+    @staticmethod
+    def _begins(frame: RawFrame) -> bool:
+        first = frame.values[1] if len(frame.values) > 1 else None
+        return isinstance(first, dict) and first.get("e") == EventType.EPOCH_BEGAN
+
+    def _report_double(
+        self,
+        frame: RawFrame,
+        reason: str = "a frame whose sequence numbers were there before",
+    ) -> None:
         size = frame.end - frame.offset
-        reason = "a frame whose sequence numbers were there before"
         self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, size, reason))
         self.at = self.at._replace(offset=frame.end)
 

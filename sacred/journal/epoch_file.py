@@ -163,6 +163,14 @@ class EpochFile:
             self._ensure(1)
         return max(0, os.fstat(self._descriptor).st_size - self.offset)
 
+    def strangers(self) -> int:
+        """Return how many bytes lie behind the offset, if a frame begins there."""
+        self._ensure(len(MAGIC))
+        at = self.offset - self._base
+        if self._buffer[at : at + len(MAGIC)] != MAGIC:
+            return 0
+        return os.fstat(self._descriptor).st_size - self.offset
+
     def next_frame(self) -> RawFrame:
         """Decode the frame at the offset and move behind it.
 
@@ -199,11 +207,11 @@ class EpochFile:
             numbers = (journal_id, writer, epoch, first_seq, count, chain)
             if set(map(type, numbers)) != {int} or not 0 <= min(numbers) <= max(numbers) < 1 << 64:
                 raise FrameDamagedError("a preamble that is not seven numbers")
+            events = content[_preamble_size(content) :]
         except FrameDamagedError:
             raise
         except Exception as error:
             raise FrameDamagedError(f"a frame whose content is not msgpack: {error}") from None
-        events = content[_preamble_size(content) :]
         after = chain_after(chain, events) if count else chain
         offset = self._base + start
         self.offset = self._base + end
@@ -259,8 +267,12 @@ class EpochFile:
 
 def _preamble_size(content: bytes) -> int:
     """Return how many bytes the preamble takes: seven msgpack unsigned integers in an array."""
+    if content[0] != 0x97:
+        raise FrameDamagedError("a preamble that is no array of seven")
     size = 1
     for _ in range(7):
         lead = content[size]
+        if lead >= 0x80 and not 0xCC <= lead <= 0xCF:
+            raise FrameDamagedError("a preamble that is not seven unsigned integers")
         size += 1 if lead < 0x80 else 1 + (1 << (lead - 0xCC))
     return size

@@ -48,6 +48,8 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 #: With more writers than this no file stays open between two looks at it.
 _OPEN_WRITERS = 64
+#: So many frames behind a damaged beginning tell whose journal it is.
+_ELECTORS = 32
 
 
 class JournalReader:
@@ -166,7 +168,8 @@ class JournalReader:
         """Find the first whole frame that says it belongs into this file."""
 
         def belongs(frame: RawFrame) -> bool:
-            return (frame.writer, frame.epoch) == (file.writer, file.epoch)
+            known = not self.journal_id or frame.journal_id == self.journal_id
+            return known and (frame.writer, frame.epoch) == (file.writer, file.epoch)
 
         try:
             frame = file.next_frame()
@@ -175,13 +178,25 @@ class JournalReader:
         except OSError as error:
             self._refusal = error
             return None
-        if frame is not None and belongs(frame):
+        if frame is not None and (frame.writer, frame.epoch) == (file.writer, file.epoch):
             return frame
         try:
-            return file.resync(belongs)
+            return file.resync(belongs) if self.journal_id else self._commonest(file, belongs)
         except OSError as error:
             self._refusal = error
             return None
+
+    @staticmethod
+    def _commonest(file: EpochFile, belongs: Callable[[RawFrame], bool]) -> RawFrame | None:
+        """Find a frame behind a damaged beginning, of the journal that most of the next ones are of.
+
+        Not simply the first: damaged events may hold frames of other journals.
+        """
+        found: list[RawFrame] = []
+        while len(found) < _ELECTORS and (frame := file.resync(belongs)) is not None:
+            found.append(frame)
+        votes = [frame.journal_id for frame in found]
+        return max(found, key=lambda frame: votes.count(frame.journal_id), default=None)
 
     def _readable(self, writer: int, epoch: int) -> bool:
         return self._first_seq(writer, epoch) is not None
@@ -211,7 +226,7 @@ class JournalReader:
         if (at.next_seq, at.chain) == (frame.after.next_seq, frame.after.chain):
             return True
         if not self._is_sealed(frame.writer, frame.epoch):
-            return at.next_seq != frame.after.next_seq  # inside of a frame nobody stands
+            return False  # nobody ever stood inside of a frame
         file = EpochFile.of(self.folder, frame.writer, frame.epoch)
         index = file.index()
         file.close()
@@ -219,7 +234,8 @@ class JournalReader:
 
     def _loss(self, writer: int, epoch: int, first: int, end: int) -> str | None:
         """Return why events are lost that a repaired file names as such; None if it does not."""
-        for entry in self.identities.get((writer, epoch), {}).get("lost") or ():
+        lost = self.identities.get((writer, epoch), {}).get("lost")
+        for entry in lost if isinstance(lost, list) else ():
             if isinstance(entry, list) and entry[:2] == [first, end]:
                 return str(entry[2]) if len(entry) > 2 else "unknown"
         return None
@@ -246,6 +262,12 @@ class JournalReader:
             self._report(Foreign(file.writer, file.epoch, 0, 0, why))
         finally:
             file.close()
+
+    def _is_foreign(self, writer: int, epoch: int) -> bool:
+        return any(
+            isinstance(verdict, Foreign) and (verdict.writer, verdict.epoch) == (writer, epoch)
+            for verdict in self.verdicts
+        )
 
     def _horizon(self, writer: int, later: list[int]) -> int | None:
         """Return where the files from ``later[0]`` on begin; None if none of them is readable."""
@@ -431,14 +453,13 @@ class JournalReader:
         ]
 
     def tails(self) -> list[Tail]:
-        """Return the unfinished ends at which the reader stands now."""
+        """Return the unfinished ends that are there now.
+
+        Those at which the reader stands, and files behind them in which nothing is whole.
+        """
         tails = []
         for cursor in self._cursors.values():
-            file = cursor.file
-            if file is None or file.is_another():
-                continue
-            if left := file.remaining():
-                tails.append(Tail(cursor.writer, file.epoch, file.offset, left))
+            tails += cursor.tails()
             if self._many():
                 cursor.rest()
         return tails

@@ -133,7 +133,8 @@ def _repaired(
             return RepairOutcome(path, None, lost, "no frame of this journal is whole in it")
         began = _began(first, reader.journal_id)
         losses = [[gap.first_seq, gap.next_seq, gap.reason] for gap in gaps]
-        began["lost"] = [*began.get("lost", ()), *losses]
+        before_this = began.get("lost")
+        began["lost"] = [*(before_this if isinstance(before_this, list) else ()), *losses]
         kept = _free_name(path)
         until = reader._horizon(writer, [later for later in epochs if later > epoch])
         file.seek(0)

@@ -348,6 +348,8 @@ def _decode_column(
             ordered[row] = value
         decoded = ordered
     for row, value in odd or ():
+        if row < 0:
+            raise ValueError("a metric table with a value before its first row")
         decoded[row] = value
     return decoded
 

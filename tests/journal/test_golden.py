@@ -55,8 +55,9 @@ def test_there_are_enough():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_reads_as_it_did(name):
-    """Every event, bit for bit, every frame's bounds and chain, every verdict, spool and blob."""
+def test_it_reads_as_it_did(record_property, name):
+    """Row 18, P9: every event, bit for bit, every frame's bounds and chain, every verdict, spool and blob."""
+    record_property("battery", ("row 18: golden journals", 1))
     head, *expected = _expected(name)
     found = dump.lines(GOLDEN / name)
     for number, (then, now) in enumerate(zip(expected, found, strict=False)):

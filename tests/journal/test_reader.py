@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -574,3 +575,163 @@ def test_fields_of_a_later_version_are_kept(tmp_path):
     assert first.fields == {"metric": "loss", "step": 0, "value": 0.5, "unit": "bits"}
     assert second.fields["unit"] == "bits"
     assert second.fields["table"].values == [0.25]
+
+
+def test_bytes_of_a_later_file_that_are_no_frame_are_a_tail(make, only_file, read_texts, split):
+    """P3: where the first frame of the last file is not whole, its bytes are said to be a tail; in a file that was passed over, too."""
+    folder = make(3)
+    frames = split(only_file(folder).read_bytes())
+    (folder / epoch_file_name(0, 2)).write_bytes(frames[0][:50])
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:3]
+    assert reader.tails() == [Tail(0, 2, 0, 50)]
+    began = _reframe(frames[0], preamble={3: 3, 4: 3, 6: _chain(frames, 3)})
+    (folder / epoch_file_name(0, 3)).write_bytes(began)
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:3]
+    assert (reader.verdicts, reader.tails()) == ([Tail(0, 2, 0, 50, superseded=True)], [])
+
+
+def test_a_torn_event_that_holds_own_frames_is_not_yet_whole(tmp_path, split):
+    """A live end that holds the bytes of an earlier frame is no damage, and is read when it is whole."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.append(EventType.MESSAGE, level="info", text="a")
+    inner = split(writer.path.read_bytes())[1]
+    before = writer.path.stat().st_size
+    writer.append(EventType.OUTPUT, stream=1, data=inner)
+    writer.close()
+    data = writer.path.read_bytes()
+    assert inner in data[before:]
+    writer.path.write_bytes(data[:-1])
+    reader = JournalReader(tmp_path / "journal")
+    assert [e.name for e in reader.read()] == ["epoch_began", "message"]
+    assert reader.tails() == [Tail(0, 1, before, len(data) - 1 - before)]
+    writer.path.write_bytes(data)
+    assert [e.name for e in reader.read()] == ["output"]
+    assert (reader.verdicts, reader.tails()) == ([], [])
+
+
+def test_a_stranger_in_damage_does_not_say_whose_journal_it_is(tmp_path, split):
+    """Behind a damaged beginning most frames tell the journal, not the first that is found in one."""
+    other = JournalWriter.create(tmp_path / "other", journal_id=77)
+    other.append(EventType.MESSAGE, level="info", text="other")
+    other.close()
+    writer = JournalWriter.create(tmp_path / "journal", journal_id=7)
+    writer.append(EventType.OUTPUT, stream=1, data=split(other.path.read_bytes())[1])
+    for text in EVENTS[:3]:
+        writer.append(EventType.MESSAGE, level="info", text=text)
+    writer.close()
+    data = bytearray(writer.path.read_bytes())
+    frames = split(bytes(data))
+    data[20] ^= 1
+    data[len(frames[0]) + 10] ^= 1
+    writer.path.write_bytes(bytes(data))
+    reader = JournalReader(tmp_path / "journal")
+    assert [e.fields["text"] for e in reader.read()] == EVENTS[:3]
+    assert [(v.first_seq, v.next_seq) for v in reader.verdicts] == [(0, 1)]
+
+
+def test_a_first_frame_in_another_place_is_foreign(make, only_file, read_texts, split):
+    """P4: the first frame of a file is named where it stands once more, or not at the beginning."""
+    folder = make(4)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    for order in ([0, 1, 0, 2, 3, 4], [1, 0, 2, 3, 4]):
+        path.write_bytes(b"".join(frames[number] for number in order))
+        found, reader = read_texts(folder)
+        assert found == EVENTS[:4]
+        place = order.index(0, 1)
+        at = sum(len(frames[number]) for number in order[:place])
+        assert [(type(v), v.offset) for v in reader.verdicts] == [(Foreign, at)]
+
+
+def test_damage_before_doubled_frames_costs_no_other(make, only_file, read_texts, split):
+    """Frames that were read before, found behind damage, do not set the reader back."""
+    folder = make(8)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    parts = [*frames[:6], frames[6][:-9], *frames[:4], *frames[7:]]
+    path.write_bytes(b"".join(parts))
+    found, reader = read_texts(folder)
+    assert found == [*EVENTS[:5], *EVENTS[6:8]]
+    assert [(v.first_seq, v.next_seq) for v in reader.verdicts] == [(5, 6)]
+
+
+def test_a_preamble_of_other_numbers_is_none(make, only_file, read_texts, split):
+    """A preamble is an array of seven unsigned integers: any other form of them is no frame of ours."""
+    folder = make(3)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    content = _content(frames[2])
+    for forged in (
+        b"\xdc\x00\x07" + content[1:],
+        content[:1] + b"\xd3" + bytes(8) + content[2:],
+        content[:1] + b"\xd0\x00" + content[2:],
+    ):
+        path.write_bytes(b"".join([*frames[:2], FrameEncoder().encode(forged), frames[3]]))
+        found, reader = read_texts(folder)
+        assert found == [EVENTS[0], EVENTS[2]]
+        assert [(v.first_seq, v.next_seq) for v in reader.verdicts] == [(1, 2)]
+
+
+def test_frames_behind_the_end_of_a_sealed_file_are_foreign(make, only_file, read_texts, split):
+    """P4: what stands behind a seal is not read, and is named; a seal of other events, too."""
+    from sacred.journal.sealer import seal_file
+
+    folder = make(3)
+    path = only_file(folder)
+    live = split(path.read_bytes())
+    seal_file(folder, 0, 1)
+    data = path.read_bytes()
+    reader = JournalReader(folder)
+    end = [frame.after.offset for frame in reader.poll()][-1]
+    path.write_bytes(data[:end] + live[2] + data[end:])
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:3]
+    size = len(data) - end + len(live[2])
+    assert [(type(v), v.offset, v.size) for v in reader.verdicts] == [(Foreign, end, size)]
+    frames = [data[:end][at:] for at in (data[:end].rindex(b"\x28\xb5\x2f\xfd"),)]
+    seal = unpack_all(_content(frames[0]))[1]
+    forged = _reframe(frames[0], events=[{**seal, "next_seq": 2}])
+    path.write_bytes(data[: end - len(frames[0])] + forged + data[end:])
+    _, reader = read_texts(folder)
+    assert [type(v) for v in reader.verdicts] == [Foreign]
+
+
+@pytest.mark.parametrize("lost", [0.5, 3, "text", {"a": 1}])
+def test_losses_that_are_no_list_name_nothing(make, only_file, read_texts, split, lost):
+    """What a first event says of losses may be anything: then it says nothing."""
+    folder = make(3)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    began = unpack_all(_content(frames[0]))[1]
+    frames[0] = _reframe(frames[0], events=[{**began, "lost": lost}])
+    path.write_bytes(b"".join([*frames[:2], frames[3]]))
+    found, reader = read_texts(folder)
+    assert found == [EVENTS[0], EVENTS[2]]
+    assert [(v.first_seq, v.repaired) for v in reader.verdicts] == [(1, False)]
+
+
+def test_a_value_before_the_first_row_of_a_table_is_refused(make, only_file, read_texts, split):
+    """Rows count from 0: a side list that names row -1 makes no table."""
+    folder = make(1)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    table = {"t": 1, "e": 17, "n": 3, "m": ["a"], "x": [0, bytes(24)], "vs": [[-1, 7]]}
+    event = {**table, "s": [0, bytes(24)], "v": [0, bytes(24)]}
+    path.write_bytes(frames[0] + _reframe(frames[1], preamble={5: 3}, events=[event]))
+    _, reader = read_texts(folder)
+    assert {type(v) for v in reader.verdicts} == {Foreign}
+
+
+def test_a_first_event_behind_what_stands_again_raises_nothing(tmp_path):
+    """A forged file whose first frame stands behind what the next file holds again is read without an exception (a fuzzer found it)."""
+    from battery import mutator
+
+    found = Path(__file__).parents[1] / "battery" / "corpus"
+    (tmp_path / "journal").mkdir()
+    for data in sorted(found.glob("*.bin")):
+        mutator.write_files(tmp_path / "journal", data.read_bytes())
+        reader = JournalReader(tmp_path / "journal")
+        list(reader.read())
+        assert reader.verdicts
