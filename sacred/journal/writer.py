@@ -321,7 +321,7 @@ class JournalWriter(EpochWriter):
                     if write(descriptor, frame) != len(frame):
                         raise short_write()
                 except OSError as error:
-                    self._fail(error, first)
+                    self._fail_to_write(error, first)
                     self._try_again()
                 except BaseException:
                     self._doubt(first)
@@ -514,7 +514,8 @@ class JournalWriter(EpochWriter):
 
         Returns
         -------
-        False if the disk refuses, or refused earlier what could not be written again.
+        False if the disk refuses, or refused earlier what could not be written again; and where
+        the file system can make nothing durable.
         """
         self.flush()
         seq = self.next_seq
@@ -526,9 +527,11 @@ class JournalWriter(EpochWriter):
         self.flush()
         if self.closed:
             return
-        if self.durability != "process" and not self._unclaimed:
+        if self._syncs and not self._unclaimed:
             self._sync_file()
         self._exclusively(self._end_file)
+        with self._sync_lock:
+            self._close_left()
         self._wake.put(None)
         flusher = self._flusher
         if flusher is not None and flusher is not threading.current_thread():
@@ -677,7 +680,7 @@ def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueu
             return
         sleep = writer._tick()
         quiet = 0 if sleep is not None else quiet + 1
-        if writer.durability != "process" and writer._dirty:
+        if writer._syncs and writer._dirty:
             now = time.monotonic()
             if now >= next_sync:
                 writer._sync_file()
@@ -693,7 +696,8 @@ def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueu
         elif quiet < _DOZE_AFTER:
             sleep = _TICK
         else:
-            sleep = max(next_sync - time.monotonic(), 0.0) if writer._dirty else None
+            pause = max(next_sync - time.monotonic(), 0.0)
+            sleep = pause if writer._syncs and writer._dirty else None
             writer._dozing = True
             if writer._due or writer._cells:  # came between the look and the doze
                 writer._dozing = False
