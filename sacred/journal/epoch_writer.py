@@ -115,6 +115,8 @@ class EpochWriter:
         self._packer = new_packer()
         self._ring: deque[_Body] = deque()
         self._ring_bytes = 0
+        #: How many frames were taken in: numbers begin anew where a writer is superseded.
+        self._taken = 0
         #: The files that were made, or about to be.
         self._made: set[Path] = set()
         #: With a fault: what has this number or a higher one is in no file.
@@ -180,17 +182,28 @@ class EpochWriter:
 
     def _emit(self, events: bytes, count: int) -> None:
         """Write one frame. Holds the lock."""
-        first, chain = self.next_seq, self._chain
-        after, size = chain_after(chain, events), self._ring_bytes + len(events)
+        first, chain, taken_before = self.next_seq, self._chain, self._taken
+        taken = taken_before + 1
+        before = self._ring_bytes
+        after, size = chain_after(chain, events), before + len(events)
+        body, behind = (first, count, chain, events), first + count
         # Nothing is called between here and the append, so that an interrupt (Ctrl-C) comes
         # either before all of it or behind.
-        self.next_seq, self._chain, self._ring_bytes = first + count, after, size
+        self.next_seq, self._chain = behind, after
+        self._ring_bytes, self._taken = size, taken
         try:
-            self._ring.append((first, count, chain, events))
+            self._ring.append(body)
             if self.fault is None:
                 self._write_frame(first, count, chain, events)
         except OSError as error:
             self._fail_to_write(error, first)
+        except MemoryError:
+            self._packer.reset()  # what it did not hand out would stand before what is packed next
+            if not self._ring or self._ring[-1] is not body:
+                self.next_seq, self._chain = first, chain
+                self._ring_bytes, self._taken = before, taken_before
+                raise
+            self._doubt(first)  # nobody knows whether it was written
         except BaseException:
             self._doubt(first)
             raise
@@ -210,11 +223,7 @@ class EpochWriter:
                 self._rouse()
         if self.durability == "event" and self._fd >= 0:  # points are counted by the thousand
             self._size = os.fstat(self._fd).st_size
-        if (
-            not self._syncs
-            or self._ring_bytes > RING_BYTES
-            or len(self._ring) > RING_FRAMES
-        ):
+        if not self._syncs or self._ring_bytes > RING_BYTES or len(self._ring) > RING_FRAMES:
             self._shrink_ring()
         if self._size > EPOCH_BYTES:
             self._rotate()
@@ -273,7 +282,7 @@ class EpochWriter:
         ours = path in self._made
         self._made.add(path)
         try:
-            descriptor = os.open(path, flags, 0o666)
+            descriptor = os.open(str(path), flags, 0o666)
         except FileExistsError:
             if not ours:
                 raise
@@ -286,7 +295,7 @@ class EpochWriter:
                 # all that is written again stands in it, or else a kill would cost what was there.
                 aside = self.folder / f".{os.urandom(4).hex()}-{name}"
                 os.close(descriptor)
-                descriptor = os.open(aside, flags, 0o666)
+                descriptor = os.open(str(aside), flags, 0o666)
             _lock_file(descriptor)
             # The four numbers with which every preamble of this file begins.
             prefix = self._packer.pack([0, self.journal_id, self.number, epoch, 0, 0, 0])[:-3]
@@ -302,6 +311,7 @@ class EpochWriter:
             if aside != path:
                 os.replace(aside, path)
         except BaseException:
+            self._packer.reset()
             # All in it is elsewhere: a disk that refuses for hours leaves no row of files.
             _close(descriptor)
             _remove(path, aside)
@@ -552,6 +562,9 @@ class EpochWriter:
                     named = True
                 except OSError as error:
                     failure = error
+            except BaseException:
+                self._dirty = True
+                raise
             finally:
                 _close(descriptor)
                 self._exclusively(self._end_left, left, good if named else [])

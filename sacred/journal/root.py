@@ -62,7 +62,8 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
     """Make the names in a folder durable; does nothing where folders can not be synced."""
     if os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    # As text: out of memory, the system's calls raise TypeError for a path that is an object.
+    descriptor = os.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
