@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -144,6 +145,7 @@ class EpochWriter:
         # Re-entrant: a signal handler that waited for its own thread would wait for ever.
         self._lock = threading.RLock()
         self._busy = False
+        self._ending = False
         self._deferred = False
         self._sync_lock = threading.RLock()
 
@@ -158,6 +160,8 @@ class EpochWriter:
         None, and nothing is called, if it is a signal handler that interrupted this very thread
         in here: what it left is written as soon as the interrupted call is through.
         """
+        if self._ending and self._is_frozen():
+            return None
         # An interrupt may come between any two calls. ``with`` takes the lock in one step, and
         # nothing is called between that and the mark: the lock is never left behind.
         try:
@@ -174,6 +178,19 @@ class EpochWriter:
             if self._deferred and not self._busy:
                 self._deferred = False
                 self._write_deferred()
+
+    def _is_frozen(self) -> bool:
+        """Tell whether a lock is held by a thread that the interpreter's end has stopped for good.
+
+        A finalizer that waited for it would wait for ever.
+        """
+        if not sys.is_finalizing():
+            return False
+        for lock in (self._lock, self._sync_lock):
+            if not lock.acquire(blocking=False):
+                return True
+            lock.release()
+        return False
 
     def _write_deferred(self) -> None:
         """Write what a signal handler left; for whoever takes events."""
@@ -538,6 +555,8 @@ class EpochWriter:
 
     def _sync_file(self) -> None:
         """Make what was written durable, names included."""
+        if self._ending and self._is_frozen():
+            return
         with self._sync_lock:
             begun = self._exclusively(self._begin_sync)
             if begun is None:

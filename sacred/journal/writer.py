@@ -285,7 +285,7 @@ class JournalWriter(EpochWriter):
 
         def log_point(name: str, step: Any, value: Any, now: int = 0) -> None:
             try:
-                if self._busy:  # another thread, or a handler that interrupted this one in here
+                if self._busy or self._ending:  # another thread, or a handler that interrupted it
                     self._append_packed(self._pack_point(name, step, value, now_ns()), control=True)
                     return
             except MemoryError:
@@ -630,7 +630,20 @@ class JournalWriter(EpochWriter):
                 attempts += 1
         self._give_up_pending()
 
+    def _prepare_for_the_end(self) -> None:
+        """Have nothing wait any more: the interpreter stops all threads but one, wherever they are."""
+        self._patient = False
+        self._ending = True
+        self.flush()
+        self._wake.put(None)
+        flusher = self._flusher
+        if flusher is not None and flusher is not threading.current_thread():
+            flusher.join(1.0)
+
     def _close(self) -> None:
+        if self._ending and self._is_frozen():
+            self.closed = True
+            return
         if not self.closed:
             self.flush()
             if self._syncs and not self._unclaimed:
@@ -738,7 +751,7 @@ class JournalWriter(EpochWriter):
 
     def _rouse(self) -> None:
         """Wake the flusher if it dozes, or start it."""
-        if not self._dozing:
+        if not self._dozing or self._ending:
             return
         self._dozing = False
         if self._flusher is None and not self.closed:
@@ -811,7 +824,7 @@ class _Turns:
     def take(self) -> bool:
         """Do what is due and wait for the next turn; return whether there is to be one."""
         writer = self._reference()
-        if writer is None or writer.closed:
+        if writer is None or writer.closed or writer._ending:
             return False
         sleep = writer._tick()
         self._quiet = 0 if sleep is not None else self._quiet + 1
@@ -901,7 +914,7 @@ def _after_fork_in_child() -> None:
 
 def _flush_at_exit() -> None:
     for writer in list(_living):
-        writer.flush()
+        writer._prepare_for_the_end()
 
 
 if hasattr(os, "register_at_fork"):
