@@ -33,7 +33,6 @@ from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
 __all__ = ["Foreign", "Frame", "Gap", "JournalReader", "Tail", "Verdict"]
@@ -343,41 +342,6 @@ class JournalReader:
                 cursor = WriterCursor(self, writer, self._start.get(writer))
                 self._cursors[writer] = cursor
             yield from cursor.poll(limit)
-
-    def follow(
-        self,
-        wake: threading.Event | None = None,
-        *,
-        until: Callable[[], bool] | None = None,
-        interval: float = 0.02,
-    ) -> Iterator[Frame]:
-        """Yield frames as they come, each once, over all files that the writers begin.
-
-        Parameters
-        ----------
-        wake
-            Set by whoever notices that the folder changed (watchdog, inotify); without it the
-            folder is looked at every ``interval``.
-        until
-            Asked before each look; the one after it said True is the last.
-        interval
-            The longest pause between two looks (s).
-
-        Raises
-        ------
-        PositionContradictedError, NewerFormatError
-            As ``poll`` does.
-        """
-        import threading
-
-        wake = wake or threading.Event()
-        last = False
-        while not last:
-            wake.clear()
-            last = until is not None and until()
-            yield from self.poll()
-            if not last:
-                wake.wait(interval)
 
     def read(self, order: str = "arrival") -> Iterator[Event]:
         """Yield all events that are there now and were not read before.

@@ -15,9 +15,9 @@ import pytest
 from battery import oracle, soak
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder
 from sacred.journal.errors import NotAJournalError
+from sacred.journal.following import follow
 from sacred.journal.seal import seal_run
 from sacred.journal.verdicts import Foreign, Gap
-from sacred.replayers.watch import FolderWatch
 
 WRITER = textwrap.dedent(
     """
@@ -56,13 +56,10 @@ def writing(folder, rate, rotate="no"):
         process.stdout.close()
 
 
-def steps_of(frames):
-    for frame in frames:
-        for event in frame.events:
-            if event.type == EventType.METRIC_POINT:
-                yield event.fields["step"]
-            elif event.type == EventType.METRIC_TABLE:
-                yield from event.fields["table"].steps
+def steps_of(event):
+    if event.type == EventType.METRIC_POINT:
+        return [event.fields["step"]]
+    return list(event.fields["table"].steps) if event.type == EventType.METRIC_TABLE else []
 
 
 def damage(reader):
@@ -76,22 +73,20 @@ def damage(reader):
 def test_a_follower_is_given_each_event_once(tmp_path, how, rate, rotate, record_property):
     """Row 14: 10 Hz, 1 kHz and as fast as it can, over many files, sealed under the reader's eyes: each point once, in order, and no word of damage."""
     folder = tmp_path / "1" / "journal"
-    with writing(folder, rate, rotate) as process, contextlib.ExitStack() as stack:
-        wake = None
-        if how == "watchdog":
-            watch, wake = FolderWatch(), threading.Event()
-            stack.callback(watch.close)
-            stack.enter_context(watch.watching(folder, wake))
+    with writing(folder, rate, rotate) as process:
+        stop = threading.Event()
+        waiter = threading.Thread(target=lambda: (process.wait(60), stop.set()))
+        waiter.start()
         reader = JournalReader(folder)
-        stack.callback(reader.close)
         found, looks = [], 0
-        ended = lambda: process.poll() is not None  # noqa: E731 - asked at each look
-        for frame in reader.follow(wake, until=ended):
-            found += steps_of([frame])
+        for event in follow(reader, stop=stop, notify=how == "watchdog"):
+            found += steps_of(event)
             looks += 1
             if looks % 50 == 0:
                 seal_run(RunFolder.at(folder.parent))  # what the writer has left behind
             assert [] == damage(reader)
+        reader.close()
+        waiter.join(60)
     assert list(range(COUNTS[rate])) == found
     record_property("battery", ("row 14: points followed while they were written", len(found)))
 
@@ -108,7 +103,7 @@ def test_a_copy_of_a_growing_journal_is_a_prefix(tmp_path, record_property):
                 reader = JournalReader(copy)
             except NotAJournalError:
                 continue
-            steps = list(steps_of(reader.poll()))
+            steps = [step for event in reader.read() for step in steps_of(event)]
             assert [] == damage(reader)
             reader.close()
             assert list(range(len(steps))) == steps
