@@ -16,6 +16,7 @@ if __name__ == "__main__":
 from benchmarks import (
     bulk,
     environments,
+    following,
     imports,
     latencies,
     losses,
@@ -40,6 +41,7 @@ BUDGETS: dict[str, Callable[[Laboratory], Table]] = {
     "B5": sizes.measure,
     "B6": losses.measure,
     "B7": reading.measure,
+    "B-follow": following.measure,
 }
 _WHAT = (
     "Measure the budgets of docs/benchmarks.md beside Sacred 0.8.7 and tensorboardX. A budget that "

@@ -288,6 +288,7 @@ def pack(value: Any) -> bytes:
     ------
     InvalidEventError
         The encoding would be larger than 4 GiB.
+    MemoryError
     """
     try:
         return _pack_plain(value)
@@ -295,6 +296,8 @@ def pack(value: Any) -> bytes:
         pass
     try:
         return _pack_plain(_plain(value, (), 0))
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidEventError(f"the value can not be journalled: {error}") from error
 

@@ -200,7 +200,12 @@ class WriterCursor:
                 frame = file.next_frame()
             except (NotYet, FrameDamagedError) as error:
                 # Damage to a length looks like a torn end: only a later frame tells them apart.
-                if file.remaining() == 0 or self._same_end(file, final=final):
+                if file.remaining() == 0:
+                    return
+                if self._same_end(file, final=final):
+                    # On network file systems the size may come first, and the content later.
+                    if self._whole_by_now(file, begin):
+                        continue
                     return
                 skipped = file.resync(self._is_later)
                 if skipped is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from sacred.journal.codec import new_packer, pack
 from sacred.journal.events import FORMAT, MIN_READER, EventType
 from sacred.journal.frames import FrameEncoder, chain_after
 from sacred.journal.identity import own_identity
-from sacred.journal.root import epoch_file_name, fsync_folder, parse_epoch_file_name
+from sacred.journal.root import CAN_NOT_SYNC, epoch_file_name, fsync_folder, parse_epoch_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,12 @@ RING_FRAMES = 32 * 1024
 #: From so many pending points on they are written as a table.
 TABLE_ROWS = 16
 
+#: Made beforehand: it is told where nothing may be called.
+_INTERRUPTED = OSError(errno.EINTR, os.strerror(errno.EINTR))
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
+#: So many files that a write failed in, or that a rotation left, wait to be made durable; the
+#: flusher does it within a second, and with ``durability="process"`` nobody before ``sync()``.
+_LEFT_FILES = 16
 
 
 class Loss(NamedTuple):
@@ -51,6 +57,9 @@ class Loss(NamedTuple):
 #: What a frame holds behind its preamble, kept until it is durable: first seq, number of seqs,
 #: chain before it, events. A plain tuple: a named one costs 0.2 us more, with every frame.
 _Body = tuple[int, int, int, bytes]
+#: A file that takes no more frames and was not made durable yet: descriptor, number of its writer,
+#: the sequence number behind the last in it, and its path.
+_Left = tuple[int, int, int, "Path"]
 
 
 class EpochWriter:
@@ -107,11 +116,23 @@ class EpochWriter:
         self._packer = new_packer()
         self._ring: deque[_Body] = deque()
         self._ring_bytes = 0
+        #: How many frames were taken in: numbers begin anew where a writer is superseded.
+        self._taken = 0
         #: The files that were made, or about to be.
         self._made: set[Path] = set()
         #: With a fault: what has this number or a higher one is in no file.
         self._unwritten = 0
         self._unreported: list[Loss] = []
+        #: Whether what is written is to be made durable: not where nobody asked for it, or where
+        #: the file system has told that it can not.
+        self._syncs = durability != "process"
+        self._can_sync = True
+        #: Files that a write failed in hold what is as good as ever, and perhaps nowhere else.
+        self._left: tuple[_Left, ...] = ()
+        #: What lies below was written, and is not in memory to be written again.
+        self._forgotten = 0
+        #: What lies below, and is not durable, was in a file of which the fsync failed.
+        self._suspect = 0
         #: Something is in a file that could not be made durable, and was not written again.
         self._in_doubt = False
         self._retry_at = 0.0
@@ -124,6 +145,7 @@ class EpochWriter:
         # Re-entrant: a signal handler that waited for its own thread would wait for ever.
         self._lock = threading.RLock()
         self._busy = False
+        self._ending = False
         self._deferred = False
         self._sync_lock = threading.RLock()
 
@@ -138,6 +160,8 @@ class EpochWriter:
         None, and nothing is called, if it is a signal handler that interrupted this very thread
         in here: what it left is written as soon as the interrupted call is through.
         """
+        if self._ending and self._is_frozen():
+            return None
         # An interrupt may come between any two calls. ``with`` takes the lock in one step, and
         # nothing is called between that and the mark: the lock is never left behind.
         try:
@@ -155,6 +179,19 @@ class EpochWriter:
                 self._deferred = False
                 self._write_deferred()
 
+    def _is_frozen(self) -> bool:
+        """Tell whether a lock is held by a thread that the interpreter's end has stopped for good.
+
+        A finalizer that waited for it would wait for ever.
+        """
+        if not sys.is_finalizing():
+            return False
+        for lock in (self._lock, self._sync_lock):
+            if not lock.acquire(blocking=False):
+                return True
+            lock.release()
+        return False
+
     def _write_deferred(self) -> None:
         """Write what a signal handler left; for whoever takes events."""
 
@@ -162,17 +199,28 @@ class EpochWriter:
 
     def _emit(self, events: bytes, count: int) -> None:
         """Write one frame. Holds the lock."""
-        first, chain = self.next_seq, self._chain
-        after, size = chain_after(chain, events), self._ring_bytes + len(events)
+        first, chain, taken_before = self.next_seq, self._chain, self._taken
+        taken = taken_before + 1
+        before = self._ring_bytes
+        after, size = chain_after(chain, events), before + len(events)
+        body, behind = (first, count, chain, events), first + count
         # Nothing is called between here and the append, so that an interrupt (Ctrl-C) comes
         # either before all of it or behind.
-        self.next_seq, self._chain, self._ring_bytes = first + count, after, size
+        self.next_seq, self._chain = behind, after
+        self._ring_bytes, self._taken = size, taken
         try:
-            self._ring.append((first, count, chain, events))
+            self._ring.append(body)
             if self.fault is None:
                 self._write_frame(first, count, chain, events)
         except OSError as error:
-            self._fail(error, first)
+            self._fail_to_write(error, first)
+        except MemoryError:
+            self._packer.reset()  # what it did not hand out would stand before what is packed next
+            if not self._ring or self._ring[-1] is not body:
+                self.next_seq, self._chain = first, chain
+                self._ring_bytes, self._taken = before, taken_before
+                raise
+            self._doubt(first)  # nobody knows whether it was written
         except BaseException:
             self._doubt(first)
             raise
@@ -188,15 +236,11 @@ class EpochWriter:
         """Have what was written made durable, forgotten, and the file followed by the next."""
         if not self._dirty:
             self._dirty = True
-            if self.durability != "process":
+            if self._syncs:
                 self._rouse()
         if self.durability == "event" and self._fd >= 0:  # points are counted by the thousand
             self._size = os.fstat(self._fd).st_size
-        if (
-            self.durability == "process"
-            or self._ring_bytes > RING_BYTES
-            or len(self._ring) > RING_FRAMES
-        ):
+        if not self._syncs or self._ring_bytes > RING_BYTES or len(self._ring) > RING_FRAMES:
             self._shrink_ring()
         if self._size > EPOCH_BYTES:
             self._rotate()
@@ -220,16 +264,15 @@ class EpochWriter:
     def _shrink_ring(self) -> None:
         """Forget what was written, or as the last resort what was not. Holds the lock."""
         ring = self._ring
-        limit = 0 if self.durability == "process" and self.fault is None else RING_BYTES
+        limit = RING_BYTES if self._syncs or self.fault is not None else 0
         least = 0 if self.fault is None else 1  # an event may be larger than the limit
         while len(ring) > least and (self._ring_bytes > limit or len(ring) > RING_FRAMES):
             first, count, _, events = ring.popleft()
             self._ring_bytes = max(0, self._ring_bytes - len(events))
-            if self.fault is not None:
-                if first >= self._unwritten:
-                    self._lose(first, count)
-                else:
-                    self._in_doubt = True
+            if self.fault is not None and first >= self._unwritten:
+                self._lose(first, count)
+            else:
+                self._forgotten = first + count
 
     def _lose(self, first_seq: int, count: int) -> None:
         reason = str(self.fault.strerror or self.fault) if self.fault else "unknown"
@@ -256,7 +299,7 @@ class EpochWriter:
         ours = path in self._made
         self._made.add(path)
         try:
-            descriptor = os.open(path, flags, 0o666)
+            descriptor = os.open(str(path), flags, 0o666)
         except FileExistsError:
             if not ours:
                 raise
@@ -269,7 +312,7 @@ class EpochWriter:
                 # all that is written again stands in it, or else a kill would cost what was there.
                 aside = self.folder / f".{os.urandom(4).hex()}-{name}"
                 os.close(descriptor)
-                descriptor = os.open(aside, flags, 0o666)
+                descriptor = os.open(str(aside), flags, 0o666)
             _lock_file(descriptor)
             # The four numbers with which every preamble of this file begins.
             prefix = self._packer.pack([0, self.journal_id, self.number, epoch, 0, 0, 0])[:-3]
@@ -285,6 +328,7 @@ class EpochWriter:
             if aside != path:
                 os.replace(aside, path)
         except BaseException:
+            self._packer.reset()
             # All in it is elsewhere: a disk that refuses for hours leaves no row of files.
             _close(descriptor)
             _remove(path, aside)
@@ -314,13 +358,16 @@ class EpochWriter:
 
     def _rotate(self) -> None:
         """Go on in the next epoch's file. Holds the lock."""
-        if self.durability != "process":
-            try:
-                os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
-            except OSError as error:
-                self._fail(error)
-                return
+        failure = self._sync_now() if self._syncs else None
+        if failure is not None and not self._give_up_syncing(failure):
+            self._suspect = self.next_seq
+            self._fail(failure)
+            return
+        if failure is None and not self._syncs:
+            self._leave_file(self.next_seq)
         self._close_file()
+        if not self._syncs:
+            self._forgotten = self.next_seq
         self._ring.clear()
         self._ring_bytes = 0
         try:
@@ -330,15 +377,59 @@ class EpochWriter:
         except OSError as error:
             self._fail(error)
 
+    def _sync_now(self) -> OSError | None:
+        try:
+            _sync(self._fd)
+        except OSError as error:
+            return error
+        return None
+
+    def _give_up_syncing(self, failure: OSError) -> bool:
+        """Tell whether the file system can not make anything durable; say so once, and go on.
+
+        Nothing is wrong with such a file: another one would be no better.
+        """
+        if failure.errno not in CAN_NOT_SYNC:
+            return False
+        if self._can_sync:
+            self._can_sync = self._syncs = False
+            if self._on_fault is not None:
+                self._on_fault(failure)
+        return True
+
+    def _leave_file(self, next_seq: int) -> None:
+        """Write no more into the file, and have what is in it made durable. Holds the lock."""
+        # Nothing is called in between, so that an interrupt finds it here or there, and a second
+        # one a file that takes nothing more.
+        if self._fd >= 0 and self._can_sync:
+            self._left, self._fd = (*self._left, (self._fd, self.number, next_seq, self.path)), -1
+        self._close_file()
+        self._dirty = True
+        if len(self._left) > _LEFT_FILES:
+            oldest, self._left = self._left[0], self._left[1:]
+            self._suspect_all(oldest)
+            _close(oldest[0])
+
+    def _suspect_all(self, left: _Left) -> None:
+        """Take down that a file can not be made durable. Holds the lock."""
+        _, number, next_seq, _ = left
+        if number == self.number:
+            self._suspect = max(self._suspect, next_seq)
+        else:
+            self._in_doubt = True
+
+    def _fail_to_write(self, error: OSError, first_unwritten: int) -> None:
+        """Go on in another file: what this one took is good, and can be made durable."""
+        self._leave_file(first_unwritten)
+        self._fail(error, first_unwritten)
+
     def _doubt(self, first_unwritten: int) -> None:
         """After an interrupt inside a write: go on in the next file. Holds the lock."""
-        # First of all, and without a call: a second interrupt finds a file that takes nothing more.
-        descriptor, self._fd = self._fd, -1
         if self.fault is None:
-            self.fault = OSError(errno.EINTR, os.strerror(errno.EINTR))
+            self.fault = _INTERRUPTED
             self._unwritten = first_unwritten
             self._retry_at = 0.0
-        _close(descriptor)
+        self._leave_file(first_unwritten)
 
     def _fail(self, error: OSError, first_unwritten: int | None = None) -> None:
         """Stop trusting the file: it is closed and never written again. Holds the lock."""
@@ -398,6 +489,7 @@ class EpochWriter:
         self._claiming = (opened_by, more)
         bodies = tuple(self._ring)
         before = (self.number, self.next_seq, self.durable_seq, self._chain)
+        doubtful = self._is_doubtful()
         self.next_seq = self.durable_seq = self._chain = 0
         number = max(_writer_numbers(self.folder), default=0)
         try:
@@ -422,10 +514,12 @@ class EpochWriter:
         self._retry_delay = _RETRY_FIRST
         self._ring_bytes = 0
         unwritten, self._unwritten = self._unwritten, 0
+        suspect, self._suspect, self._forgotten = self._suspect, 0, 0
+        self._in_doubt = self._in_doubt or doubtful
         for first, count, _, events in bodies:
             if first >= unwritten:
                 self._emit(events, count)
-            elif self.durability != "process":
+            elif first < suspect:
                 # It stands in the old writer's file, so that it would be there twice.
                 self._in_doubt = True
 
@@ -453,40 +547,85 @@ class EpochWriter:
         descriptor, self._fd = self._fd, -1
         _close(descriptor)
 
+    def _close_left(self) -> None:
+        """Give up the files that nobody made durable."""
+        left, self._left = self._left, ()
+        for descriptor, *_ in left:
+            _close(descriptor)
+
     def _sync_file(self) -> None:
         """Make what was written durable, names included."""
+        if self._ending and self._is_frozen():
+            return
         with self._sync_lock:
             begun = self._exclusively(self._begin_sync)
-            if not begun:
+            if begun is None:
                 return
-            seq, descriptor, path = begun
+            seq, left, descriptor, path = begun
+            good: list[_Left] = []
+            named = False
             failure: OSError | None = None
             try:
-                if hasattr(os, "fdatasync"):
-                    os.fdatasync(descriptor)
-                else:
-                    os.fsync(descriptor)
-                if not self._names_durable:
-                    for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
-                        with contextlib.suppress(FileNotFoundError):  # the root was moved
-                            fsync_folder(folder)
-                    self._names_durable = path == self.path
-            except OSError as error:
-                failure = error
+                for file in left:
+                    with contextlib.suppress(OSError):
+                        _sync(file[0])
+                        good.append(file)
+                try:
+                    if descriptor >= 0:
+                        _sync(descriptor)
+                    if good or not self._names_durable:
+                        for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
+                            with contextlib.suppress(FileNotFoundError):  # the root was moved
+                                fsync_folder(folder)
+                        self._names_durable = path == self.path
+                    named = True
+                except OSError as error:
+                    failure = error
+            except BaseException:
+                self._dirty = True
+                raise
             finally:
                 _close(descriptor)
-            self._exclusively(self._end_sync, seq, path, failure)
+                self._exclusively(self._end_left, left, good if named else [])
+            if descriptor >= 0:
+                self._exclusively(self._end_sync, seq, path, failure)
 
-    def _begin_sync(self) -> tuple[int, int, Path] | None:
-        """Return what will be durable, and a descriptor by which. Holds the lock."""
+    def _begin_sync(self) -> tuple[int, tuple[_Left, ...], int, Path] | None:
+        """Return what will be durable, and descriptors by which. Holds the lock."""
         self._dirty = False
-        if not self._has_its_file():
+        if not self._can_sync:
+            self._has_its_file()
             return None
-        try:
-            # A descriptor of its own: a fault in another thread closes the writer's.
-            return self.next_seq, os.dup(self._fd), self.path
-        except OSError:
+        descriptor = -1
+        if self._has_its_file():
+            try:
+                # A descriptor of its own: a fault in another thread closes the writer's.
+                descriptor = os.dup(self._fd)
+            except OSError:
+                self._dirty = True  # too many are open: the next turn tries again
+        left, self._left = self._left, ()
+        if descriptor < 0 and not left:
             return None
+        return self.next_seq, left, descriptor, self.path
+
+    def _end_left(self, left: tuple[_Left, ...], good: list[_Left]) -> None:
+        """Forget what is durable in files that were left, and doubt the others. Holds the lock."""
+        for file in left:
+            _close(file[0])
+            if file not in good:
+                self._suspect_all(file)
+            elif file[1] == self.number:
+                self._has_made_durable(file[2])
+
+    def _is_doubtful(self) -> bool:
+        """Tell whether something is written, in doubt and not in memory. Holds the lock."""
+        return min(self._forgotten, self._suspect) > self.durable_seq
+
+    def _has_made_durable(self, seq: int) -> None:
+        """Forget what is durable. Holds the lock."""
+        self._in_doubt = self._in_doubt or self._is_doubtful()
+        self.durable_seq = max(self.durable_seq, seq)
+        self._forget_below(seq)
 
     def _has_its_file(self) -> bool:
         """Return whether the file still has a name; a fault if not. Holds the lock.
@@ -527,15 +666,19 @@ class EpochWriter:
         return index.next_seq if index is not None and index.first_seq == first else first
 
     def _end_sync(self, seq: int, path: Path, failure: OSError | None) -> None:
-        """Forget what is durable. Holds the lock."""
-        if path != self.path:
-            return
-        if failure is not None:
+        """Forget what is durable, or give the file up. Holds the lock."""
+        if failure is None:
+            if path == self.path:
+                self._has_made_durable(seq)
+        elif not self._give_up_syncing(failure):
             # Never a second fsync of the same file: the kernel has forgotten the pages.
-            self._fail(failure)
-            return
-        self.durable_seq = max(self.durable_seq, seq)
-        self._forget_below(seq)
+            for file in [file for file in self._left if file[3] == path]:
+                self._left = tuple(other for other in self._left if other is not file)
+                self._suspect_all(file)
+                _close(file[0])
+            if path == self.path:
+                self._suspect = max(self._suspect, self.next_seq)
+                self._fail(failure)
 
     def _forget_below(self, seq: int) -> None:
         """Keep what must perhaps be written again only. Holds the lock."""
@@ -552,11 +695,18 @@ class EpochWriter:
         self._packer = new_packer()
         self._parent = [self.number, self.epoch, self.next_seq]
         self._close_file()
+        self._close_left()
+        self._forgotten = self._suspect = 0
+        self._in_doubt = False
         self.fault = None
         self._unwritten = 0
         self._unreported = []
         self._dirty = False
         self._unclaimed = True
+
+
+def _sync(descriptor: int) -> None:
+    os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
 
 
 def _close(descriptor: int) -> None:

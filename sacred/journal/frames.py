@@ -72,6 +72,7 @@ class FrameEncoder:
         ------
         ValueError
             The content is empty or larger than ``CONTENT_CAP``.
+        MemoryError
         """
         size = len(content)
         if 0 < size <= RAW_LIMIT:
@@ -80,7 +81,10 @@ class FrameEncoder:
         if not 0 < size <= CONTENT_CAP:
             msg = f"a frame holds 1 to {CONTENT_CAP} bytes, not {size}"
             raise ValueError(msg)
-        return (self._quick if numbers else self._compressor).compress(content)
+        try:
+            return (self._quick if numbers else self._compressor).compress(content)
+        except zstandard.ZstdError as error:  # what else could be wrong with any bytes?
+            raise MemoryError(str(error)) from None
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:

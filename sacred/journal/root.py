@@ -37,6 +37,8 @@ MARKER = ".sacred-journal"
 DEFAULT_NAME = "sacred_runs"
 #: What the system says where no folder is, or a link that leads to none.
 NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+#: What the system says where nothing can be made durable, or no folder: no error of a disk.
+CAN_NOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 LAYOUT_VERSION = 1
 _HIGH_WATER = ".high-water"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
@@ -60,9 +62,13 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
     """Make the names in a folder durable; does nothing where folders can not be synced."""
     if os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    # As text: out of memory, the system's calls raise TypeError for a path that is an object.
+    descriptor = os.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CAN_NOT_SYNC:
+            raise
     finally:
         os.close(descriptor)
 

@@ -10,18 +10,20 @@ What may be believed after a call returned:
   ``sync()``; with ``durability="process"`` only what the operating system wrote by itself.
 
 A disk that is full, read-only or failing raises nothing here: events wait in memory (up to
-``RING_BYTES``), a new file is tried, and what was lost is counted in a ``gap`` event.
+``RING_BYTES``), a new file is tried, and what was lost is counted in a ``gap`` event. Nor does it
+raise when memory runs out: what can not even be kept is counted in the same way.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import errno
 import os
 import struct
 import threading
 import time
 import weakref
-from collections import deque
 from pathlib import Path
 from queue import Empty, SimpleQueue  # re-entrant: a signal handler may wake the flusher
 from typing import TYPE_CHECKING, Any
@@ -76,6 +78,8 @@ _YOUNG = 1_000_000
 #: never pays for waking it.
 _DOZE_AFTER = 5
 _SYNC_EVERY = 1.0
+#: So often closing is tried where memory runs out.
+_ATTEMPTS = 50
 DURABILITIES = ("process", "second", "event")
 
 
@@ -91,8 +95,9 @@ class _Piece:
         self.size = sum(map(len, data))
 
     def add(self, other: _Piece) -> None:
-        self.size += other.size
+        size = self.size + other.size
         self.data += other.data
+        self.size = size
 
     def packed(self) -> bytes:
         """Return it as an event."""
@@ -150,8 +155,10 @@ class JournalWriter(EpochWriter):
         #: one list, which takes the four in one step and makes columns by slices; a tuple each
         #: would cost the flush a tenth of its time, and the garbage collector its turns.
         self._cells: list[Any] = []
-        self._pending: deque[bytes] = deque()
+        self._pending: list[bytes] = []
         self._pending_bytes = 0
+        #: How many events found no memory, and are not told to be lost yet.
+        self._missed = 0
         #: Output that waits for more of its stream.
         self._piece: _Piece | None = None
         self._due = 0
@@ -227,27 +234,32 @@ class JournalWriter(EpochWriter):
         write_point = self._point_writer()
 
         def log_point(name: str, step: Any, value: Any) -> None:
-            now = now_ns()
-            if now < self._due:
-                extend((name, step, value, now))
-                if len(cells) >= full:
+            now = 0
+            try:
+                now = now_ns()
+                if now < self._due:
+                    extend((name, step, value, now))
+                    if len(cells) >= full:
+                        self.flush()
+                elif self.closed:
+                    cells.clear()  # the run has ended, and its journal with it
+                elif self._due or cells or self._unclaimed:
+                    extend((name, step, value, now))
+                    self._last = now
                     self.flush()
-            elif self.closed:
-                cells.clear()  # the run has ended, and its journal with it
-            elif self._due or cells or self._unclaimed:
-                extend((name, step, value, now))
-                self.flush()
-                self._last = now
-            elif self._patient and 0 <= now - self._last < IDLE:
-                # The first of a burst: wait for company.
-                extend((name, step, value, now))
-                self._last = now
-                self._due = now + PATIENCE
-                if self._dozing:
-                    self._rouse()
-            else:
-                self._last = now
-                write_point(name, step, value, now)
+                elif self._patient and 0 <= now - self._last < IDLE:
+                    # The first of a burst: wait for company.
+                    due = now + PATIENCE
+                    extend((name, step, value, now))
+                    self._last, self._due = now, due
+                    if self._dozing:
+                        self._rouse()
+                else:
+                    self._last = now
+                    write_point(name, step, value, now)
+            except MemoryError:
+                if not cells or cells[-1] is not now:
+                    self._miss()
 
         return log_point
 
@@ -260,8 +272,9 @@ class JournalWriter(EpochWriter):
         nothing pending: 2.4 us instead of 4.3, of which write(2) is 1.2.
         """
         now_ns = time.time_ns
-        pending, remember = self._pending, self._ring.append
-        packed, write, join, headers = new_packer().pack, os.write, b"".join, RAW_HEADERS
+        pending, ring, remember = self._pending, self._ring, self._ring.append
+        packer, write, join, headers = new_packer(), os.write, b"".join, RAW_HEADERS
+        packed = packer.pack
         digest, chained = xxhash.xxh64_digest, xxhash.xxh64_intdigest
         # The preamble's last three numbers and the event, at fixed widths: one call that takes
         # 0.15 us in place of six, and a library less whose pages may be in no cache. For each
@@ -271,8 +284,12 @@ class JournalWriter(EpochWriter):
         named: dict[str, tuple[bytes, Callable[..., bytes]]] = {}
 
         def log_point(name: str, step: Any, value: Any, now: int = 0) -> None:
-            if self._busy:  # another thread, or a signal handler that interrupted this one in here
-                self._append_packed(self._pack_point(name, step, value, now_ns()), control=True)
+            try:
+                if self._busy or self._ending:  # another thread, or a handler that interrupted it
+                    self._append_packed(self._pack_point(name, step, value, now_ns()), control=True)
+                    return
+            except MemoryError:
+                self._miss()
                 return
             lock = self._lock
             try:
@@ -281,6 +298,7 @@ class JournalWriter(EpochWriter):
                 if lock._is_owned():  # type: ignore[attr-defined]
                     lock.release()
                 raise
+            first, kept = self.next_seq, False
             try:
                 self._busy = True
                 descriptor, prefix = self._fd, self._prefix
@@ -302,6 +320,7 @@ class JournalWriter(EpochWriter):
                             (prefix, start, middle, packed(step), b"\xa1v", packed(value))
                         )
                 except Exception:  # a new name, an odd value: the careful way
+                    packer.reset()  # without memory it keeps what it did not hand out
                     if type(name) is str and len(named) < MAX_NAMES:
                         middle = b"\xa1e\x10\xa1m" + pack(name) + b"\xa1s"
                         form = f">BIBBQ4sQ{len(middle)}sBI3sd"
@@ -309,25 +328,36 @@ class JournalWriter(EpochWriter):
                     descriptor = -1
                 if descriptor < 0 or pending or self._piece or len(content) > RAW_LIMIT:
                     if not self.closed:
-                        self._write_out(self._pack_point(name, step, value, now))
+                        self._queue(self._pack_point(name, step, value, now))
+                        kept = True
+                        self._write_or_keep()
                     return
                 frame = headers[len(content)] + content + digest(content)[:3:-1]
                 events = content[len(prefix) + events_at :]
                 after = chained(events, chain)
+                body = (first, 1, chain, events)
                 # Nothing is called between here and the append: see _emit.
                 self.next_seq, self._chain = first + 1, after
                 try:
-                    remember((first, 1, chain, events))
+                    remember(body)
                     if write(descriptor, frame) != len(frame):
                         raise short_write()
                 except OSError as error:
-                    self._fail(error, first)
+                    self._fail_to_write(error, first)
                     self._try_again()
+                except MemoryError:
+                    if not ring or ring[-1] is not body:
+                        self.next_seq, self._chain = first, chain
+                        raise
+                    self._doubt(first)  # nobody knows whether it was written
                 except BaseException:
                     self._doubt(first)
                     raise
                 if not self._dirty or not first & 1023:
                     self._after_write()
+            except MemoryError:
+                if self.next_seq == first and not kept:
+                    self._miss()
             finally:
                 self._busy = False
                 lock.release()
@@ -352,7 +382,8 @@ class JournalWriter(EpochWriter):
         Returns
         -------
         The sequence number of a control event, which is in the file by then (or counted as lost
-        if the disk refuses it); -1 for an event that may wait 10 ms.
+        if the disk refuses it); -1 for an event that may wait 10 ms, and where memory ran out: it
+        is written with the next one, or counted as lost.
 
         Raises
         ------
@@ -361,8 +392,16 @@ class JournalWriter(EpochWriter):
         WriterClosedError
             The journal was closed.
         """
+        try:
+            packed = self._pack_event(event_type, time_ns, fields)
+        except MemoryError:
+            self._miss()
+            return -1
+        return self._append_packed(packed, control=event_type in CONTROL)
+
+    def _pack_event(self, event_type: int, when: int | None, fields: dict[str, Any]) -> bytes:
         keys = KEYS[event_type]
-        wire: dict[str, Any] = {"t": time.time_ns() if time_ns is None else time_ns}
+        wire: dict[str, Any] = {"t": time.time_ns() if when is None else when}
         wire["e"] = int(event_type)
         try:
             for name, value in fields.items():
@@ -376,7 +415,7 @@ class JournalWriter(EpochWriter):
             if self._blobs is None:
                 raise InvalidEventError("an event larger than 16 MiB, and no store for blobs")
             packed = self._pack_large(wire)
-        return self._append_packed(packed, control=event_type in CONTROL)
+        return packed
 
     def _pack_large(self, wire: dict[str, Any]) -> bytes:
         """Move the largest values of an event that is too large into blobs.
@@ -424,8 +463,12 @@ class JournalWriter(EpochWriter):
         if begin is not None:
             self.append(EventType.OUTPUT, stream=stream, data=data, begin=begin, end=end)
             return
-        for start in range(0, len(data), FRAME_BYTES):
-            self._append_piece(_Piece(stream, time.time_ns(), [data[start : start + FRAME_BYTES]]))
+        try:
+            for start in range(0, len(data), FRAME_BYTES):
+                part = data[start : start + FRAME_BYTES]
+                self._append_piece(_Piece(stream, time.time_ns(), [part]))
+        except MemoryError:
+            self._miss()
 
     def _append_piece(self, piece: _Piece) -> None:
         if self._exclusively(self._take_piece, piece) is None:
@@ -447,14 +490,17 @@ class JournalWriter(EpochWriter):
         else:
             self._end_piece()
             self._piece = piece
-        self._pending_bytes += size
-        now = piece.time
-        is_line = piece.data[0].endswith(b"\n") and now - self._last >= IDLE and not self._due
-        if is_line or self._parent is not None or self._pending_bytes >= PENDING_BYTES:
-            self._write_out()
-            self._last = now
-        elif not self._due:
-            self._due = now + PATIENCE
+        try:
+            self._pending_bytes += size
+            now = piece.time
+            is_line = piece.data[0].endswith(b"\n") and now - self._last >= IDLE and not self._due
+            if is_line or self._parent is not None or self._pending_bytes >= PENDING_BYTES:
+                self._write_or_keep()
+                self._last = now
+            elif not self._due:
+                self._due = now + PATIENCE
+        except MemoryError:
+            self._due = 1
         return True
 
     def _end_piece(self) -> None:
@@ -468,31 +514,41 @@ class JournalWriter(EpochWriter):
             self._piece = None
 
     def _append_packed(self, packed: bytes, *, control: bool) -> int:
-        seq = self._exclusively(self._take_event, packed, control)
-        if seq is None:  # the call that this signal handler interrupted takes the event along
-            self._pending.append(packed)
-            self._pending_bytes += len(packed)
+        try:
+            seq = self._exclusively(self._take_event, packed, control)
+            if seq is None:  # the call that this signal handler interrupted takes the event along
+                self._queue(packed)
+                return -1
+        except MemoryError:
+            self._miss()
             return -1
         if seq < 0 and self._dozing:
             self._rouse()
         return seq
 
+    def _queue(self, packed: bytes) -> None:
+        """Put an event behind those that are pending: it is lost no more, unless with the process."""
+        size = self._pending_bytes + len(packed)
+        self._pending.append(packed)
+        self._pending_bytes = size
+
     def _take_event(self, packed: bytes, control: bool) -> int:
         """Write an event, or have it wait for company. Holds the lock."""
         if self.closed:
             raise WriterClosedError("the journal is closed: the run has ended")
-        if control or not self._patient:
-            self._write_out(packed)
-            return self.next_seq - 1
         self._end_piece()
-        self._pending.append(packed)
-        self._pending_bytes += len(packed)
-        now = time.time_ns()
-        if self._pending_bytes >= PENDING_BYTES or (not self._due and now - self._last >= IDLE):
-            self._write_out()
-            self._last = now
-        elif not self._due:
-            self._due = now + PATIENCE
+        self._queue(packed)
+        if control or not self._patient:
+            return self.next_seq - 1 if self._write_or_keep() else -1
+        try:
+            now = time.time_ns()
+            if self._pending_bytes >= PENDING_BYTES or (not self._due and now - self._last >= IDLE):
+                self._write_or_keep()
+                self._last = now
+            elif not self._due:
+                self._due = now + PATIENCE
+        except MemoryError:
+            self._due = 1
         return -1
 
     def _write_deferred(self) -> None:
@@ -503,37 +559,113 @@ class JournalWriter(EpochWriter):
 
         From a signal handler that interrupted a call of this writer: when that call returns.
         """
-        self._exclusively(self._write_pending)
+        try:
+            self._exclusively(self._write_pending)
+        except MemoryError:  # all of it is pending as before
+            pass
 
     def _write_pending(self) -> None:
         if not self.closed:
+            self._write_or_keep()
+
+    def _write_or_keep(self) -> bool:
+        """Write what is pending; where memory runs out, the rest stays so. Holds the lock.
+
+        Returns
+        -------
+        Whether all of it is written, or waits in memory for the disk.
+        """
+        try:
             self._write_out()
+        except MemoryError:
+            self._due = 1  # long ago: the flusher's next turn, or the next call, tries again
+            return False
+        return True
+
+    def _miss(self) -> None:
+        """Count an event that found no memory: told to be lost with what is written next."""
+        try:
+            self._missed += 1
+        except MemoryError:
+            pass
+
+    def _tell_missed(self) -> None:
+        """Give what was missed its sequence numbers, and name them. Holds the lock."""
+        first, count, reason = self.next_seq, self._missed, os.strerror(errno.ENOMEM)
+        loss = Loss(first, count, reason)
+        fields = {"t": time.time_ns(), "e": int(EventType.GAP), "writer": self.number}
+        packed = pack({**fields, **loss._asdict()})
+        self._queue(packed)
+        self.losses.append(loss)
+        self.next_seq, self._missed = first + count, 0
+        if self._on_fault is not None:
+            self._on_fault(OSError(errno.ENOMEM, reason))
 
     def sync(self) -> bool:
         """Write what is pending and wait until it survives a power cut.
 
         Returns
         -------
-        False if the disk refuses, or refused earlier what could not be written again.
+        False if the disk refuses, or refused earlier what could not be written again; and where
+        the file system can make nothing durable.
         """
         self.flush()
         seq = self.next_seq
-        self._sync_file()
+        try:
+            self._sync_file()
+        except MemoryError:
+            return False
+        if self._cells or self._pending:
+            return False  # memory ran out in ``flush``
         return self.durable_seq >= seq and self.fault is None and not self._in_doubt
 
     def close(self) -> None:
         """Write what is pending, make it durable and end the file; later events are refused."""
+        attempts = 0
+        while attempts < _ATTEMPTS:
+            try:
+                self._close()
+                return
+            except MemoryError:  # there may be some again
+                attempts += 1
+        self._give_up_pending()
+
+    def _prepare_for_the_end(self) -> None:
+        """Have nothing wait any more: the interpreter stops all threads but one, wherever they are."""
+        self._patient = False
+        self._ending = True
         self.flush()
-        if self.closed:
+        self._wake.put(None)
+        flusher = self._flusher
+        if flusher is not None and flusher is not threading.current_thread():
+            flusher.join(1.0)
+
+    def _close(self) -> None:
+        if self._ending and self._is_frozen():
+            self.closed = True
             return
-        if self.durability != "process" and not self._unclaimed:
-            self._sync_file()
-        self._exclusively(self._end_file)
+        if not self.closed:
+            self.flush()
+            if self._syncs and not self._unclaimed:
+                self._sync_file()
+            self._exclusively(self._end_file)
+        with self._sync_lock:
+            self._close_left()
         self._wake.put(None)
         flusher = self._flusher
         if flusher is not None and flusher is not threading.current_thread():
             flusher.join(1.0)
         _living.discard(self)
+
+    def _give_up_pending(self) -> None:
+        """Take no more; what no file took, for lack of memory, is lost."""
+        self.closed = True
+        try:
+            count = len(self._cells) // 4 + len(self._pending) + self._missed
+            if count:
+                self.losses.append(Loss(self.next_seq, count, os.strerror(errno.ENOMEM)))
+        except MemoryError:
+            pass
 
     def _end_file(self) -> None:
         """Write what can be written, count what can not, and take no more. Holds the lock."""
@@ -548,18 +680,21 @@ class JournalWriter(EpochWriter):
         self.closed = True
         self._close_file()
 
-    def _write_out(self, last: bytes | None = None) -> None:
-        """Write the pending points, then the pending events, then ``last``. Holds the lock.
+    def _write_out(self) -> None:
+        """Write the pending points, then the pending events. Holds the lock.
 
-        What is pending stays so until a frame holds it: an interrupt (Ctrl-C) loses nothing.
+        What is pending stays so until a frame holds it: an interrupt (Ctrl-C) loses nothing, nor
+        does memory that runs out.
         """
         self._end_piece()
         cells, pending = self._cells, self._pending
         if self._unclaimed:
-            if not cells and not pending and last is None:
+            if not cells and not pending:
                 return
             self._claim_as_child()
         self._due = 0
+        if self._missed:
+            self._tell_missed()
         body: list[bytes] = []
         size = held = queued = 0
         # A caller flushes at ``BATCH``; only a flusher that was kept from running finds more.
@@ -577,24 +712,20 @@ class JournalWriter(EpochWriter):
             body.append(packed)
             size += len(packed)
             queued += 1
-        if last is not None:
-            if body and size + len(last) > FRAME_BYTES:
-                self._send(body, held, queued)
-                body, held, queued = [], 0, 0
-            body.append(last)
         if body:
-            self._send(body, held, queued, bool(last))
+            self._send(body, held, queued)
 
-    def _send(self, body: list[bytes], points: int, queued: int, more: int = 0) -> None:
+    def _send(self, body: list[bytes], points: int, queued: int) -> None:
         """Write a frame of the first pending points and events, which are pending no more."""
-        before = self.next_seq
+        before, size = self._taken, sum(map(len, body[len(body) - queued :]))
         try:
-            self._emit(b"".join(body) if len(body) > 1 else body[0], points + queued + more)
+            self._emit(b"".join(body) if len(body) > 1 else body[0], points + queued)
         finally:
-            if self.next_seq != before:
+            # Nothing is called here: a second interrupt finds all of it pending, or none.
+            if self._taken != before:
                 del self._cells[: 4 * points]
-                for _ in range(queued):
-                    self._pending_bytes -= len(self._pending.popleft())
+                del self._pending[:queued]
+                self._pending_bytes -= size
 
     def _pack_points(self, cells: list[Any]) -> tuple[bytes, int]:
         """Encode the first of some metric points, as many as fit; return how many that are."""
@@ -620,7 +751,7 @@ class JournalWriter(EpochWriter):
 
     def _rouse(self) -> None:
         """Wake the flusher if it dozes, or start it."""
-        if not self._dozing:
+        if not self._dozing or self._ending:
             return
         self._dozing = False
         if self._flusher is None and not self.closed:
@@ -634,6 +765,9 @@ class JournalWriter(EpochWriter):
                 self._flusher.start()
             except RuntimeError:  # the interpreter is shutting down: close() writes the rest
                 self._flusher = None
+            except MemoryError:  # callers write what they log, and the next of them tries again
+                self._flusher, self._dozing = None, True
+                return
             except BaseException:  # an interrupt: the next call tries again
                 self._flusher, self._dozing = None, True
                 raise
@@ -669,44 +803,61 @@ class JournalWriter(EpochWriter):
 
 def _flush_in_background(reference: weakref.ref[JournalWriter], wake: SimpleQueue[None]) -> None:
     """Write what waits, and make durable what was written, until the writer is closed or gone."""
-    next_sync = 0.0
-    quiet = 0
+    turns = _Turns(reference, wake)
     while True:
-        writer = reference()
-        if writer is None or writer.closed:
-            return
+        try:
+            if not turns.take():
+                return
+        except MemoryError:  # whoever has taken it gives it back, or ends with the process
+            time.sleep(_TICK)
+
+
+class _Turns:
+    """The flusher's turns: when the next comes, and when what was written is made durable."""
+
+    def __init__(self, reference: weakref.ref[JournalWriter], wake: SimpleQueue[None]) -> None:
+        self._reference = reference
+        self._wake = wake
+        self._next_sync = 0.0
+        self._quiet = 0
+
+    def take(self) -> bool:
+        """Do what is due and wait for the next turn; return whether there is to be one."""
+        writer = self._reference()
+        if writer is None or writer.closed or writer._ending:
+            return False
         sleep = writer._tick()
-        quiet = 0 if sleep is not None else quiet + 1
-        if writer.durability != "process" and writer._dirty:
+        self._quiet = 0 if sleep is not None else self._quiet + 1
+        if writer._syncs and writer._dirty:
             now = time.monotonic()
-            if now >= next_sync:
+            if now >= self._next_sync:
                 writer._sync_file()
                 # A slow disk is given twenty times as long as it took.
                 took = time.monotonic() - now
-                next_sync = now + max(_SYNC_EVERY, 20 * took)
+                self._next_sync = now + max(_SYNC_EVERY, 20 * took)
+        wake = self._wake
         while not wake.empty():
             wake.get_nowait()
         if writer._due or writer._cells:
             sleep = _TICK
         elif writer.fault is not None:
             sleep = max(_TICK, writer._retry_at - time.monotonic())
-        elif quiet < _DOZE_AFTER:
+        elif self._quiet < _DOZE_AFTER:
             sleep = _TICK
         else:
-            sleep = max(next_sync - time.monotonic(), 0.0) if writer._dirty else None
+            pause = max(self._next_sync - time.monotonic(), 0.0)
+            sleep = pause if writer._syncs and writer._dirty else None
             writer._dozing = True
             if writer._due or writer._cells:  # came between the look and the doze
                 writer._dozing = False
                 sleep = _TICK
         del writer
-        try:
+        with contextlib.suppress(Empty):
             wake.get(timeout=sleep)
-        except Empty:
-            pass
-        writer = reference()
+        writer = self._reference()
         if writer is not None:
             writer._dozing = False
-        del writer
+        return True
 
 
 def _check_name(name: Any) -> None:
@@ -763,7 +914,7 @@ def _after_fork_in_child() -> None:
 
 def _flush_at_exit() -> None:
     for writer in list(_living):
-        writer.flush()
+        writer._prepare_for_the_end()
 
 
 if hasattr(os, "register_at_fork"):

@@ -113,8 +113,7 @@ def round_of(kind, folder, seed):
             raise oracle.Broken(f"there is space, and the writer still says {writer.fault}")
         promised = writer.sync()
         writer.close()
-        # What was forgotten while the disk was full, and never synced, stays in doubt.
-        if not promised and not writer._in_doubt:
+        if not promised:
             raise oracle.Broken("sync() is False with space on the disk")
         return check(oracle.look(journal), written, writer)
     finally:

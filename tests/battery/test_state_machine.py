@@ -1,0 +1,443 @@
+"""Row 13 of the battery: anything that can happen to a run, in any order.
+
+A machine of rules (hypothesis) writes, loses disks and clocks, kills, tears, damages, repairs and
+seals, while readers look. The model is a list per writer and kind of event.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from battery import oracle, soak
+from sacred.journal import (
+    EventType,
+    JournalReader,
+    JournalWriter,
+    RunFolder,
+    epoch_writer,
+    liveness,
+)
+from sacred.journal.repair import repair_run
+from sacred.journal.seal import seal_run
+from sacred.journal.verdicts import is_damage
+
+RUNS, STEPS = 200, 50
+KINDS = ("message", "point", "line")
+#: What the whole test counted.
+COUNTED = {"runs": 0, "steps": 0, "reads": 0}
+
+
+def items(events):
+    """Return what events say, as (kind, item) pairs."""
+    for event in events:
+        if event.type == EventType.MESSAGE:
+            yield "message", event.fields["text"]
+        elif event.type == EventType.OUTPUT:
+            for line in event.fields["data"].splitlines():
+                yield "line", int(line)
+        elif event.type == EventType.METRIC_POINT:
+            yield "point", event.fields["step"]
+        elif event.type == EventType.METRIC_TABLE:
+            for step in event.fields["table"].steps:
+                yield "point", step
+
+
+class View:
+    """What one reader has been given so far, by writer and kind."""
+
+    def __init__(self):
+        self.lists = {}
+
+    def take(self, frames):
+        for frame in frames:
+            for kind, item in items(frame.events):
+                self.lists.setdefault((frame.writer, kind), []).append(item)
+
+
+class World:
+    """The system's calls as this process sees them: a clock that jumps, a disk that fails."""
+
+    def __init__(self):
+        self.offset = 0
+        self.fault = None
+        self.pid = 1
+        self.alive = set()
+        self.real = (time.time_ns, os.write, os.fdatasync, epoch_writer.own_identity)
+        self.real_lives = liveness.process_lives
+        real_now, real_write, real_sync, real_identity = self.real
+
+        def write(descriptor, data):
+            if self.fault == "short":
+                return real_write(descriptor, data[: len(data) // 2])
+            if self.fault == "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real_write(descriptor, data)
+
+        def sync(descriptor):
+            if self.fault == "sync":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real_sync(descriptor)
+
+        time.time_ns = lambda: real_now() + self.offset
+        os.write, os.fdatasync = write, sync
+        # Every writer is a process of its own, and lives until it is killed.
+        epoch_writer.own_identity = lambda: {**real_identity(), "pid": self.pid}
+        liveness.process_lives = lambda identity: identity.get("pid") in self.alive
+
+    def restore(self):
+        time.time_ns, os.write, os.fdatasync, epoch_writer.own_identity = self.real
+        liveness.process_lives = self.real_lives
+
+
+class Machine(RuleBasedStateMachine):
+    """One run, its writers one after the other, and its readers."""
+
+    def __init__(self):
+        super().__init__()
+        usable = soak.MEMORY.is_dir() and os.access(soak.MEMORY, os.W_OK)
+        self.root = Path(tempfile.mkdtemp(prefix="battery-", dir=soak.MEMORY if usable else None))
+        self.folder = self.root / "1" / "journal"
+        self.world = World()
+        self.lists = {}  # the model: (writer, kind) -> items in the order of their calls
+        self.sure = {}  # how many of them must be there whatever happens
+        self.durable = {}  # how long each file was when it last survived a power cut
+        self.writer, self.journal_id = None, 0
+        self.polling, self.polled = None, View()
+        self.position, self.replayed = None, View()
+        COUNTED["runs"] += 1
+
+    def teardown(self):
+        try:
+            if self.writer is not None:
+                self.world.fault = None
+                self.close()
+            if self.folder.exists():
+                self.read_all()
+                self.poll(1 << 30)
+                self.replay(1 << 30)
+                assert self.polled.lists == self.replayed.lists
+        finally:
+            if self.polling is not None:
+                self.polling.close()
+            self.world.restore()
+            epoch_writer.EPOCH_BYTES = 256 << 20
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _add(self, kind, item):
+        self.lists.setdefault((self.writer.number, kind), []).append(item)
+
+    def _count(self, kind):
+        return len(self.lists.get((self.writer.number, kind), ()))
+
+    def _written(self):
+        """All that was recorded is in a file now, if the disk takes anything."""
+        if self.writer.fault is None:
+            for kind in KINDS:
+                self.sure[self.writer.number, kind] = self._count(kind)
+
+    @precondition(lambda self: self.writer is None)
+    @rule(durability=st.sampled_from(("process", "second", "event")))
+    def begin(self, durability):
+        """A run begins, or another process goes on in it."""
+        self.world.pid += 1
+        self.world.alive = {self.world.pid}
+        self.world.fault = None
+        if not self.lists and not self.folder.exists():
+            self.writer = JournalWriter.create(self.folder, durability=durability)
+            self.journal_id = self.writer.journal_id
+        else:
+            writer = JournalWriter(self.folder, self.journal_id, durability, None, None)
+            writer._parent, writer._unclaimed, writer._patient = [0, 1, 0], True, False
+            writer.append(EventType.MESSAGE, level="info", text="0 0 0")
+            self.writer = writer
+            self._add("message", "0 0 0")
+            self._written()
+        self.writer._rouse = lambda: None  # one thread: what fails can be made again
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(size=st.sampled_from((1, 40, 3_000)))
+    def message(self, size):
+        """A control event, which is in the file when its call returns, with all before it."""
+        text = " ".join(str(self._count(kind)) for kind in KINDS) + " " + "." * size
+        self._add("message", text)
+        assert self.writer.append(EventType.MESSAGE, level="info", text=text) >= 0
+        self._written()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(count=st.integers(1, 300))
+    def points(self, count):
+        for _ in range(count):
+            step = self._count("point")
+            self._add("point", step)
+            self.writer.log_point("loss", step, step / 7)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(count=st.integers(1, 5))
+    def output(self, count):
+        for _ in range(count):
+            number = self._count("line")
+            self._add("line", number)
+            self.writer.append_output(1, b"%d\n" % number)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def info(self):
+        self.writer.append(EventType.INFO_CHANGED, set=[[["a"], 1]], deleted=[])
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def flush(self):
+        self.writer.flush()
+        self._written()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def turn(self):
+        """The flusher's turn."""
+        self.writer._tick()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def sync(self):
+        if self.writer.sync():
+            assert self.world.fault != "sync" or not self.writer._dirty
+            self.durable = {path: path.stat().st_size for path in self.folder.glob("*.jzst")}
+        self._written()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def rotate(self):
+        epoch_writer.EPOCH_BYTES = 1
+        self.message(1)
+        epoch_writer.EPOCH_BYTES = 256 << 20
+
+    # -- what happens to it ------------------------------------------------------------------
+
+    @rule(hours=st.sampled_from((-24 * 365 * 60, -1, 1, 24 * 365 * 70)))
+    def clock_jumps(self, hours):
+        now = self.world.real[0]()
+        self.world.offset = min(max(hours * 3600 * 10**9, 10**9 - now), 2**62 - now)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(fault=st.sampled_from(("full", "short", "sync", None)))
+    def disk(self, fault):
+        self.world.fault = fault
+        if fault is None:
+            self.writer._retry_at = 0.0
+
+    def _gone(self):
+        """The process is no more; what it left is the model from now on."""
+        number = self.writer.number
+        self.writer = None
+        self.world.alive = set()
+        self.world.fault = None
+        self._adopt(number)
+
+    def _adopt(self, number):
+        view = self.look()
+        for kind in KINDS:
+            there = view.lists.get((number, kind), [])
+            known = self.lists.get((number, kind), [])
+            assert there == known[: len(there)]
+            assert len(there) >= self.sure.get((number, kind), 0), f"lost: {number} {kind}"
+            self.lists[number, kind] = there
+            self.sure[number, kind] = len(there)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(torn=st.sampled_from((0, 1, 3, 17, 40)))
+    def kill(self, torn):
+        """SIGKILL, in the middle of a write or not."""
+        writer = self.writer
+        if torn and writer._fd >= 0:
+            frame = writer._encoder.encode(b"\x97\0" + bytes(60))
+            self.world.real[1](writer._fd, frame[:torn])
+        writer._close_file()
+        writer._close_left()
+        writer.closed = True
+        writer._pending.clear()
+        writer._cells.clear()
+        self._gone()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(share=st.floats(0, 1))
+    def power_cut(self, share):
+        """The end of the last file is gone, as far as it was not durable: readers begin anew."""
+        writer = self.writer
+        path = writer.path
+        writer._close_file()
+        writer._close_left()
+        writer.closed = True
+        least = self.durable.get(path, 0) or _first_frame(path)
+        size = path.stat().st_size
+        os.truncate(path, max(least, size - int(share * min(size - least, 200))))
+        for kind in KINDS:
+            self.sure[writer.number, kind] = 0
+        self._begin_readers_anew()
+        self._gone()
+
+    @precondition(lambda self: self.writer is not None and self.world.fault is None)
+    @rule()
+    def close(self):
+        writer = self.writer
+        writer._retry_at = 0.0
+        writer.close()
+        for kind in KINDS:
+            assert not writer.losses
+            self.sure[writer.number, kind] = self._count(kind)
+        self._gone()
+
+    @precondition(lambda self: self.lists)
+    @rule()
+    def seal(self):
+        """All files that will not grow are sealed: nothing moves."""
+        before = self.look().lists
+        for outcome in seal_run(RunFolder.at(self.folder.parent)):
+            assert outcome.state in {"sealed", "already", "growing", "empty"}, outcome
+        assert before == self.look().lists
+
+    @precondition(lambda self: self.writer is None and self.lists)
+    @rule(where=st.floats(0, 1), bit=st.integers(0, 7))
+    def damage_and_repair(self, where, bit):
+        """A bit flips in a file that will not grow; repairing keeps all that is still read."""
+        path = sorted(self.folder.glob("w*-e*.jzst"))[-1]
+        content = bytearray(path.read_bytes())
+        if not content:
+            return
+        content[int(where * (len(content) - 1))] ^= 1 << bit
+        path.write_bytes(content)
+        reader = JournalReader(self.folder)
+        seen = View()
+        seen.take(reader.poll())
+        damaged = any(map(is_damage, reader.verdicts))
+        reader.close()
+        for key, there in seen.lists.items():
+            left = iter(self.lists.get(key, ()))
+            assert all(item in left for item in there), "it says what never was written"
+        outcomes = repair_run(RunFolder.at(self.folder.parent))
+        assert bool(outcomes) or not damaged
+        after = View()
+        reader = JournalReader(self.folder)
+        after.take(reader.poll())
+        reader.close()
+        assert seen.lists == after.lists
+        for writer, kind in [*self.lists]:
+            self.lists[writer, kind] = after.lists.get((writer, kind), [])
+            self.sure[writer, kind] = len(self.lists[writer, kind])
+        self._begin_readers_anew()
+
+    def _begin_readers_anew(self):
+        if self.polling is not None:
+            self.polling.close()
+        self.polling, self.polled = None, View()
+        self.position, self.replayed = None, View()
+
+    # -- readers -----------------------------------------------------------------------------
+
+    def look(self):
+        """Read all with a new reader: no event twice, none missing in the middle."""
+        seen = oracle.look(self.folder)
+        if not any(is_damage(verdict) for verdict in seen.verdicts):
+            oracle.check_prefix(seen)
+        view = View()
+        view.take(seen.frames)
+        COUNTED["reads"] += 1
+        return view
+
+    def _check(self, view):
+        COUNTED["steps"] += 1
+        for (number, kind), there in view.lists.items():
+            known = self.lists[number, kind]
+            assert there == known[: len(there)], f"writer {number}: {kind}s"
+            if kind == "message":
+                for text in there:
+                    counts = map(int, text.split(" ")[:3])
+                    for other, count in zip(KINDS, counts, strict=True):
+                        have = len(view.lists.get((number, other), ()))
+                        assert have >= count or other == "message", "before what it follows"
+
+    @precondition(lambda self: self.lists)
+    @rule()
+    def read_all(self):
+        view = self.look()
+        self._check(view)
+        for (number, kind), count in self.sure.items():
+            assert len(view.lists.get((number, kind), ())) >= count, f"lost: {number} {kind}"
+
+    @precondition(lambda self: self.lists)
+    @rule(limit=st.sampled_from((1, 3, 1 << 30)))
+    def poll(self, limit):
+        """A reader that stays: each event once."""
+        if self.polling is None:
+            self.polling = JournalReader(self.folder)
+        self.polled.take(self.polling.poll(limit))
+        self._check_prefixes(self.polled)
+
+    @precondition(lambda self: self.lists)
+    @rule(limit=st.sampled_from((1, 3, 1 << 30)))
+    def replay(self, limit):
+        """A view: a new process each time, which begins where the one before it stopped."""
+        reader = JournalReader(self.folder, self.position)
+        self.replayed.take(reader.poll(limit))
+        self.position = reader.position
+        reader.close()
+        self._check_prefixes(self.replayed)
+
+    def _check_prefixes(self, view):
+        COUNTED["steps"] += 1
+        for (number, kind), there in view.lists.items():
+            known = self.lists[number, kind]
+            assert there == known[: len(there)], f"writer {number}: {kind}s"
+
+
+def _first_frame(path):
+    from sacred.journal.frames import frame_bounds
+
+    bounds = frame_bounds(path.read_bytes(), 0)
+    return bounds.end if bounds else 0
+
+
+def _settings(**more):
+    return settings(
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        **more,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="row 13 lets fdatasync fail")
+def test_whatever_happens_every_reader_sees_a_prefix(record_property):
+    """Row 13, P1, P3, P4: writing, faults, kills, power cuts, seals, repairs and clocks in any order: every reader is given each event once, in order, and what was promised."""
+    until = time.monotonic() + soak.seconds(0.15)
+    COUNTED.update(dict.fromkeys(COUNTED, 0))
+    if not soak.seconds(1):
+        run_state_machine_as_test(Machine, settings=_settings(max_examples=RUNS, derandomize=True))
+    number = soak.seed()
+    while time.monotonic() < until:
+        chosen = hypothesis.seed(number)(Machine)
+        print(f"seed {number}")
+        run_state_machine_as_test(chosen, settings=_settings(max_examples=RUNS))
+        number += 1
+    record_property("battery", ("row 13: runs of the state machine", COUNTED["runs"]))
+    record_property("battery", ("row 13: readings, compared with the model", COUNTED["reads"]))
