@@ -395,7 +395,7 @@ class JournalReader:
         tails = []
         for cursor in self._cursors.values():
             file = cursor.file
-            if file is not None and (left := file.remaining()):
+            if file is not None and (left := cursor.left()):
                 tails.append(Tail(cursor.writer, file.epoch, file.offset, left))
         return tails
 
