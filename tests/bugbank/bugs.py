@@ -472,8 +472,8 @@ BUGS = (
         "seal-drops-unknown-fields",
         "a point has a name, a step, a value and a time; what else stands in it is dropped",
         "sealer.py",
-        'wire["e"] == EventType.METRIC_POINT and wire.keys() == _POINT_KEYS',
-        'wire["e"] == EventType.METRIC_POINT and wire.keys() >= _POINT_KEYS',
+        'wire["e"] == EventType.METRIC_POINT and wire.keys() == POINT_KEYS',
+        'wire["e"] == EventType.METRIC_POINT and wire.keys() >= POINT_KEYS',
         (f"{SEAL_EDGES}::test_a_point_of_a_later_version_is_sealed_as_it_is",),
     ),
     Bug(

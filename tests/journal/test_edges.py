@@ -296,6 +296,9 @@ def test_verdicts_say_where_and_what():
         "w0000-e0001.jzst: events 5 to 6 lost at byte 10: why"
     )
     assert "no events but order lost" in str(Gap(0, 1, 10, 5, 5, "why"))
+    assert str(Gap(0, 1, 10, 5, -1, "why")) == (
+        "w0000-e0001.jzst: the events from 5 on are lost: why"
+    )
     assert str(Gap(0, 1, 10, 5, 7, "why", repaired=True)) == (
         "w0000-e0001.jzst: events 5 to 6 lost before it was repaired: why"
     )
@@ -854,6 +857,33 @@ def test_what_waits_at_a_fork_is_the_parents(folder, no_background):
     assert points == list(range(5))
     assert [e.fields["data"] for e in events if e.type == EventType.OUTPUT] == [b"waits"]
     assert [e.writer for e in events if e.type == MESSAGE] == [1]
+
+
+def test_a_writer_knows_of_the_others(folder, no_background):
+    """The files of other numbers in its folder, and none of its own."""
+    writer = JournalWriter.create(folder)
+    assert writer.other_writers() == []
+    file(folder, began(writer=3), writer=3)
+    assert writer.other_writers() == [3]
+    writer.close()
+
+
+def test_a_handler_that_comes_in_an_event_waits_for_its_end(folder, monkeypatch, no_background):
+    """A signal handler's events are written as soon as the call that it interrupted is through."""
+    real, armed = os.write, []
+
+    def write(descriptor, data):
+        if armed:
+            armed.clear()
+            assert say(writer, "from a handler") == -1
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    writer = JournalWriter.create(folder)
+    armed.append(True)
+    assert say(writer, "one") == 0
+    assert texts(folder)[0] == ["one", "from a handler"]
+    writer.close()
 
 
 def test_points_and_output_behind_the_end(folder):
