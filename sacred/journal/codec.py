@@ -145,7 +145,7 @@ def _encode_array(value: Any) -> msgpack.ExtType | Any:
 
 
 class _Nesting(threading.local):
-    """How many extension values are around the one at hand."""
+    """How many extension values are around the one that is decoded."""
 
     level = 0
 
@@ -154,14 +154,7 @@ _nesting = _Nesting()
 
 
 def _ext(code: int, content: Any) -> msgpack.ExtType:
-    level = _nesting.level
-    if level >= MAX_NESTED:
-        raise RecursionError
-    _nesting.level = level + 1
-    try:
-        return msgpack.ExtType(code, _pack_plain(content))
-    finally:
-        _nesting.level = level
+    return msgpack.ExtType(code, _pack_plain(content))
 
 
 def _big(number: int) -> msgpack.ExtType | int:
@@ -208,33 +201,26 @@ def _data_form(value: Any) -> Any:
 
 
 def _ext_set(value: Any) -> msgpack.ExtType:
-    level = _nesting.level
-    if level >= MAX_NESTED:
-        raise RecursionError
-    _nesting.level = level + 1
-    try:
-        packed = sorted(_pack_plain(item) for item in value)
-    finally:
-        _nesting.level = level
+    packed = sorted(_pack_plain(item) for item in value)
     header: bytes = msgpack.Packer().pack_array_header(len(packed))
     return msgpack.ExtType(EXT_SET, header + b"".join(packed))
 
 
 def _data_form_of_library(value: Any) -> Any:
     """Handle values of libraries that the program itself has loaded."""
+    import datetime as dt  # msgpack has loaded it
+
     modules = sys.modules
-    datetime = modules.get("datetime")
-    if datetime is not None:
-        if isinstance(value, datetime.datetime):
-            parts = _datetime_parts(value, datetime)
-            return _ext(EXT_DATETIME, parts)
-        if isinstance(value, datetime.timedelta):
-            micros = value // datetime.timedelta(microseconds=1)
-            return _ext(EXT_DATE, ["timedelta", _big(micros)])
-        if isinstance(value, datetime.date):
-            return _ext(EXT_DATE, ["date", datetime.date.isoformat(value)])
-        if isinstance(value, datetime.time):
-            return _ext(EXT_DATE, ["time", datetime.time.isoformat(value)])
+    if isinstance(value, dt.datetime):
+        parts = _datetime_parts(value, dt)
+        return _ext(EXT_DATETIME, parts)
+    if isinstance(value, dt.timedelta):
+        micros = value // dt.timedelta(microseconds=1)
+        return _ext(EXT_DATE, ["timedelta", _big(micros)])
+    if isinstance(value, dt.date):
+        return _ext(EXT_DATE, ["date", dt.date.isoformat(value)])
+    if isinstance(value, dt.time):
+        return _ext(EXT_DATE, ["time", dt.time.isoformat(value)])
     numpy: Any = modules.get("numpy")
     if hasattr(numpy, "generic") and hasattr(numpy, "ndarray"):  # else it is being imported
         if isinstance(value, numpy.generic):

@@ -61,9 +61,7 @@ class WriterCursor:
             self.unproven = self.at if self.at.next_seq else None
         while produced < limit:
             epochs = self.reader._epochs(self.writer)
-            if self.file is None and not self._open(epochs):
-                return
-            file = self.file
+            file = self.file or self._open(epochs)
             if file is None:
                 return
             place = bisect_right(epochs, file.epoch)
@@ -102,7 +100,7 @@ class WriterCursor:
         """Yield the unfinished ends that are there now: here, and of later files."""
         if self.file is not None and not self.file.is_another():
             epoch = self.file.epoch
-            if left := self.file.remaining():
+            if left := self.left():
                 yield Tail(self.writer, epoch, self.file.offset, left)
             yield from self._unread([e for e in self.reader._epochs(self.writer) if e > epoch])
 
@@ -119,17 +117,16 @@ class WriterCursor:
                 if left := file.remaining():
                     yield Tail(self.writer, epoch, 0, left)
 
-    def _open(self, epochs: list[int]) -> bool:
+    def _open(self, epochs: list[int]) -> EpochFile | None:
         if not epochs:
-            return False
+            return None
         epoch = self.at.epoch if self.at.epoch in epochs else 0
         if not epoch:
             candidates = [number for number in epochs if number > self.at.epoch] or epochs
             epoch = candidates[0]
-        self._enter(epoch, hint=self.at.offset if epoch == self.at.epoch else 0)
-        return True
+        return self._enter(epoch, hint=self.at.offset if epoch == self.at.epoch else 0)
 
-    def _enter(self, epoch: int, hint: int = 0) -> None:
+    def _enter(self, epoch: int, hint: int = 0) -> EpochFile:
         file = EpochFile.of(self.reader.folder, self.writer, epoch)
         self.shown = False
         self.began = False
@@ -148,6 +145,7 @@ class WriterCursor:
         if again and not self.jumped:
             self.unproven = self.at  # what was read has to stand again in this file
         self.stalled_at = (-1, -1)
+        return file
 
     def _hint_holds(self, file: EpochFile, hint: int) -> bool:
         file.seek(hint)
@@ -179,55 +177,27 @@ class WriterCursor:
         self.shown = True
 
     def _leave(self, file: EpochFile) -> None:
-        left = file.remaining()
-        if left:
+        if left := self.left():
             self.reader._report(Tail(self.writer, file.epoch, file.offset, left, superseded=True))
         file.close()
 
+    def left(self) -> int:
+        """Return how many bytes lie behind the place where the cursor stands."""
+        try:
+            return self.file.remaining() if self.file is not None else 0
+        except OSError:
+            return 0  # it can not be read: said where that was tried
+
     def _frames(self, file: EpochFile, horizon: int | None, *, final: bool) -> Iterator[RawFrame]:
-        """Yield this journal's frames; report what is between them.
-
-        What lies behind ``horizon`` stands again in a later epoch: damage there is told by what
-        that one lacks.
-        """
-
-        def counts(frame: RawFrame) -> bool:
-            return horizon is None or frame.first_seq + frame.count <= horizon
-
+        """Yield this journal's frames; report what is between them."""
         while True:
             begin = file.offset
             try:
-                frame = file.next_frame()
-            except (NotYet, FrameDamagedError) as error:
-                # Damage to a length looks like a torn end: only a later frame tells them apart.
-                if file.remaining() == 0:
-                    return
-                if self._same_end(file, final=final):
-                    # On network file systems the size may come first, and the content later.
-                    if self._whole_by_now(file, begin):
-                        continue
-                    return
-                skipped = file.resync(self._is_later)
-                if skipped is None:
-                    return
-                if self._whole_by_now(file, begin):
-                    continue
-                if counts(skipped):
-                    why = str(error) or "a frame header was damaged"
-                    self._report_damage(begin, skipped, why)
-                yield skipped
-                continue
+                frame = self._next(file, begin, horizon, final=final)
             except OSError as error:
-                self.reader._report(
-                    Gap(
-                        self.writer,
-                        file.epoch,
-                        begin,
-                        self.at.next_seq,
-                        -1,
-                        f"it can not be read: {error.strerror or error}",
-                    )
-                )
+                self._refused(file, begin, error)
+                return
+            if frame is None:
                 return
             if not self._accepts(frame):
                 self.reader._report(
@@ -241,6 +211,44 @@ class WriterCursor:
                 )
                 continue
             yield frame
+
+    def _next(
+        self, file: EpochFile, begin: int, horizon: int | None, *, final: bool
+    ) -> RawFrame | None:
+        """Return the frame at the file's place, or the next one behind damage, which is reported.
+
+        What lies behind ``horizon`` stands again in a later epoch: damage there is told by what
+        that one lacks.
+        """
+        while True:
+            try:
+                return file.next_frame()
+            except (NotYet, FrameDamagedError) as error:
+                # Damage to a length looks like a torn end: only a later frame tells them apart.
+                if file.remaining() == 0:
+                    return None
+                if self._same_end(file, final=final):
+                    # On network file systems the size may come first, and the content later.
+                    if self._whole_by_now(file, begin):
+                        continue
+                    return None
+                skipped = file.resync(self._is_later)
+                if skipped is None:
+                    return None
+                if self._whole_by_now(file, begin):
+                    continue
+                if horizon is None or skipped.first_seq + skipped.count <= horizon:
+                    why = str(error) or "a frame header was damaged"
+                    self._report_damage(begin, skipped, why)
+                return skipped
+
+    def _refused(self, file: EpochFile, begin: int, error: OSError) -> None:
+        """Report that a file can not be read; the next look goes on where this one began."""
+        file.seek(begin)
+        self.stalled_at = (-1, -1)
+        seq = self.at.next_seq
+        why = f"it can not be read: {error.strerror or error}"
+        self.reader._report(Gap(self.writer, file.epoch, begin, seq, -1, why))
 
     def _same_end(self, file: EpochFile, *, final: bool) -> bool:
         """Tell whether nothing was added since the last look from this place."""

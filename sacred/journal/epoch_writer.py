@@ -306,6 +306,10 @@ class EpochWriter:
             # Left by ourselves when an interrupt came: it is empty, and passed over.
             self._open_epoch(epoch + 1, opened_by, **more)
             return
+        except OSError:  # nothing was made: what stands there next time is another's
+            if not ours:
+                self._made.discard(path)
+            raise
         try:
             if self._ring and os.name != "nt":
                 # A later file takes the place of the end of the one before: it gets its name when

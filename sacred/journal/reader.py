@@ -457,7 +457,7 @@ class JournalReader:
 
         Those at which the reader stands, and files behind them in which nothing is whole.
         """
-        tails = []
+        tails: list[Tail] = []
         for cursor in self._cursors.values():
             tails += cursor.tails()
             if self._many():

@@ -425,10 +425,9 @@ class JournalWriter(EpochWriter):
         sizes = sorted(((len(pack(value)), key) for key, value in wire.items()), reverse=True)
         total = sum(size for size, _ in sizes)
         for size, key in sizes:
-            if total <= VALUE_BYTES:
-                break
-            wire[key] = self._blob_of(wire[key], size)
-            total -= size
+            if total > VALUE_BYTES:
+                wire[key] = self._blob_of(wire[key], size)
+                total -= size
         return pack(wire)
 
     def _blob_of(self, value: Any, size: int) -> BlobReference | ObjectText:

@@ -18,6 +18,7 @@ from sacred.journal import writer as writer_module
 from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import JournalError
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, frame_bounds
+from sacred.journal.sealer import seal_file
 
 MS = 1_000_000
 MESSAGE = EventType.MESSAGE
@@ -332,6 +333,23 @@ def test_a_blob_is_durable_before_it_has_its_name(tmp_path, calls, put, size):
     assert calls.first(path.parent, "fsync") > named
     assert calls.where(store.path, "fsync")[-1] > named
     assert calls.first(tmp_path, "fsync") < synced  # the store's own name, when it is made
+
+
+def test_a_sealed_file_is_durable_before_it_takes_the_name(tmp_path, calls, no_background):
+    """P2: sealed: all bytes first, then their fsync, then the rename, then the fsync of the folder."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for number in range(50):
+        say(writer, str(number))
+    writer.close()
+    del calls[:]
+    seal_file(writer.folder, 0, 1)
+    writes = calls.where(writer.path, "write")
+    (sync,) = calls.where(writer.path, "fsync")
+    (rename,) = calls.where(writer.path, "replace")
+    (names,) = calls.where(writer.folder, "fsync")
+    assert writes
+    assert max(writes) < sync < rename < names
+    assert calls[sync].size == os.stat(writer.path).st_size
 
 
 def test_a_store_that_is_not_durable_syncs_nothing(tmp_path, calls):

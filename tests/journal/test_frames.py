@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+import tracemalloc
 
 import pytest
 import zstandard
@@ -123,6 +124,22 @@ def test_a_bomb_costs_no_more_than_it_declares():
     with pytest.raises(FrameDamagedError):
         _decode(bytes(forged))
     assert time.monotonic() - begin < 5
+
+
+def test_a_bomb_of_repeated_bytes_costs_no_memory():
+    """Four bytes a block that stand for 128 KiB each: refused with no more memory than is declared."""
+    declared, blocks = 300_000, 600
+    block = ((128 * 1024 << 3) | 2).to_bytes(3, "little") + b"x"
+    last = ((128 * 1024 << 3) | 3).to_bytes(3, "little") + b"x"
+    head = b"\x28\xb5\x2f\xfd\xa4" + declared.to_bytes(4, "little")
+    bomb = head + block * blocks + last + bytes(4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameDamagedError):
+            _decode(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4 * declared
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary(max_size=300))

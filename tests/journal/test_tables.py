@@ -63,6 +63,13 @@ print(decode_table(unpack(open(sys.argv[1], "rb").read())).values)
     assert done.stdout.strip() == str(list(values))
 
 
+def test_floats_without_a_fraction_stay_floats():
+    """3.0 is no 3 and -0.0 no 0, also where a whole column would fit into integers."""
+    values = (3.0, -0.0, 0.0, -7.0, 2.0**60)
+    table = decode_table(unpack(pack(encode_table(("a",) * 5, range(5), (0,) * 5, values))))
+    assert [repr(value) for value in table.values] == [repr(value) for value in values]
+
+
 def test_rows_can_be_cut_off():
     """A reader that enters a table in the middle sees the rest of it."""
     fields = encode_table(("a", "b", "a"), (1, 2, 3), (0, 0, 0), (1.0, 2.0, 3.0))
