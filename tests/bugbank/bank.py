@@ -47,6 +47,7 @@ def outcomes(scratch, package, tests, seconds):
     place = Path(tempfile.mkdtemp(dir=scratch))
     report = place / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-o", "junit_family=xunit1"]  # record_property knows no other
     command += [f"--junitxml={report}", f"--basetemp={place / 'tmp'}", *tests]
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONHASHSEED": "0"}
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "CI", "BUILD_NUMBER"):
