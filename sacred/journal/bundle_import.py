@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Imported", "import_bundle"]
 
 #: What an import makes in a root before the run has its number.
-_ASIDE = ".import-"
+ASIDE = ".import-"
 _LOCK = ".import.lock"
 
 
@@ -93,11 +93,11 @@ def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
             if alone:
                 _sweep(root)
             here = _run_of(root, bundle.manifest.journal_id)
-            aside = root.path / f"{_ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
+            aside = root.path / f"{ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
             try:
                 return _taken(bundle, root, here, aside)
             finally:
-                _remove(aside)
+                remove_aside(aside)
 
 
 def _taken(
@@ -161,7 +161,8 @@ def _date(journal: Path, last: int) -> None:
         os.utime(path, ns=(when, when))
 
 
-def _remove(aside: Path) -> None:
+def remove_aside(aside: Path) -> None:
+    """Remove what an import that was killed left in a root."""
     import shutil
 
     shutil.rmtree(aside, ignore_errors=True)
@@ -193,8 +194,8 @@ def _only_one(root: JournalRoot) -> Iterator[bool]:
 def _sweep(root: JournalRoot) -> None:
     """Remove what imports that were killed left."""
     for name in os.listdir(root.path):
-        if name.startswith(_ASIDE):
-            _remove(root.path / name)
+        if name.startswith(ASIDE):
+            remove_aside(root.path / name)
 
 
 def _run_of(root: JournalRoot, journal_id: int) -> RunFolder | None:

@@ -17,11 +17,13 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.blobs import BlobStore
+from sacred.journal.bundle_import import ASIDE, remove_aside
 from sacred.journal.errors import BlobError, JournalError, NoRootError, NotAJournalError
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, state_after
 from sacred.journal.reader import JournalReader
-from sacred.journal.repair import _is_damage
+from sacred.journal.references import decode_odd, references
+from sacred.journal.repair import ends_in_damage
 from sacred.journal.root import (
     LAYOUT_VERSION,
     MARKER,
@@ -31,9 +33,7 @@ from sacred.journal.root import (
     parse_epoch_file_name,
 )
 from sacred.journal.spool import read_spool
-from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import Gap, Tail, is_damage
-from sacred.journal.verification import blobs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,7 +198,7 @@ class _Marker(JournalReader):
         #: Writers whose files were there once.
         self.children: set[int] = set()
         self.state = Liveness.RUNNING
-        super().__init__(folder, table_decoder=decode_length)
+        super().__init__(folder, table_decoder=decode_odd)
 
     def _events(self, frame: RawFrame) -> list[Event]:
         self._marks.update(map(mark_of, _NAMED.findall(frame.events)))
@@ -213,7 +213,7 @@ class _Marker(JournalReader):
                     self.spool_end = max(self.spool_end, end)
         if b"msgpack" in frame.events:
             for event in events:
-                for reference in blobs_of(event.type, event.fields):
+                for reference in references(event):
                     if reference.encoding == "msgpack":
                         self.values.add(reference.digest)
         return events
@@ -277,6 +277,8 @@ class _Collector:
                 self._look_into_run(path)
             elif _NEW_MARK.match(name):
                 self._left_over("temporary", path)
+            elif name.startswith(ASIDE):
+                self._left_import(path)
             elif name == ".trash" or not (name in {"blobs", _LOST} or name.startswith(".")):
                 self._look_into(path)
 
@@ -497,6 +499,25 @@ class _Collector:
             return
         self._count(kind, found.st_size)
 
+    def _left_import(self, path: Path) -> None:
+        """Remove a run that was being imported when the importer was killed, when it is old."""
+        try:
+            found = os.lstat(path)
+            if not stat.S_ISDIR(found.st_mode) or found.st_mtime >= self._limit:
+                return
+            sizes = [
+                os.lstat(os.path.join(place, name)).st_size
+                for place, _, names in os.walk(path)
+                for name in names
+            ]
+            if not self._dry_run:
+                remove_aside(path)
+        except OSError as error:
+            self._fail(path, error)
+            return
+        self._counts["temporary"][0] += len(sizes)
+        self._counts["temporary"][1] += sum(sizes)
+
     def _count(self, kind: str, size: int) -> None:
         self._counts[kind][0] += 1
         self._counts[kind][1] += size
@@ -523,7 +544,7 @@ def _why_not_whole(reader: JournalReader, names: list[str]) -> str | None:
         for writer, epochs in reader._listing.items():
             tails += [Tail(writer, epoch, 0, 0) for epoch in epochs]
     for tail in tails:
-        if _is_damage(reader, tail):
+        if ends_in_damage(reader, tail):
             name = epoch_file_name(tail.writer, tail.epoch)
             return f"{name} is damaged at byte {tail.offset}"
     return None

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.events import SCHEMAS, EventType
-from sacred.journal.tables import decode_length
+from sacred.journal.tables import decode_length, decode_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sacred.journal.events import Event
 
-__all__ = ["decode_odd", "references"]
+__all__ = ["decode_checked", "decode_odd", "references"]
 
 
 class _OddTable(NamedTuple):
@@ -38,10 +38,22 @@ def decode_odd(fields: dict[str, Any]) -> _OddTable:
     return _OddTable(decode_length(fields).rows, odd)
 
 
+def decode_checked(fields: dict[str, Any]) -> _OddTable:
+    """Do so, and check that the columns are a table's.
+
+    Raises
+    ------
+    ValueError
+        They are none.
+    """
+    decode_table(fields)
+    return decode_odd(fields)
+
+
 def references(event: Event) -> Iterator[BlobReference]:
     """Yield every blob that an event names, wherever it stands in it.
 
-    The events come from a reader with ``decode_odd``.
+    The events come from a reader with ``decode_odd`` or ``decode_checked``.
     """
     fields = event.fields
     if event.type == EventType.METRIC_TABLE:

@@ -82,7 +82,7 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
             damage.setdefault((verdict.writer, verdict.epoch), []).append(verdict)
     for verdict in (*reader.verdicts, *reader.tails()):
         # An end that is no beginning of a frame is damage, too, though nobody can say of how much.
-        if isinstance(verdict, Tail) and _is_damage(reader, verdict):
+        if isinstance(verdict, Tail) and ends_in_damage(reader, verdict):
             damage.setdefault((verdict.writer, verdict.epoch), [])
     try:
         return [
@@ -93,7 +93,8 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
         reader.close()
 
 
-def _is_damage(reader: JournalReader, tail: Tail) -> bool:
+def ends_in_damage(reader: JournalReader, tail: Tail) -> bool:
+    """Tell whether an end that is not whole is no beginning of a frame either."""
     file = EpochFile.of(reader.folder, tail.writer, tail.epoch)
     try:
         file.seek(tail.offset)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.errors import BlobError
-from sacred.journal.events import SCHEMAS, EventType
+from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.reader import JournalReader
+from sacred.journal.references import decode_checked, references
 from sacred.journal.verdicts import Foreign, Gap, Tail, is_damage
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
     ------
     NotAJournalError, NewerFormatError
     """
-    reader = JournalReader(folder.journal)
-    references: dict[str, BlobReference] = {}
+    reader = JournalReader(folder.journal, table_decoder=decode_checked)
+    named: dict[str, BlobReference] = {}
     events = 0
     children: list[int] = []
     for frame in reader.poll():
@@ -83,14 +84,14 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
         for event in frame.events:
             if event.type == EventType.CHILD_SEEN and type(event.fields.get("writer")) is int:
                 children.append(event.fields["writer"])
-            for reference in blobs_of(event.type, event.fields):
-                references[reference.digest] = reference
+            for reference in references(event):
+                named[reference.digest] = reference
     verdicts = [*reader.verdicts, *reader.tails(), *vanished(reader, children)]
     if not reader.journal_id:
         verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
     errors = []
     if blobs is not None:
-        for digest, reference in references.items():
+        for digest, reference in named.items():
             try:
                 size = blobs.check(digest)
             except (BlobError, OSError) as error:
@@ -100,7 +101,7 @@ def verify(folder: RunFolder, *, blobs: BlobStore | None = None) -> Report:
                     errors.append(f"blob {digest} has {size} bytes, not {reference.size}")
     files = sum(len(epochs) for epochs in reader._listing.values())
     liveness = run_liveness(folder)
-    return Report(reader.journal_id, events, files, verdicts, len(references), errors, liveness)
+    return Report(reader.journal_id, events, files, verdicts, len(named), errors, liveness)
 
 
 def vanished(reader: JournalReader, children: list[int]) -> list[Gap]:
@@ -108,26 +109,3 @@ def vanished(reader: JournalReader, children: list[int]) -> list[Gap]:
     reader._list()  # a child's file is there before the event that names it
     why = "the first writer saw the file, and it is not there"
     return [Gap(child, 1, 0, 0, -1, why) for child in children if not reader._epochs(child)]
-
-
-def blobs_of(event_type: int, fields: dict[str, Any]) -> list[BlobReference]:
-    """Return the blobs that an event names in the fields which are made for that."""
-    schema = SCHEMAS.get(event_type)
-    found = []
-    for field in schema.fields if schema else ():
-        value = fields.get(field.name)
-        if isinstance(value, BlobReference):
-            found.append(value)
-        elif field.kind == "blob" and value is not None:
-            reference = BlobReference.from_wire(value)
-            if reference is not None:
-                found.append(reference)
-        elif field.name == "entries":
-            found += [
-                reference
-                for entry in (value if isinstance(value, list) else ())
-                if isinstance(entry, list)
-                and len(entry) > 1
-                and (reference := BlobReference.from_wire(entry[1])) is not None
-            ]
-    return found

@@ -20,9 +20,10 @@ from sacred.journal import writer as writer_module
 from sacred.journal.codec import BlobReference, pack
 from sacred.journal.errors import NoRootError
 from sacred.journal.garbage import collect, mark_of
+from sacred.journal.references import decode_checked, references
 from sacred.journal.repair import repair_run
 from sacred.journal.spool import encode_record
-from sacred.journal.verification import blobs_of, verify
+from sacred.journal.verification import verify
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DAY = 86400.0
@@ -142,8 +143,8 @@ def test_every_blob_that_any_event_can_name_is_marked(root):
         try:
             for _ in garbage._Marker(folder / "journal", marks).poll():
                 pass
-            for event in JournalReader(folder).read():
-                for reference in blobs_of(event.type, event.fields):
+            for event in JournalReader(folder, table_decoder=decode_checked).read():
+                for reference in references(event):
                     found += 1
                     assert mark_of(reference.digest) in marks, folder.name
         except Exception as error:  # journals that a reader has to refuse
@@ -427,6 +428,19 @@ def test_spools(root, state, left, goes):
         aged(spool, 1)
     assert {**SIZES, "spools": int(goes)} == counts(collect(root))
     assert spool.exists() != goes
+
+
+def test_an_import_that_was_killed_goes_when_it_is_old(root):
+    """What an import was unpacking when it was killed goes; one that may be at work stays."""
+    old, young = root.path / ".import-12-ab", root.path / ".import-13-cd"
+    for folder in (old, young):
+        aged_file(folder / "journal" / "w0000-e0001.jzst", content=b"12345")
+    aged(old)
+    link = root.path / ".import-14-ef"
+    os.symlink(root.blobs, link)
+    done = collect(root)
+    assert (not old.exists(), young.exists(), link.is_symlink()) == (True, True, True)
+    assert 5 == done.freed
 
 
 def test_links_among_the_blobs_are_not_followed(root, blob, tmp_path):

@@ -16,7 +16,7 @@ from sacred.journal.epoch_file import EpochFile, NotYet
 from sacred.journal.errors import NotSealableError, PositionContradictedError
 from sacred.journal.frames import FrameDecoder, FrameEncoder, chain_after
 from sacred.journal.position import WriterPosition
-from sacred.journal.repair import _is_damage, repair_run
+from sacred.journal.repair import ends_in_damage, repair_run
 from sacred.journal.root import RunFolder, epoch_file_name
 from sacred.journal.seal import seal_run
 from sacred.journal.seal_index import INDEX_MAGIC, LiveBounds, SealedFrame, SealIndex, read_index
@@ -416,12 +416,12 @@ def test_an_end_that_is_whole_by_now_is_no_damage(run):
     """Between the look and the repair the writer finished its frame."""
     path = file(run, began(), FRAMES[0])
     reader = JournalReader(run.journal)
-    assert not _is_damage(reader, Tail(0, 1, len(began()), len(FRAMES[0])))
-    assert not _is_damage(reader, Tail(0, 1, path.stat().st_size, 0))
-    assert not _is_damage(reader, Tail(0, 7, 0, 1))
+    assert not ends_in_damage(reader, Tail(0, 1, len(began()), len(FRAMES[0])))
+    assert not ends_in_damage(reader, Tail(0, 1, path.stat().st_size, 0))
+    assert not ends_in_damage(reader, Tail(0, 7, 0, 1))
     with open(path, "ab") as more:
         more.write(b"no frame")
-    assert _is_damage(reader, Tail(0, 1, len(began()) + len(FRAMES[0]), 8))
+    assert ends_in_damage(reader, Tail(0, 1, len(began()) + len(FRAMES[0]), 8))
 
 
 def test_frames_of_others_are_left_out(run):
