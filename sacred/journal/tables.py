@@ -278,12 +278,14 @@ def encode_table(
     if names.count(first) == rows:
         fields["m"] = [first]
     else:
-        numbers: dict[str, int] = {}
-        index = [numbers.setdefault(name, len(numbers)) for name in names]
-        fields["m"] = list(numbers)
-        width = 1 if len(numbers) <= 256 else 4
+        metrics = list(dict.fromkeys(names))
+        number_of = dict(zip(metrics, range(rows), strict=False)).__getitem__
+        index = list(map(number_of, names))
+        fields["m"] = metrics
+        width = 1 if len(metrics) <= 256 else 4
         fields["i"] = bytes(index) if width == 1 else struct.pack(f"<{rows}I", *index)
-        order = itemgetter(*sorted(range(rows), key=index.__getitem__))
+        if len(metrics) < rows:  # else they are grouped as they stand: a thousand metrics in turn
+            order = itemgetter(*sorted(range(rows), key=index.__getitem__))
     fields["s"], odd_steps = _column(steps, order)
     fields["x"] = [COLUMN_INT, _encode_times(times)]
     fields["v"], odd_values = _column(values, order)

@@ -717,14 +717,19 @@ class JournalWriter(EpochWriter):
     def _send(self, body: list[bytes], points: int, queued: int) -> None:
         """Write a frame of the first pending points and events, which are pending no more."""
         before, size = self._taken, sum(map(len, body[len(body) - queued :]))
+        # Made here: behind the frame there may be no memory for them, and it would be written twice.
+        gone, gone_events = slice(4 * points), slice(queued)
         try:
             self._emit(b"".join(body) if len(body) > 1 else body[0], points + queued)
         finally:
             # Nothing is called here: a second interrupt finds all of it pending, or none.
             if self._taken != before:
-                del self._cells[: 4 * points]
-                del self._pending[:queued]
-                self._pending_bytes -= size
+                del self._cells[gone]
+                del self._pending[gone_events]
+                try:
+                    self._pending_bytes -= size
+                except MemoryError:
+                    pass  # then a piece of output is written a little sooner than it need be
 
     def _pack_points(self, cells: list[Any]) -> tuple[bytes, int]:
         """Encode the first of some metric points, as many as fit; return how many that are."""
@@ -888,8 +893,13 @@ def _pack_cells(cells: list[Any]) -> bytes:
         return b"".join(parts)
     fields: dict[str, Any] = {"t": times[0], "e": int(EventType.METRIC_TABLE)}
     fields.update(encode_table(names, steps, times, values))
-    for name in fields["m"]:
-        _check_name(name)
+    metrics = fields["m"]
+    if len(metrics) == 1:
+        _check_name(metrics[0])
+    elif set(map(type, metrics)) != {str}:
+        raise TypeError
+    else:
+        "".join(metrics).encode()
     return pack(fields)
 
 

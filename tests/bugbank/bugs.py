@@ -403,8 +403,8 @@ BUGS = (
         "taken-whatever-became-of-it",
         "what was given to the frame waits no more; an interrupt before there is a frame loses it",
         "writer.py",
-        "            if self._taken != before:\n                del self._cells[: 4 * points]\n",
-        "            if self._taken >= before:\n                del self._cells[: 4 * points]\n",
+        "            if self._taken != before:\n                del self._cells[gone]\n",
+        "            if self._taken >= before:\n                del self._cells[gone]\n",
         (f"{EDGES}::test_an_interrupt_before_a_frame_keeps_what_waits",),
     ),
     # -- tables and values ---------------------------------------------------------------------
