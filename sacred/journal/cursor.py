@@ -368,6 +368,10 @@ class WriterCursor:
         self, file: EpochFile, frame: RawFrame, seal: dict[str, Any], after: WriterPosition
     ) -> WriterPosition:
         """Check what ends a sealed file; return where its writer's next one goes on."""
+        if self.unproven is not None and seal.get("next_seq") == self.at.next_seq:
+            if seal.get("chain") != self.at.chain:
+                raise self._contradiction()
+            self.unproven = None
         file.sealed = True
         chain = seal.get("chain")
         if type(chain) is not int:
@@ -390,11 +394,13 @@ class WriterCursor:
         if end > at.next_seq:
             return False
         if end == at.next_seq:
-            if frame.chain_after != at.chain:
-                if self.unproven is not None:
-                    raise self._contradiction()
+            if frame.chain_after == at.chain:
+                self.unproven = None
+            elif self.unproven is None:
                 self._report_double(frame)
-            self.unproven = None
+            elif not self.reader._is_sealed(self.writer, frame.epoch):
+                raise self._contradiction()
+            # Else the index is damaged, or would have proved it: what ends the file has to.
         self.at = at._replace(offset=frame.end)
         return True
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -99,10 +99,14 @@ class World:
         # Every writer is a process of its own, and lives until it is killed.
         epoch_writer.own_identity = lambda: {**real_identity(), "pid": self.pid}
         liveness.process_lives = lambda identity: identity.get("pid") in self.alive
+        # One thread, from the first event on: what fails can be made again.
+        self.real_rouse = JournalWriter._rouse
+        JournalWriter._rouse = lambda writer: None
 
     def restore(self):
         time.time_ns, os.write, os.fdatasync, epoch_writer.own_identity = self.real
         liveness.process_lives = self.real_lives
+        JournalWriter._rouse = self.real_rouse
 
 
 class Machine(RuleBasedStateMachine):
@@ -115,6 +119,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = self.root / "1" / "journal"
         self.world = World()
         self.lists = {}  # the model: (writer, kind) -> items in the order of their calls
+        self.holed = set()  # writers of whom damage took something out of the middle
         self.sure = {}  # how many of them must be there whatever happens
         self.durable = {}  # how long each file was when it last survived a power cut
         self.writer, self.journal_id = None, 0
@@ -170,7 +175,6 @@ class Machine(RuleBasedStateMachine):
             self.writer = writer
             self._add("message", "0 0 0")
             self._written()
-        self.writer._rouse = lambda: None  # one thread: what fails can be made again
 
     @precondition(lambda self: self.writer is not None)
     @rule(size=st.sampled_from((1, 40, 3_000)))
@@ -339,6 +343,8 @@ class Machine(RuleBasedStateMachine):
         reader.close()
         assert seen.lists == after.lists
         for writer, kind in [*self.lists]:
+            if self.lists[writer, kind] != after.lists.get((writer, kind), []):
+                self.holed.add(writer)
             self.lists[writer, kind] = after.lists.get((writer, kind), [])
             self.sure[writer, kind] = len(self.lists[writer, kind])
         self._begin_readers_anew()
@@ -366,7 +372,7 @@ class Machine(RuleBasedStateMachine):
         for (number, kind), there in view.lists.items():
             known = self.lists[number, kind]
             assert there == known[: len(there)], f"writer {number}: {kind}s"
-            if kind == "message":
+            if kind == "message" and number not in self.holed:
                 for text in there:
                     counts = map(int, text.split(" ")[:3])
                     for other, count in zip(KINDS, counts, strict=True):
@@ -419,6 +425,9 @@ def _settings(**more):
         stateful_step_count=STEPS,
         deadline=None,
         database=None,
+        phases=(
+            Phase.generate,
+        ),  # making a failure smaller takes minutes, and is for who looks at it
         suppress_health_check=list(HealthCheck),
         print_blob=True,
         **more,

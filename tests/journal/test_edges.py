@@ -36,6 +36,8 @@ from sacred.journal.frames import (
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.position import WriterPosition
 from sacred.journal.root import RunFolder, epoch_file_name
+from sacred.journal.seal_index import INDEX_MAGIC
+from sacred.journal.sealer import seal_file
 from sacred.journal.spool import encode_record, read_spool
 from sacred.journal.tables import TableLength, decode_length, decode_numbers, decode_table
 from sacred.journal.verdicts import Foreign, Gap, Tail
@@ -1023,3 +1025,25 @@ def test_a_torn_record_of_a_spool_is_not_yet(tmp_path):
         read = read_spool(path)
         assert [chunk.data for chunk in read.chunks] == [b"one"]
         assert (read.next_offset, read.verdict) == (len(one), "tail")
+
+
+def test_a_position_at_the_end_of_a_sealed_file_needs_no_index(folder):
+    """R5: with a damaged index what ends the file proves a position that was taken there, or contradicts it."""
+    writer = JournalWriter.create(folder, durability="event")
+    for step in range(40):
+        writer.log_point("x", step, 0.5)
+    writer.close()
+    reader = JournalReader(folder)
+    assert len(list(reader.read())) == 41
+    position = reader.position
+    seal_file(folder, 0, 1)
+    path = folder / epoch_file_name(0, 1)
+    content = bytearray(path.read_bytes())
+    content[content.rindex(INDEX_MAGIC) + 20] ^= 1
+    path.write_bytes(content)
+    again = JournalReader(folder, position)
+    assert [event.seq for event in again.read() if event.seq >= 0] == []
+    assert again.unproven() == []
+    other = Position({0: position[0]._replace(chain=position[0].chain ^ 1)})
+    with pytest.raises(PositionContradictedError):
+        list(JournalReader(folder, other).read())
