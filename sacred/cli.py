@@ -403,12 +403,17 @@ def seal(
     """
     from sacred.journal.seal import seal_run
 
-    records = []
+    records: list[dict[str, Any]] = []
     codes = {0}
     for folder in _chosen(root, runs, everything):
         if folder.holds_nothing():
             continue
-        for outcome in seal_run(folder, force=force):
+        try:
+            outcomes = seal_run(folder, force=force)
+        except (JournalError, OSError) as error:
+            codes.add(_not_done(folder, error, records, as_json=as_json))
+            continue
+        for outcome in outcomes:
             codes.add({"damaged": DAMAGED, "unknown": NOT_LOOKED}.get(outcome.state, 0))
             done = outcome.sealed
             record = {
@@ -445,11 +450,16 @@ def repair(
     """
     from sacred.journal.repair import repair_run
 
-    records = []
+    records: list[dict[str, Any]] = []
+    codes = {0}
     for folder in _chosen(root, runs, everything):
         if folder.holds_nothing():
             continue
-        outcomes = repair_run(folder, force=force)
+        try:
+            outcomes = repair_run(folder, force=force)
+        except (JournalError, OSError) as error:
+            codes.add(_not_done(folder, error, records, as_json=as_json))
+            continue
         if not outcomes and not as_json:
             _print([f"run {folder.number}: nothing to repair"])
         for outcome in outcomes:
@@ -470,7 +480,22 @@ def repair(
                 _print([f"run {folder.number} {outcome.path.name}: {what}"])
     if as_json:
         _print_records(records)
-    return DAMAGED if any(not record["repaired"] for record in records) else 0
+    if any(not record.get("repaired", True) for record in records):
+        codes.add(DAMAGED)
+    return DAMAGED if DAMAGED in codes else max(codes)
+
+
+def _not_done(
+    folder: RunFolder, error: Exception, records: list[dict[str, Any]], *, as_json: bool
+) -> int:
+    """Say that nothing could be done with a run, and go on with the next; return the exit code."""
+    reason = str(error.args[-1]) if isinstance(error, JournalError) else None
+    if isinstance(error, OSError) and reason is None:
+        reason = f"{error.strerror or error}: it is as it was"
+    records.append({"run": folder.number, "file": None, "state": "failed", "reason": reason})
+    if not as_json:
+        _print([f"run {folder.number}: failed: {terminal.clean(str(reason))}"])
+    return getattr(error, "exit_code", None) or NOT_LOOKED
 
 
 _QUERY_HELP = """Ask the runs a question in SQL.

@@ -67,7 +67,7 @@ def follow(
                 came = True
                 for event in frame.events:
                     if frame.writer == 0:
-                        last = max(last, event.time)
+                        last = max(last, event.time) if event.seq >= 0 else last
                         state = state_after(event.type, state)
                     if event.seq >= 0:
                         yield event

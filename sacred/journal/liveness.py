@@ -118,7 +118,7 @@ def journal_liveness(journal: Path) -> Liveness:
     for frame in reader.poll():
         if frame.writer == 0:
             for event in frame.events:
-                last = max(last, event.time)
+                last = max(last, event.time) if event.seq >= 0 else last
                 state = state_after(event.type, state)
     return state_now(reader, state, last)
 

@@ -152,7 +152,8 @@ class _Seen:
 
     def take(self, events: list[Any]) -> None:
         for event in events:
-            self.last = max(self.last, event.time)
+            if event.seq >= 0:  # what begins and seals files is no sign of the run's life
+                self.last = max(self.last, event.time)
             self.state = state_after(event.type, self.state)
             if event.type == EventType.OUTPUT:
                 end = event.fields.get("end")

@@ -145,7 +145,8 @@ def _fold(reader: JournalReader, found: RunOutline) -> Liveness:
                 found.points += event.count
             if event.writer != 0:
                 continue
-            if type(event.time) is int:
+            # What begins and seals files is no sign of the run's life: sealing moves nothing.
+            if type(event.time) is int and event.seq >= 0:
                 found.last = max(found.last, event.time)
             state = state_after(event.type, state)
             _take(found, event.type, event.time, event.fields)

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from sacred.journal import EventType, JournalWriter
+from sacred.journal.codec import pack
+
 _ENDS = """
 import sys
 from sacred.journal import EventType, JournalWriter
@@ -61,3 +64,50 @@ def test_repairing(root, run_sacred, ended):
     assert "lost before it was repaired" in checked.out
     assert run_sacred("events", "1").code == 0
     assert "lost before it was repaired" in run_sacred("ls").out
+
+
+_DIES = """
+import sys, time
+from sacred.journal import EventType, JournalWriter
+writer = JournalWriter.create(sys.argv[1])
+hour = time.time_ns() - 3_600_000_000_000
+writer.append(EventType.RUN_STARTED, run_id=1, name="x", command="main", config={}, meta={},
+              experiment={"name": "x"}, host={}, time_ns=hour)
+writer.append(EventType.HEARTBEAT, time_ns=hour + 5_000_000_000)
+writer.close()
+"""
+
+
+def test_sealing_moves_nothing_that_is_shown(root, run_sacred):
+    """P7: what is said of a run that died, its last sign of life too, is the same before and after."""
+    folder = root.journals.claim()
+    command = [sys.executable, "-c", _DIES, str(folder.journal)]
+    subprocess.run(command, check=True, timeout=60)
+    questions = (("ls", "--json"), ("show", "1", "--json"), ("query", "select * from runs"))
+    before = [run_sacred(*words).out for words in questions]
+    assert json.loads(before[0])[0]["duration"] == 5.0
+    assert "sealed" in run_sacred("seal", "1").out
+    assert before == [run_sacred(*words).out for words in questions]
+
+
+def test_one_run_that_can_not_be_read_stops_no_other(root, run_sacred, ended):
+    """A run of a later version is named, and the runs behind it are sealed and repaired all the same."""
+    newer = root.journals.claim()
+    content = root.file(ended).read_bytes()
+    newer.journal.mkdir(parents=True, exist_ok=True)
+    (newer.journal / "w0000-e0001.jzst").write_bytes(content)
+    writer = JournalWriter.create(root.journals.claim().journal)
+    writer.append(EventType.MESSAGE, level="info", text="of a later version")
+    writer._exclusively(writer._emit, pack({"t": 1, "e": 127}), 1)
+    writer.close()
+    last = root.journals.claim()
+    subprocess.run([sys.executable, "-c", _ENDS, str(last.journal)], check=True, timeout=60)
+    done = run_sacred("seal", "--all")
+    assert done.code == 2
+    lines = done.out.splitlines()
+    assert "run 3: failed: " in lines[2]
+    assert "upgrade sacred-journal" in lines[2]
+    assert lines[3].startswith("run 4 w0000-e0001.jzst: sealed, ")
+    done = run_sacred("repair", "--all", "--json")
+    assert done.code == 2
+    assert [3] == [record["run"] for record in json.loads(done.out)]
