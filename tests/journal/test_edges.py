@@ -554,9 +554,11 @@ def test_a_file_that_goes_while_it_rests(folder):
     for number in (0, 1):
         with open(folder / epoch_file_name(number, 1), "ab") as torn:
             torn.write(b"\x28\xb5")
-    assert [tail.writer for tail in reader.tails()] == [0, 1]
+    file(folder, b"\x28\xb5", epoch=2)
+    assert list(reader.poll()) == []
+    assert [(tail.writer, tail.epoch) for tail in reader.tails()] == [(0, 1), (0, 2), (1, 1)]
     os.unlink(folder / epoch_file_name(0, 1))
-    assert [tail.writer for tail in reader.tails()] == [1]
+    assert [(tail.writer, tail.epoch) for tail in reader.tails()] == [(0, 2), (1, 1)]
 
 
 def test_a_writer_without_files_rests_as_well(folder, monkeypatch):

@@ -178,19 +178,17 @@ def test_no_public_name_is_hidden_by_a_module():
 
 
 @pytest.mark.parametrize("notify", [True, False])
-def test_a_child_that_ends_last_ends_no_run(tmp_path, notify):
-    """R9: what a child writes is yielded as well, and says nothing of the state of its run."""
+def test_a_child_says_nothing_of_its_run(tmp_path, monkeypatch, notify):
+    """R9: what a child writes is yielded as well; the run is over when the first writer said so."""
+    monkeypatch.setattr("sacred.journal.following.SILENCE", 0.0)
     writer = JournalWriter.create(tmp_path / "journal", durability="event")
     writer.append(EventType.MESSAGE, level="info", text="0")
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
     writer._after_fork_in_child()
     writer.append(EventType.MESSAGE, level="info", text="1")
-    stop = threading.Event()
-    stop.set()
-    reader = JournalReader(tmp_path / "journal")
-    events = list(follow(reader, stop=stop, notify=notify))
-    assert [(0, "0"), (1, "1")] == sorted(
-        (event.writer, event.fields["text"]) for event in events if event.type == EventType.MESSAGE
-    )
+    listener = Listener(tmp_path / "journal", notify=notify)
+    assert [0, 1] == listener.end()
+    assert {0, 1} == {event.writer for event in listener.events}
     writer.close()
 
 
@@ -204,6 +202,8 @@ def test_each_that_waits_for_a_folder_is_woken(tmp_path):
         folder.mkdir()
     first, second, other = (threading.Event() for _ in range(3))
     watch = FolderWatch()
+    schedule, scheduled = watch._schedule, []
+    watch._schedule = lambda folder: scheduled.append(folder) or schedule(folder)
     try:
         with watch.watching(folders[0], first), watch.watching(folders[1], other):
             with watch.watching(folders[0], second):
@@ -218,6 +218,7 @@ def test_each_that_waits_for_a_folder_is_woken(tmp_path):
             (folders[1] / "file").touch()
             assert other.wait(20)
         assert watch._wakes == watch._watches == {}
+        assert scheduled == [str(folder) for folder in folders]
     finally:
         watch.close()
     watch.close()  # nothing is left to be stopped
