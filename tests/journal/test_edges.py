@@ -940,6 +940,25 @@ def test_a_blob_that_can_not_be_stored_needs_no_listener(tmp_path, folder, monke
     assert "could not be stored" in found.text
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_names_that_are_none_are_their_texts(folder, no_background, count):
+    """As rows and as a table, alone and beside others: a number, a text that is no Unicode."""
+    writer = JournalWriter.create(folder)
+    for names in ([5], [5, "a"], ["\ud800"], ["a", "\ud800"]):
+        writer._last = writer_module.time.time_ns()
+        for step in range(count):
+            writer.log_point(names[step % len(names)], step, 0.5)
+        writer.flush()
+    writer.close()
+    found = set()
+    for event in JournalReader(folder).read():
+        if event.type == EventType.METRIC_TABLE:
+            found |= set(event.fields["table"].names())
+        elif event.type == EventType.METRIC_POINT:
+            found.add(event.fields["metric"])
+    assert found == {"5", "a", "\\ud800"}
+
+
 def test_a_large_event_has_a_frame_of_its_own(folder, no_background):
     """What waits and an event that is larger than a frame of several do not share one."""
     writer = JournalWriter.create(folder)

@@ -49,12 +49,12 @@ class Ring(deque):
 
 
 class Full(int):
-    """A number to which nothing can be added."""
+    """A number to which nothing can be added, and from which nothing can be taken."""
 
     def __add__(self, other):
         raise MemoryError
 
-    __radd__ = __add__
+    __radd__ = __sub__ = __add__
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +249,25 @@ def test_a_frame_that_can_not_be_kept_has_taken_no_number(folder, monkeypatch, w
     writer.close()
     assert seen(folder) == ([0, "kept", 2] if what == "message" else [0, 2, (2, 1)])
     assert sum(loss.count for loss in writer.losses) == (what == "point")
+
+
+def test_memory_that_runs_out_behind_a_frame_writes_nothing_twice(folder, monkeypatch):
+    """P4: how much waits can not be counted down: what was written does not wait any more."""
+    writer = JournalWriter.create(folder)
+    emit = writer._emit
+
+    def emitted(events, count):
+        emit(events, count)
+        writer._pending_bytes = Full(writer._pending_bytes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_emit", emitted)
+        assert say(writer, "one") == 0
+    assert writer._pending == []
+    writer._pending_bytes = int(writer._pending_bytes)
+    assert say(writer, "two") == 1
+    writer.close()
+    assert seen(folder) == ["one", "two"]
 
 
 @pytest.mark.parametrize("what", ["message", "point"])
