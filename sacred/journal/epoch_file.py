@@ -266,9 +266,7 @@ class EpochFile:
 
 
 def _preamble_size(content: bytes) -> int:
-    """Return how many bytes the preamble takes: seven msgpack unsigned integers in an array."""
-    if content[0] != 0x97:
-        raise FrameDamagedError("a preamble that is no array of seven")
+    """Return how many bytes an array of seven msgpack unsigned integers takes."""
     size = 1
     for _ in range(7):
         lead = content[size]

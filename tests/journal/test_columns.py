@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, read_metrics
+from sacred.journal import (
+    EventType,
+    JournalReader,
+    JournalWriter,
+    RunFolder,
+    columns,
+    read_metrics,
+)
+from sacred.journal.columns import RawTable
 from sacred.journal.errors import NotAJournalError
 from sacred.journal.seal import seal_run
 
@@ -158,3 +166,60 @@ def test_what_is_no_journal(tmp_path):
         read_metrics(tmp_path)
     JournalWriter.create(tmp_path / "j").close()
     assert read_metrics(tmp_path / "j") == {}
+
+
+def test_tables_that_follow_each_other_are_one_array(tmp_path):
+    """Of one metric, of one length, with nothing between; a point or an odd value keeps them apart."""
+    rows = [("a", step, float(step)) for step in range(20)]
+    odd = [*rows[:-1], ("a", 19, None)]
+    write(tmp_path / "j", [rows, rows, rows, rows[:1], rows, odd, rows, rows])
+    assert check(tmp_path / "j")["a"].steps.tolist() == [*range(20)] * 3 + [0] + [*range(20)] * 4
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_table_that_is_entered_in_the_middle(tmp_path, names):
+    """R5: a reader that stands inside a merged table takes the rows from there on, and no other."""
+    run = RunFolder(tmp_path / "1")
+    writer = JournalWriter.create(run.journal)
+    positions = []
+    for part in range(2):
+        for step in range(20):
+            writer.log_point(names[step % len(names)], 20 * part + step, 0.5)
+        writer.flush()
+        reader = JournalReader(run.journal)
+        list(reader.read())
+        positions.append(reader.position)
+    writer.close()
+    assert [done.state for done in seal_run(run, closed=frozenset({0}))] == ["sealed"]
+    gathered = columns._Gathered(None)
+    for event in JournalReader(run.journal, positions[0], table_decoder=RawTable.of).read():
+        if event.type == EventType.METRIC_TABLE:
+            assert (event.fields["table"].rows, event.fields["table"].skip) == (20, 20)
+            gathered.add_table(event)
+    steps = [step for name in gathered.arrays().values() for step in name.steps.tolist()]
+    assert sorted(steps) == list(range(20, 40))
+
+
+WIRE = {"n": 2, "m": ["a"], "s": [0, bytes(16)], "x": [0, bytes(16)], "v": [0, bytes(16)]}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"n": 0}, "no or too many rows"),
+        ({"n": "2"}, "no or too many rows"),
+        ({"m": []}, "no or too many rows"),
+        ({"s": [9, bytes(16)]}, "unknown kind or length"),
+        ({"v": [0, bytes(15)]}, "unknown kind or length"),
+        ({"m": ["a", "b"]}, "tells its metrics apart"),
+        ({"m": ["a", "b"], "i": bytes(3)}, "different lengths"),
+        ({"m": ["a", "b"], "i": b"\0\2"}, "a metric it has not"),
+        ({"vs": [[2, "odd"]]}, "beside its rows"),
+        ({"ss": [[0.5, "odd"]]}, "beside its rows"),
+    ],
+)
+def test_a_table_that_is_none(change, why):
+    """What a damaged or forged table says is checked before anything is decoded."""
+    assert RawTable.of(WIRE).rows == 2
+    with pytest.raises(ValueError, match=why):
+        RawTable.of({**WIRE, **change})

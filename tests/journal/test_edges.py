@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgpack
 import pytest
@@ -543,6 +545,35 @@ def test_a_file_that_can_not_be_opened_is_said(folder, monkeypatch):
         JournalReader(folder)
 
 
+def test_a_file_that_goes_while_it_rests(folder):
+    """With very many writers no file stays open: one that is removed meanwhile has no unfinished end."""
+    two_writers(folder)
+    reader = JournalReader(folder)
+    reader._many = lambda: True
+    assert len(list(reader.poll())) == 8
+    for number in (0, 1):
+        with open(folder / epoch_file_name(number, 1), "ab") as torn:
+            torn.write(b"\x28\xb5")
+    file(folder, b"\x28\xb5", epoch=2)
+    assert list(reader.poll()) == []
+    assert [(tail.writer, tail.epoch) for tail in reader.tails()] == [(0, 1), (0, 2), (1, 1)]
+    os.unlink(folder / epoch_file_name(0, 1))
+    assert [(tail.writer, tail.epoch) for tail in reader.tails()] == [(0, 2), (1, 1)]
+
+
+def test_a_writer_without_files_rests_as_well(folder, monkeypatch):
+    """Of very many writers one whose files are gone before they are opened costs nothing."""
+    two_writers(folder)
+    reader = JournalReader(folder)
+    monkeypatch.setattr(JournalReader, "_many", lambda self: True)
+    real = JournalReader._epochs
+    monkeypatch.setattr(
+        JournalReader, "_epochs", lambda self, writer: [] if writer else real(self, writer)
+    )
+    assert {found.writer for found in reader.poll()} == {0}
+    os.unlink(folder / epoch_file_name(1, 1))  # for the page's reader
+
+
 # -- writer --------------------------------------------------------------------------------------
 
 
@@ -909,6 +940,25 @@ def test_a_blob_that_can_not_be_stored_needs_no_listener(tmp_path, folder, monke
     assert "could not be stored" in found.text
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_names_that_are_none_are_their_texts(folder, no_background, count):
+    """As rows and as a table, alone and beside others: a number, a text that is no Unicode."""
+    writer = JournalWriter.create(folder)
+    for names in ([5], [5, "a"], ["\ud800"], ["a", "\ud800"]):
+        writer._last = writer_module.time.time_ns()
+        for step in range(count):
+            writer.log_point(names[step % len(names)], step, 0.5)
+        writer.flush()
+    writer.close()
+    found = set()
+    for event in JournalReader(folder).read():
+        if event.type == EventType.METRIC_TABLE:
+            found |= set(event.fields["table"].names())
+        elif event.type == EventType.METRIC_POINT:
+            found.add(event.fields["metric"])
+    assert found == {"5", "a", "\\ud800"}
+
+
 def test_a_large_event_has_a_frame_of_its_own(folder, no_background):
     """What waits and an event that is larger than a frame of several do not share one."""
     writer = JournalWriter.create(folder)
@@ -993,6 +1043,179 @@ def test_a_writer_that_is_gone_ends_its_flusher(folder, no_background):
     left = [writer]
     writer_module._flush_in_background(lambda: left.pop() if left else None, Turns(9))
     writer.close()
+
+
+class Held:
+    """A lock that another thread holds, until the test is through."""
+
+    def __init__(self, lock):
+        self.taken, self.done = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.hold, args=(lock,), daemon=True)
+
+    def hold(self, lock):
+        with lock:
+            self.taken.set()
+            self.done.wait(30)
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.taken.wait(30)
+
+    def __exit__(self, *error):
+        self.done.set()
+        self.thread.join(30)
+
+
+@pytest.mark.parametrize("which", ["_lock", "_sync_lock"])
+def test_a_finalizer_does_not_wait_for_a_thread_that_is_no_more(
+    folder, monkeypatch, no_background, which
+):
+    """At the interpreter's end a lock that a stopped thread holds is never free: nobody waits for it."""
+    writer = JournalWriter.create(folder)
+    say(writer, "one")
+    writer._prepare_for_the_end()
+    monkeypatch.setattr(epoch_writer_module, "sys", SimpleNamespace(is_finalizing=lambda: True))
+    assert say(writer, "two") == 1
+    with Held(getattr(writer, which)):
+        assert say(writer, "three") == -1
+        assert not writer.sync()
+        writer.close()
+    assert writer.closed
+    writer._close_file()
+    assert texts(folder)[0] == ["one", "two"]
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_file_system_that_can_not_sync_is_told_once(folder, monkeypatch, no_background, listens):
+    """P6: a rotation learns it, and the sync that it comes into: one line, and nothing is a fault."""
+    faults, turns = [], []
+    writer = JournalWriter.create(folder, on_fault=faults.append if listens else None)
+    say(writer, "one")
+
+    def sync(descriptor):
+        if not turns:
+            turns.append(1)
+            writer._exclusively(writer._rotate)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(epoch_writer_module, "_sync", sync)
+    assert not writer.sync()
+    assert (writer.fault, writer.epoch, len(faults)) == (None, 2, int(listens))
+    assert not writer.sync()
+    say(writer, "two")
+    writer.close()
+    assert texts(folder)[0] == ["one", "two"]
+
+
+@pytest.mark.parametrize("superseded", [True, False])
+def test_files_that_wait_to_be_synced_are_bounded(folder, monkeypatch, no_background, superseded):
+    """P2: more files than are kept open were left: `sync` makes the others durable, and says False."""
+    monkeypatch.setattr(epoch_writer_module, "_LEFT_FILES", 2)
+    writer = JournalWriter.create(folder, durability="process")
+    for number in range(2):
+        say(writer, str(number))
+        if superseded and number:
+            (folder / epoch_file_name(0, 3)).touch()
+        writer._exclusively(writer._rotate)
+    assert (writer.number, len(writer._left)) == (int(superseded), 2)
+    oldest, other = writer._left
+    closed, close = [], epoch_writer_module._close
+    monkeypatch.setattr(
+        epoch_writer_module, "_close", lambda number: closed.append(number) or close(number)
+    )
+    say(writer, "2")
+    writer._exclusively(writer._rotate)
+    assert (len(writer._left), writer._left[0]) == (2, other)
+    assert oldest[0] in closed
+    assert writer._in_doubt is superseded
+    say(writer, "3")
+    assert not writer.sync()
+    assert writer._left == ()
+    writer.close()
+    assert texts(folder)[0] == ["0", "1", "2", "3"]
+
+
+def test_what_a_superseded_writer_could_not_sync_stays_in_doubt(folder, monkeypatch, no_background):
+    """P2, R3: its fsync failed and its next file is another's: it stands in the old file, in doubt."""
+    writer = JournalWriter.create(folder)
+    say(writer, "one")
+    (folder / epoch_file_name(0, 2)).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch_writer_module, "_sync", refuse(errno.EIO))
+        assert not writer.sync()
+    say(writer, "two")
+    assert (writer.number, writer.fault, writer._in_doubt) == (1, None, True)
+    assert not writer.sync()
+    writer.close()
+    assert texts(folder)[0] == ["one", "two"]
+
+
+def full_once(monkeypatch):
+    """Let the next write be refused, and none behind it."""
+    real, left = os.write, [1]
+
+    def write(descriptor, data):
+        if left:
+            left.clear()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+
+
+def test_a_file_that_was_left_and_can_not_be_synced_is_written_again(
+    folder, monkeypatch, no_background
+):
+    """P2: the disk was full, and the fsync of what it had taken fails: memory has it, `sync` says True."""
+    writer = JournalWriter.create(folder)
+    say(writer, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse(errno.ENOSPC))
+        patch.setattr(os, "open", refuse(errno.ENOSPC))
+        say(writer, "two")
+        patch.setattr(epoch_writer_module, "_sync", refuse(errno.EIO))
+        assert not writer.sync()
+    assert (writer._left, writer._suspect, writer.durable_seq) == ((), 1, 0)
+    writer._exclusively(lambda: writer._try_again(force=True))
+    assert writer.sync()
+    writer.close()
+    assert texts(folder)[0] == ["one", "two"]
+
+
+def test_a_sync_that_fails_behind_a_write_that_failed(folder, monkeypatch, no_background):
+    """P2: the file was left while it was synced: no second fsync of it, and the next one holds all."""
+    writer = JournalWriter.create(folder)
+    say(writer, "one")
+    synced = []
+
+    def sync(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        if len(synced) == 1:
+            full_once(monkeypatch)
+            say(writer, "two")
+            assert len(writer._left) == 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(epoch_writer_module, "_sync", sync)
+    assert not writer.sync()
+    assert (writer._left, writer._suspect, writer.fault, writer.epoch) == ((), 1, None, 2)
+    assert writer.sync()
+    assert len(set(synced)) == len(synced) == 2
+    writer.close()
+    assert texts(folder)[0] == ["one", "two"]
+
+
+def test_the_end_counts_as_lost_what_no_file_has(folder, monkeypatch, no_background):
+    """P6: a disk that is full for ever: what was written before, durable or not, is not among it."""
+    writer = JournalWriter.create(folder)
+    say(writer, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse(errno.ENOSPC))
+        patch.setattr(os, "open", refuse(errno.ENOSPC))
+        say(writer, "two")
+        writer.close()
+    assert [(loss.first_seq, loss.count) for loss in writer.losses] == [(1, 1)]
+    assert texts(folder)[0] == ["one"]
 
 
 # -- who lives, what was printed -----------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import pkgutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 import sacred.journal
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, follow
 from sacred.journal.seal import seal_run
+from sacred.journal.watch import FolderWatch
 
 #: Writes numbered messages and points as its standard input says, and confirms each line.
 WRITER = """
@@ -172,3 +175,70 @@ def test_no_public_name_is_hidden_by_a_module():
     for module in pkgutil.iter_modules(sacred.journal.__path__):
         importlib.import_module(f"sacred.journal.{module.name}")
         assert module.name not in sacred.journal.__all__
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_a_child_says_nothing_of_its_run(tmp_path, monkeypatch, notify):
+    """R9: what a child writes is yielded as well; the run is over when the first writer said so."""
+    monkeypatch.setattr("sacred.journal.following.SILENCE", 0.0)
+    writer = JournalWriter.create(tmp_path / "journal", durability="event")
+    writer.append(EventType.MESSAGE, level="info", text="0")
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer._after_fork_in_child()
+    writer.append(EventType.MESSAGE, level="info", text="1")
+    listener = Listener(tmp_path / "journal", notify=notify)
+    assert [0, 1] == listener.end()
+    assert {0, 1} == {event.writer for event in listener.events}
+    writer.close()
+
+
+# -- being told of changes -----------------------------------------------------------------------
+
+
+def test_each_that_waits_for_a_folder_is_woken(tmp_path):
+    """Two wait for one folder and one for another; who went is not woken, who stays is."""
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    first, second, other = (threading.Event() for _ in range(3))
+    watch = FolderWatch()
+    schedule, scheduled = watch._schedule, []
+    watch._schedule = lambda folder: scheduled.append(folder) or schedule(folder)
+    try:
+        with watch.watching(folders[0], first), watch.watching(folders[1], other):
+            with watch.watching(folders[0], second):
+                (folders[0] / "file").touch()
+                assert first.wait(20)
+                assert second.wait(20)
+            second.clear()
+            first.clear()
+            (folders[0] / "more").touch()
+            assert first.wait(20)
+            assert not second.is_set()
+            (folders[1] / "file").touch()
+            assert other.wait(20)
+        assert watch._wakes == watch._watches == {}
+        assert scheduled == [str(folder) for folder in folders]
+    finally:
+        watch.close()
+    watch.close()  # nothing is left to be stopped
+
+
+@pytest.mark.parametrize("where", ["schedule", "start"])
+def test_a_system_that_tells_nothing_is_no_error(tmp_path, monkeypatch, where):
+    """No notification is left to be had: whoever waits looks by itself, and nothing raises."""
+    from watchdog.observers import Observer
+
+    def refused(self, *args, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Observer, where, refused)
+    watch = FolderWatch()
+    try:
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            with watch.watching(tmp_path / name, threading.Event()):
+                assert watch._watches == {}
+        assert watch._broken is (where == "start")
+    finally:
+        watch.close()
