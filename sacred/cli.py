@@ -120,7 +120,8 @@ def _chosen(given: str | None, texts: Sequence[str], everything: bool) -> Iterab
     """Find the runs that were named to a command that changes or checks them, or all."""
     if everything == bool(texts):
         verb = click.get_current_context().info_name
-        raise click.UsageError(f"name the runs to {verb}, or give --all")
+        both = ", not both" if texts else ""
+        raise click.UsageError(f"name the runs to {verb}, or give --all{both}")
     return _root(given).runs() if everything else _runs(given, texts)
 
 

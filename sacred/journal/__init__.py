@@ -26,46 +26,87 @@ if TYPE_CHECKING:
     from sacred.journal.bundle_import import import_bundle
     from sacred.journal.bundle_writer import write_bundle
     from sacred.journal.columns import read_metrics
+    from sacred.journal.errors import (
+        BlobError,
+        InvalidEventError,
+        JournalError,
+        JournalUnavailableError,
+        JournalUnreadableError,
+        NewerFormatError,
+        NoRootError,
+        NotAJournalError,
+        PositionContradictedError,
+        WriterClosedError,
+    )
     from sacred.journal.events import Event, EventType
     from sacred.journal.following import follow
+    from sacred.journal.garbage import collect
     from sacred.journal.position import Position, WriterPosition
     from sacred.journal.reader import JournalReader
+    from sacred.journal.repair import repair_run
     from sacred.journal.root import JournalRoot, RunFolder, find_root
+    from sacred.journal.seal import seal_run
     from sacred.journal.verification import verify
     from sacred.journal.writer import JournalWriter
 
 __all__ = [
+    "BlobError",
     "BlobStore",
     "Event",
     "EventType",
+    "InvalidEventError",
+    "JournalError",
     "JournalReader",
     "JournalRoot",
+    "JournalUnavailableError",
+    "JournalUnreadableError",
     "JournalWriter",
+    "NewerFormatError",
+    "NoRootError",
+    "NotAJournalError",
     "Position",
+    "PositionContradictedError",
     "RunFolder",
+    "WriterClosedError",
     "WriterPosition",
+    "collect",
     "find_root",
     "follow",
     "import_bundle",
     "read_metrics",
+    "repair_run",
+    "seal_run",
     "verify",
     "write_bundle",
 ]
 
 _HOMES = {
+    "BlobError": "errors",
     "BlobStore": "blobs",
     "Event": "events",
     "EventType": "events",
+    "InvalidEventError": "errors",
+    "JournalError": "errors",
     "JournalReader": "reader",
     "JournalRoot": "root",
+    "JournalUnavailableError": "errors",
+    "JournalUnreadableError": "errors",
     "JournalWriter": "writer",
+    "NewerFormatError": "errors",
+    "NoRootError": "errors",
+    "NotAJournalError": "errors",
     "Position": "position",
+    "PositionContradictedError": "errors",
     "RunFolder": "root",
+    "WriterClosedError": "errors",
     "WriterPosition": "position",
+    "collect": "garbage",
     "find_root": "root",
     "follow": "following",
     "import_bundle": "bundle_import",
     "read_metrics": "columns",
+    "repair_run": "repair",
+    "seal_run": "seal",
     "verify": "verification",
     "write_bundle": "bundle_writer",
 }
