@@ -316,6 +316,16 @@ def test_another_machine(tmp_path, monkeypatch):
     assert [forced.state for forced in seal_run(run, force=True)] == ["sealed"]
 
 
+def test_the_date_of_a_file_is_no_sign_of_life_by_itself(tmp_path):
+    """A copy is younger than the run, and a file may be touched: the last event counts, and a little more."""
+    run = run_that("die", tmp_path)
+    last = max(event.time for event in JournalReader(run.journal).read() if event.seq >= 0)
+    os.utime(run.journal / "w0000-e0001.jzst", (4e9, 4e9))
+    assert [outcome.state for outcome in seal_run(run)] == ["sealed"]
+    seen = next(iter(JournalReader(run.journal).read())).fields["last_seen"]
+    assert last <= seen <= last + 20 * 10**9
+
+
 @pytest.mark.parametrize("at", [100, 400, -300])
 def test_a_damaged_file_is_left_alone(tmp_path, at):
     """Sealing would make the damage look whole: it says to repair first."""
