@@ -157,7 +157,7 @@ def test_several_writers_are_merged_by_time(tmp_path, monkeypatch):
     writer.close()
     found = check(tmp_path / "j")
     assert found["a"].steps.tolist() == [0, 1, 2]
-    assert (np.diff(found["a"].times) > np.timedelta64(0)).all()
+    assert (np.diff(found["a"].times) > np.timedelta64(0, "us")).all()
 
 
 def test_what_is_no_journal(tmp_path):
