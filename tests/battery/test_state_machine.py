@@ -313,8 +313,12 @@ class Machine(RuleBasedStateMachine):
     def seal(self):
         """All files that will not grow are sealed: nothing moves."""
         before = self.look().lists
-        for outcome in seal_run(RunFolder.at(self.folder.parent)):
-            assert outcome.state in {"sealed", "already", "growing", "empty"}, outcome
+        try:
+            for outcome in seal_run(RunFolder.at(self.folder.parent)):
+                assert outcome.state in {"sealed", "already", "growing", "empty"}, outcome
+        except OSError:  # then all is as it was
+            if self.world.fault is None:
+                raise
         assert before == self.look().lists
 
     @precondition(lambda self: self.writer is None and self.lists)
@@ -434,7 +438,9 @@ def _settings(**more):
     )
 
 
-@pytest.mark.slow
+# Not yet in every run of the tests: the model forgets at a power cut what damage to a later file may show
+# again in an older one.
+@pytest.mark.soak
 @pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="row 13 lets fdatasync fail")
 def test_whatever_happens_every_reader_sees_a_prefix(record_property):
     """Row 13, P1, P3, P4: writing, faults, kills, power cuts, seals, repairs and clocks in any order: every reader is given each event once, in order, and what was promised."""
