@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,13 +22,16 @@ from sacred.journal.errors import JournalError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeVar
 
     from sacred.journal.root import JournalRoot, RunFolder
     from sacred.replayers.details import RunDetails
     from sacred.replayers.listing import RunOutline
     from sacred.replayers.replay import ReplayOutcome, ReplaySummary
     from sacred.replayers.sink import SinkSpec
+
+    _Outcome = TypeVar("_Outcome")
 
 __all__ = ["main", "replay_main"]
 
@@ -386,7 +390,7 @@ def verify(runs: tuple[str, ...], everything: bool, as_json: bool, root: str | N
             _print([f"run {checked.run}: {verdict}, {terminal.clean(checked.summary)}"])
             _print("  " + terminal.clean(problem) for problem in checked.problems)
     codes = {checked.exit_code for checked in checks}
-    return DAMAGED if DAMAGED in codes else max(codes, default=0)
+    return _worst(codes)
 
 
 @cli.command()
@@ -406,14 +410,9 @@ def seal(
 
     records: list[dict[str, Any]] = []
     codes = {0}
-    for folder in _chosen(root, runs, everything):
-        if folder.holds_nothing():
-            continue
-        try:
-            outcomes = seal_run(folder, force=force)
-        except (JournalError, OSError) as error:
-            codes.add(_not_done(folder, error, records, as_json=as_json))
-            continue
+    found = _chosen(root, runs, everything)
+    work = partial(seal_run, force=force)
+    for folder, outcomes in _outcomes(found, work, records, codes, as_json=as_json):
         for outcome in outcomes:
             codes.add({"damaged": DAMAGED, "unknown": NOT_LOOKED}.get(outcome.state, 0))
             done = outcome.sealed
@@ -433,7 +432,7 @@ def seal(
                 _print([f"run {folder.number} {outcome.path.name}: {outcome.state}{what}"])
     if as_json:
         _print_records(records)
-    return DAMAGED if DAMAGED in codes else max(codes)
+    return _worst(codes)
 
 
 @cli.command()
@@ -453,14 +452,9 @@ def repair(
 
     records: list[dict[str, Any]] = []
     codes = {0}
-    for folder in _chosen(root, runs, everything):
-        if folder.holds_nothing():
-            continue
-        try:
-            outcomes = repair_run(folder, force=force)
-        except (JournalError, OSError) as error:
-            codes.add(_not_done(folder, error, records, as_json=as_json))
-            continue
+    found = _chosen(root, runs, everything)
+    work = partial(repair_run, force=force)
+    for folder, outcomes in _outcomes(found, work, records, codes, as_json=as_json):
         if not outcomes and not as_json:
             _print([f"run {folder.number}: nothing to repair"])
         for outcome in outcomes:
@@ -483,20 +477,42 @@ def repair(
         _print_records(records)
     if any(not record.get("repaired", True) for record in records):
         codes.add(DAMAGED)
-    return DAMAGED if DAMAGED in codes else max(codes)
+    return _worst(codes)
 
 
-def _not_done(
-    folder: RunFolder, error: Exception, records: list[dict[str, Any]], *, as_json: bool
-) -> int:
-    """Say that nothing could be done with a run, and go on with the next; return the exit code."""
-    reason = str(error.args[-1]) if isinstance(error, JournalError) else None
-    if isinstance(error, OSError) and reason is None:
-        reason = f"{error.strerror or error}: it is as it was"
-    records.append({"run": folder.number, "file": None, "state": "failed", "reason": reason})
-    if not as_json:
-        _print([f"run {folder.number}: failed: {terminal.clean(str(reason))}"])
-    return getattr(error, "exit_code", None) or NOT_LOOKED
+def _outcomes(
+    folders: Iterable[RunFolder],
+    work: Callable[[RunFolder], list[_Outcome]],
+    records: list[dict[str, Any]],
+    codes: set[int],
+    *,
+    as_json: bool,
+) -> Iterator[tuple[RunFolder, list[_Outcome]]]:
+    """Yield what became of each run; one with which nothing could be done is said, and passed over."""
+    for folder in folders:
+        if folder.holds_nothing():
+            continue
+        try:
+            found = work(folder)
+        except (JournalError, OSError) as error:
+            if isinstance(error, JournalError):
+                reason = str(error.args[-1])
+            else:
+                reason = f"{error.strerror or error}: it is as it was"
+            records.append(
+                {"run": folder.number, "file": None, "state": "failed", "reason": reason}
+            )
+            if not as_json:
+                _print([f"run {folder.number}: failed: {terminal.clean(reason)}"])
+            codes.add(getattr(error, "exit_code", None) or NOT_LOOKED)
+        else:
+            yield folder, found
+
+
+def _worst(codes: Iterable[int]) -> int:
+    """Return the exit code for several runs: damage is said before what could not be looked at."""
+    found = set(codes)
+    return DAMAGED if DAMAGED in found else max(found, default=0)
 
 
 _QUERY_HELP = """Ask the runs a question in SQL.

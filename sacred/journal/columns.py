@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from sacred.journal.events import Event
 
-__all__ = ["MetricArrays", "RawTable", "decode_lanes", "read_metrics"]
+__all__ = ["EXACT", "MetricArrays", "RawTable", "decode_lanes", "read_metrics"]
 
 #: So many numbers are decoded in one go: what stays in a processor's cache (8 bytes each).
 _AT_ONCE = 1 << 16
 #: Floats hold every integer up to here.
-_EXACT = 1 << 53
+EXACT = 1 << 53
 _KINDS = frozenset({COLUMN_INT, COLUMN_FLOAT})
 
 
@@ -345,14 +345,14 @@ def _joined(parts: Sequence[Any]) -> Any:
     # Decided for all together: an integer among floats is one where texts are, too.
     values = [value for array in arrays for value in array.tolist()]
     if set(map(type, values)) == {int, float} and all(
-        type(value) is float or abs(value) <= _EXACT for value in values
+        type(value) is float or abs(value) <= EXACT for value in values
     ):
         return np.array(values, np.float64)
     return _objects(values)
 
 
 def _floats_hold(array: Any) -> bool:
-    return bool(((array <= _EXACT) & (array >= -_EXACT)).all())
+    return bool(((array <= EXACT) & (array >= -EXACT)).all())
 
 
 def _array(values: list[Any]) -> Any:

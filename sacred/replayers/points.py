@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.columns import RawTable, decode_lanes
+from sacred.journal.columns import EXACT, RawTable, decode_lanes
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import COLUMN_INT, decode_table
@@ -24,8 +24,6 @@ __all__ = ["PointLoader", "exact_number"]
 
 #: Points collected before they go to DuckDB.
 _CHUNK = 1 << 19
-#: Floats hold every integer up to here.
-_EXACT = 1 << 53
 _MICROS = 9 * 10**18
 _SEQS = 1 << 62
 _KINDS = frozenset({EventType.METRIC_POINT, EventType.METRIC_TABLE})
@@ -274,7 +272,7 @@ class _Arrays:
             ints = np.array([table.kinds[number] == COLUMN_INT for table in tables])[:, None]
             if ints.any():
                 whole = lanes.view("<i8")
-                large = ints & ((whole > _EXACT) | (whole < -_EXACT))
+                large = ints & ((whole > EXACT) | (whole < -EXACT))
                 for table, row in np.argwhere(large).tolist():
                     text = exact_number(int(whole[table, row]))[1]
                     if text is not None and row >= skip[table, 0]:
