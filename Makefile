@@ -15,11 +15,13 @@ $(READY): pyproject.toml
 
 venv: $(READY)  ## make the environment
 
-check: $(READY)  ## format, lint, types, import rules, fast tests
+check: $(READY)  ## format, lint, types, import rules, facts about Sacred, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed/uses.py
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.facts
 	$(PYTEST) -q -m "not server and not slow and not soak"
 
 test: $(READY) servers  ## everything needed, then all tests, with real servers
@@ -30,7 +32,7 @@ test-local: $(READY)  ## what needs no server
 
 MINUTES ?= 10
 soak: $(READY)  ## the battery for so long: make soak MINUTES=60
-	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery -m "slow or soak" -o faulthandler_timeout=0
+	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery tests/journal/test_bad_input.py tests/sidebyside -m "slow or soak" -o faulthandler_timeout=0
 
 # Without the tests that interrupt a process at odd moments: what measures is not made for that (its lock stayed
 # taken for ever once), and so slow that the moments fall elsewhere. Nothing is reached by them alone.
@@ -53,6 +55,13 @@ demo: $(READY)  ## train, kill, look, replay, ask
 bench: $(READY)  ## the budgets, beside the peers
 	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
 
+# Without --quiet: what is not said is not counted, and --strict fails on nothing then.
+docs: $(READY)  ## the site of docs/ and of the reference, in dist/site: no broken link
+	@$(BIN)/python -c "import mkdocs, material, mkdocstrings_handlers.python" 2>/dev/null \
+		|| sh tests/house/environment.sh "$(PYTHON)" $(VENV) -e '.[dev,demo,docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	@echo "dist/site/index.html"
+
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -60,5 +69,5 @@ format: $(READY)  ## put the code into shape
 clean:  ## remove all that was made here; runs stay
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo_runs
 
-.PHONY: help venv check test test-local soak coverage bugbank servers demo bench format clean
+.PHONY: help venv check test test-local soak coverage bugbank servers demo bench docs format clean
 .DEFAULT_GOAL := help

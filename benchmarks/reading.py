@@ -38,7 +38,8 @@ def measure(laboratory: Laboratory) -> Table:
     }
     samples = interleave(
         contestants,
-        rounds=scale.bulk_rounds,
+        # A reading takes milliseconds, and varies by as much as the memory that is at hand.
+        rounds=3 * scale.bulk_rounds,
         progress=lambda text: laboratory.say(f"B7 {text}"),
     )
     return Table(
@@ -55,7 +56,7 @@ def measure(laboratory: Laboratory) -> Table:
             )
             for contestant in known
         ),
-        scale.bulk_rounds,
+        3 * scale.bulk_rounds,
         (
             "In a fresh process, numpy loaded, from opening the files to two arrays (steps and "
             "values). The journal is read by `sacred.journal.read_metrics` (times, too), sealed as "

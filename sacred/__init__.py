@@ -14,6 +14,13 @@
     def main(C, _run):
         _run.log_scalar("score", 0.9)
 
+Without an experiment::
+
+    import sacred
+
+    with sacred.start_run("iris", config={"C": 1.0}) as run:
+        run.log_scalar("score", 0.9)
+
 Every run is appended to a journal below ``./sacred_runs`` as it happens. ``sacred-replay`` and the
 replayers that observers declare write it into MongoDB, files and other views from there.
 
@@ -28,6 +35,7 @@ from sacred.__about__ import __author__, __author_email__, __url__, __version__
 
 if TYPE_CHECKING:
     from sacred import observers
+    from sacred.core.active_run import ActiveRun, start_run
     from sacred.core.experiment import Experiment
     from sacred.core.host_info import host_info_gatherer, host_info_getter
     from sacred.core.ingredient import Ingredient
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS",
+    "ActiveRun",
     "Experiment",
     "Ingredient",
     "__author__",
@@ -46,15 +55,18 @@ __all__ = [
     "host_info_gatherer",
     "host_info_getter",
     "observers",
+    "start_run",
 ]
 
 _HOMES = {
+    "ActiveRun": "sacred.core.active_run",
     "Experiment": "sacred.core.experiment",
     "Ingredient": "sacred.core.ingredient",
     "SETTINGS": "sacred.core.settings",
     "cli_option": "sacred.core.options",
     "host_info_gatherer": "sacred.core.host_info",
     "host_info_getter": "sacred.core.host_info",
+    "start_run": "sacred.core.active_run",
 }
 #: Modules that Sacred loads with the package, so that people use them without importing them.
 _MODULES = frozenset(
@@ -76,6 +88,7 @@ _MODULES = frozenset(
         "serializer",
         "settings",
         "stdout_capturing",
+        "stflow",
         "utils",
     }
 )
@@ -84,13 +97,14 @@ _MODULES = frozenset(
 def __getattr__(name: str) -> Any:
     import importlib
 
+    from sacred.core.uncollected import Uncollected
+
     home = _HOMES.get(name)
-    if home is not None:
-        value = getattr(importlib.import_module(home), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"{__name__}.{name}")
-    else:
+    if home is None and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with Uncollected():
+        module = importlib.import_module(home or f"{__name__}.{name}")
+    value = module if home is None else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sacred import terminal
-from sacred.journal.errors import JournalError
+from sacred.cli_options import DAMAGED, chosen, json_option, named_runs, root_option, say, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from sacred.journal.bundle_import import Imported
+    from sacred.journal.bundle_writer import Bundled
     from sacred.journal.root import JournalRoot, RunFolder
 
-__all__ = ["add_commands"]
-
-_DAMAGED = 1
+__all__ = ["export", "import_"]
 
 _EXPORT_HELP = """Write runs as files for other programs, or one as a bundle.
 
@@ -45,123 +42,167 @@ _IMPORT_HELP = """Bring runs back from bundles, into this root or another.
       sacred export 7 --bundle run7.tar         here
       sacred import run7.tar                    there
 
+    FILE - is stdin: sacred export 7 --bundle - | ssh there sacred import -
+
     The root is --root DIR, else $SACRED_JOURNAL_ROOT, else ./sacred_runs, and
-    made if need be. A run keeps its number if that is free, else it gets the
-    next one. A run that is there already stays as it is. A bundle that is not
-    as it was written is refused, and nothing of it is kept: exit code 1; 2 if
-    the file is no bundle.
+    made if need be. A run keeps its number if no run of the root ever had it,
+    else it gets the next free one: so does a run that was removed and comes
+    back. A run that is there already stays as it is. A bundle that is not as it
+    was written is refused, and nothing of it is kept: exit code 1; 2 if the file
+    is no bundle.
     """
 
 
-def add_commands(
-    group: click.Group,
-    named_runs: Callable[[Any], Any],
-    chosen: Callable[[str | None, Sequence[str], bool], Iterable[RunFolder]],
-    say: Callable[[str], None],
-) -> None:
-    """Add the commands to the group, with its ways to name runs and to say things."""
-    root_option = click.option("-J", "--root", metavar="DIR", help="The folder of the runs.")
-    json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.command(help=_EXPORT_HELP)
+@named_runs
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "parquet"]),
+    help="JSON Lines (the default), or Parquet.",
+)
+@click.option("-o", "--output", metavar="PATH", help="A file; for Parquet a folder. - is stdout.")
+@click.option(
+    "--bundle", metavar="FILE", help="Write one run into FILE, for sacred import. - is stdout."
+)
+@click.option("--force", is_flag=True, help="Also over an earlier export.")
+@root_option
+def export(
+    runs: tuple[str, ...],
+    everything: bool,
+    form: str | None,
+    output: str | None,
+    bundle: str | None,
+    force: bool,
+    root: str | None,
+) -> int:
+    """Write runs as files for other programs, or one as a bundle."""
+    from sacred.journal.finding import command_for, command_on
 
-    @group.command(help=_EXPORT_HELP)
-    @named_runs
-    @click.option(
-        "--format",
-        "form",
-        type=click.Choice(["jsonl", "parquet"]),
-        help="JSON Lines (the default), or Parquet.",
-    )
-    @click.option(
-        "-o", "--output", metavar="PATH", help="A file; for Parquet a folder. - is stdout."
-    )
-    @click.option("--bundle", metavar="FILE", help="Write one run into FILE, for sacred import.")
-    @click.option("--force", is_flag=True, help="Also over an earlier export.")
-    @root_option
-    def export(
-        runs: tuple[str, ...],
-        everything: bool,
-        form: str | None,
-        output: str | None,
-        bundle: str | None,
-        force: bool,
-        root: str | None,
-    ) -> int:
-        if bundle is not None and (form or output):
-            raise click.UsageError("--bundle names the file, and goes without --format and -o")
-        if bundle is not None and (everything or len(runs) != 1):
-            raise click.UsageError("a bundle is of one run: name one, and the next one by itself")
-        if form == "parquet" and output in {None, "-"}:
-            raise click.UsageError("Parquet needs a folder to write to: -o DIR")
-        folders = list(chosen(root, runs, everything))
-        if bundle is not None:
-            problems = _bundled(folders[0], bundle, force)
-        elif form == "parquet":
-            problems = _as_tables(folders, str(output), force)
-        else:
-            several = everything or len(runs) > 1
-            problems = _as_lines(folders, output, several, force)
-        for problem in problems:
-            say(terminal.clean(problem))
-        return _DAMAGED if problems else 0
+    if bundle is not None and (form or output is not None):
+        raise click.UsageError("--bundle names the file, and goes without --format and -o")
+    if bundle is not None and (everything or len(runs) != 1):
+        raise click.UsageError("a bundle is of one run: name one, and the next one by itself")
+    if "" in {output, bundle}:
+        raise click.UsageError("the name of what to write is empty")
+    if bundle == "-" and terminal.is_terminal():
+        raise click.UsageError("a bundle is no text: name a file, or have a program read it")
+    if form == "parquet" and output in {None, "-"}:
+        raise click.UsageError("Parquet needs a folder to write to: -o DIR")
+    folders = list(chosen(root, runs, everything))
+    if bundle is not None:
+        problems = [f"{_named(folders[0])}: {it}" for it in _bundled(folders[0], bundle, force)]
+    elif form == "parquet":
+        problems = _as_tables(folders, str(output), force)
+    else:
+        several = everything or len(runs) > 1
+        problems = _as_lines(folders, output, several, force)
+    for problem in problems:
+        say(terminal.clean(problem))
+    if problems:
+        which = command_on("verify", folders[0])
+        if len(folders) > 1:
+            which = command_for("verify", "--all", folders[0].root)
+        say(f"not all of it could be exported: {which} says what to do")
+    return DAMAGED if problems else 0
 
-    @group.command("import", help=_IMPORT_HELP)
-    @click.argument("files", nargs=-1, metavar="FILE...", required=True)
-    @json_option
-    @root_option
-    def import_(files: tuple[str, ...], as_json: bool, root: str | None) -> int:
-        place = _writing_root(root)
-        codes, records = {0}, []
-        for file in files:
-            try:
-                done = _imported(file, place)
-            except (JournalError, OSError) as error:
-                if len(files) == 1:
-                    raise
-                codes.add(getattr(error, "exit_code", 2))
-                text = str(error.args[-1])
-                ours = isinstance(error, JournalError)
-                say(terminal.clean(text if ours else f"{error.filename or file}: {text}"))  # type: ignore[union-attr]
-                continue
-            records.append(_record(file, done))
-            if not as_json:
-                print(_sentence(done))
-            if count := len(done.manifest.missing):
-                files_were = "file was" if count == 1 else "files were"
-                what = f"{count} stored {files_were} missing when it was exported"
-                say(f"run {done.folder.number}: {what}")
-        if as_json:
-            import json
 
-            print(json.dumps(records, indent=2))
-        return _DAMAGED if _DAMAGED in codes else max(codes)
+@click.command("import", help=_IMPORT_HELP)
+@click.argument("files", nargs=-1, metavar="FILE...", required=True)
+@json_option
+@root_option
+def import_(files: tuple[str, ...], as_json: bool, root: str | None) -> int:
+    """Bring runs back from bundles, into this root or another."""
+    from sacred.journal.errors import JournalError
+
+    place = _writing_root(root)
+    codes, records = {0}, []
+    for file in files:
+        try:
+            done = _imported(file, place)
+        except (JournalError, OSError) as error:
+            if len(files) == 1:
+                raise
+            codes.add(getattr(error, "exit_code", 2))
+            text = str(error.args[-1])
+            ours = isinstance(error, JournalError)
+            say(terminal.clean(text if ours else f"{error.filename or file}: {text}"))  # type: ignore[union-attr]
+            continue
+        records.append(_record(file, done))
+        if not as_json:
+            print(_sentence(done))
+        if count := len(done.manifest.missing):
+            files_were = "file was" if count == 1 else "files were"
+            what = f"{count} stored {files_were} missing when it was exported"
+            say(f"run {done.folder.number}: {what}")
+    if as_json:
+        import json
+
+        print(json.dumps(records, indent=2))
+    return worst(codes)
 
 
 def _bundled(folder: RunFolder, path: str, force: bool) -> list[str]:
     from sacred.journal.bundle_writer import write_bundle
 
+    if path == "-":
+        return _piped(folder)
     done = write_bundle(folder, path, overwrite=force)
-    number = "" if folder.number is None else f"run {folder.number}: "
-    blobs = sum(member.digest is not None for member in done.manifest.members)
-    print(f"{number}{done.size:,} bytes, {blobs} stored files, in {terminal.clean(str(done.path))}")
+    print(f"{_content(folder, done)}, in {terminal.clean(str(done.path))}")
     return done.problems
 
 
+def _piped(folder: RunFolder) -> list[str]:
+    """Write a bundle to stdout, when it is whole: what is written there can not be taken back."""
+    import shutil
+    import tempfile
+
+    from sacred.journal.bundle_writer import write_bundle
+
+    with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
+        done = write_bundle(folder, os.path.join(aside, "bundle.tar"))
+        with open(done.path, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    say(_content(folder, done))
+    return done.problems
+
+
+def _content(folder: RunFolder, done: Bundled) -> str:
+    from sacred.journal.wording import counted
+
+    blobs = sum(member.digest is not None for member in done.manifest.members)
+    size, files = counted(done.size, "byte"), counted(blobs, "stored file")
+    return f"{terminal.clean(_named(folder))}: {size}, {files}"
+
+
+def _named(folder: RunFolder) -> str:
+    return str(folder.path) if folder.number is None else f"run {folder.number}"
+
+
 def _as_tables(folders: list[RunFolder], path: str, force: bool) -> list[str]:
+    from sacred.journal.wording import counted
     from sacred.replayers.export import parquet
 
     done = parquet(folders, path, overwrite=force)
     rows = done.rows if isinstance(done.rows, dict) else {}
-    told = ", ".join(f"{count:,} {name}" for name, count in rows.items() if count)
+    # "1 metric", but "1 output" and "3 output", as the tables are called.
+    told = ", ".join(
+        counted(count, name.removesuffix("s")) if name.endswith("s") else f"{count:,} {name}"
+        for name, count in rows.items()
+        if count
+    )
     print(f"{told or 'nothing'} in {terminal.clean(str(done.path))}")
     return done.problems
 
 
 def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: bool) -> list[str]:
+    from sacred.journal.wording import counted
     from sacred.replayers.export import run_lines, write_lines
 
     if path not in {None, "-"}:
         done = write_lines(folders, str(path), numbered=several, overwrite=force)
-        print(f"{done.rows:,} lines in {terminal.clean(str(done.path))}")
+        lines = counted(done.rows if isinstance(done.rows, int) else 0, "line")
+        print(f"{lines} in {terminal.clean(str(done.path))}")
         return done.problems
     problems: list[str] = []
     for line in run_lines(folders, problems, numbered=several):
@@ -184,8 +225,24 @@ def _writing_root(given: str | None) -> JournalRoot:
 
 def _imported(file: str, root: JournalRoot) -> Imported:
     from sacred.journal.bundle_import import import_bundle
+    from sacred.journal.errors import JournalError
 
-    return import_bundle(file, root)
+    if file != "-":
+        return import_bundle(file, root)
+    import shutil
+    import tempfile
+
+    if terminal.is_terminal(sys.stdin):
+        raise click.UsageError("a bundle is no text: name a file, or have a program write it")
+    with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
+        whole = os.path.join(aside, "bundle.tar")  # every byte is proved before any is taken
+        with open(whole, "wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        try:
+            return import_bundle(whole, root)
+        except JournalError as error:
+            error.args = (*error.args[:-1], str(error.args[-1]).replace(whole, "standard input"))
+            raise
 
 
 def _record(file: str, done: Imported) -> dict[str, Any]:
@@ -203,10 +260,13 @@ def _record(file: str, done: Imported) -> dict[str, Any]:
 
 
 def _sentence(done: Imported) -> str:
+    from sacred.journal.wording import counted
+
     where = terminal.clean(str(done.folder.root.path))
     if not done.new:
-        back = f"; {done.blobs} stored files that it missed are back" if done.blobs else ""
+        back = f"; {counted(done.blobs, 'stored file')} that it missed came back"
+        back = back if done.blobs else ""
         return f"run {done.folder.number}: in {where} already{back}"
     before = done.manifest.run
     was = "" if before in {None, done.folder.number} else f", where it was run {before}"
-    return f"run {done.folder.number}: imported into {where}, {done.events:,} events{was}"
+    return f"run {done.folder.number}: imported into {where}, {counted(done.events, 'event')}{was}"

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sacred import terminal
+from sacred.cli_options import (
+    DAMAGED,
+    NOT_LOOKED,
+    json_option,
+    print_lines,
+    root_of,
+    root_option,
+    say,
+)
 
 if TYPE_CHECKING:
     from sacred.journal.garbage import Collection
+    from sacred.journal.root import JournalRoot
 
 __all__ = ["gc"]
 
@@ -44,14 +53,8 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
     help="Spare what is younger: 7d (this if not given), 36h; less than a day only with --force.",
 )
 @click.option("--force", is_flag=True, help="Also what only lost events of damaged runs may name.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-@click.option(
-    "-J",
-    "--root",
-    "root",
-    metavar="DIR",
-    help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above).",
-)
+@json_option
+@root_option
 def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None) -> int:
     """Remove stored files that no run needs, and what kills left behind.
 
@@ -60,16 +63,13 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
     removed, 2 if a run could not be read.
     """
     from sacred.journal.garbage import SHORTEST_GRACE, collect
-    from sacred.replayers.naming import looking_root
 
     if grace < SHORTEST_GRACE and not force:
         raise click.UsageError(
             "less than a day of grace needs --force: what a program has stored and not yet named "
             "would be lost, so give it only while no program writes into this root"
         )
-    place = looking_root(root)
-    if str(place.path) != os.path.abspath(root or "sacred_runs"):
-        print(f"sacred: the runs are in {place.path}", file=sys.stderr)
+    place = root_of(root)
     done = collect(place, grace=grace, dry_run=dry_run, force=force)
     stopped = any(not (force and obstacle.damaged) for obstacle in done.obstacles)
     if as_json:
@@ -77,13 +77,12 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
 
         print(to_json(_record(done, dry_run=dry_run), indent=2))
     else:
-        for line in _lines(done, dry_run=dry_run):
-            print(terminal.clean(line))
-        for line in _complaints(done, stopped=stopped):
-            print(f"sacred: {terminal.clean(line)}", file=sys.stderr)
+        print_lines(map(terminal.clean, _lines(done, dry_run=dry_run)))
+        for line in _complaints(done, place, stopped=stopped):
+            say(terminal.clean(line))
     if done.failures or (stopped and any(obstacle.damaged for obstacle in done.obstacles)):
-        return 1
-    return 2 if stopped else 0
+        return DAMAGED
+    return NOT_LOOKED if stopped else 0
 
 
 def _record(done: Collection, *, dry_run: bool) -> dict[str, Any]:
@@ -103,32 +102,37 @@ def _record(done: Collection, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _lines(done: Collection, *, dry_run: bool) -> list[str]:
+    from sacred.journal.wording import counted
+
     verb = "would be removed" if dry_run else "removed"
     lines = [
-        f"{_KINDS[entry.kind]}: {entry.count:,} {verb}, {entry.size:,} bytes"
+        f"{_KINDS[entry.kind]}: {entry.count:,} {verb}, {counted(entry.size, 'byte')}"
         for entry in done.collected
     ]
-    rest = f"{done.used:,} stored files are in use, {done.young:,} are too young to judge"
+    rest = f"stored files in use: {done.used:,}, too young to judge: {done.young:,}"
     if done.unneeded:
-        rest += f", {done.unneeded:,} are kept because it is not known who needs them"
-    lines += [rest, f"{'would free' if dry_run else 'freed'} {done.freed:,} bytes"]
+        rest += f", kept because it is not known who needs them: {done.unneeded:,}"
+    lines += [rest, f"{'would free' if dry_run else 'freed'} {counted(done.freed, 'byte')}"]
     if done.unknown:
-        lines.append(
-            f"{done.unknown:,} things among the stored files are none, and were left alone"
-        )
+        lines.append(f"left alone among the stored files, for they are none: {done.unknown:,}")
     return lines
 
 
-def _complaints(done: Collection, *, stopped: bool) -> list[str]:
+def _complaints(done: Collection, root: JournalRoot, *, stopped: bool) -> list[str]:
+    from sacred.journal.finding import command_for
+
     lines = [f"{obstacle.where}: {obstacle.reason}" for obstacle in done.obstacles[:_TOLD]]
     if len(done.obstacles) > _TOLD:
         lines.append(f"and {len(done.obstacles) - _TOLD} more like these")
     if stopped:
         cure = "see to that first"
         if all(obstacle.damaged for obstacle in done.obstacles):
-            cure = (
-                "sacred repair mends what can be, a damaged file that it kept goes when you remove "
-                "it; --force removes stored files in spite of all that"
-            )
+            reparable = [obstacle for obstacle in done.obstacles if obstacle.reparable]
+            names = {obstacle.where.partition(os.sep)[0] for obstacle in reparable}
+            runs = " ".join(sorted((name for name in names if name.isdecimal()), key=int)[:_TOLD])
+            if reparable:
+                mend = f"{command_for('repair', runs, root)} mends what can be, " if runs else ""
+                cure = f"{mend}a damaged file that a repair kept goes when you remove it"
+            cure += "; --force removes stored files in spite of all that"
         lines.append(f"so no stored file was removed: {cure}")
     return lines + [f"not removed: {failure}" for failure in done.failures]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 import unicodedata
@@ -49,6 +48,8 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 def columns() -> int:
     """Return how many columns the terminal has."""
+    import shutil  # with the compressors that it loads, 4 ms of a command's start
+
     return shutil.get_terminal_size((80, 24)).columns
 
 

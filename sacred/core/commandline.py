@@ -3,7 +3,8 @@
 The grammar is small and fixed, so it is parsed by hand: that starts faster than any general parser,
 allows options anywhere between the other words, and can say what is wrong in one sentence.
 
-Long options may be shortened as long as they stay unique (``--log 30``), short ones may be joined
+Long options may be shortened as long as they stay unique (``--log 30``; those that Sacred does not
+have do not count where one that it has fits, so that ``--co`` is ``--comment``), short ones may be joined
 (``-ul30``), and ``-`` and ``_`` mean the same inside a long option, because both spellings have
 been documented over the years (``--print-config``, ``--print_config``).
 """
@@ -22,12 +23,15 @@ __all__ = [
     "CommandLine",
     "CommandLineError",
     "Option",
+    "closest",
     "default_values",
     "format_usage",
     "get_config_updates",
+    "gives_way",
     "parse_arguments",
     "parse_value",
     "printable_usage",
+    "same_flag",
     "unknown_command_message",
 ]
 
@@ -55,7 +59,7 @@ class Option(Protocol):
         ...
 
     def get_flags(self) -> tuple[str, str]:
-        """Return the short and the long flag."""
+        """Return the short flag, empty where there is none, and the long one."""
         ...
 
     def get_description(self) -> str:
@@ -110,7 +114,7 @@ def parse_arguments(arguments: Sequence[str], options: Sequence[Option] = ()) ->
     table = _FlagTable(options)
     values = default_values(options)
     words = _read_options(arguments, table, values)
-    command, updates, has_with, has_help = _read_words(words)
+    command, updates, has_with, has_help = _read_words(words, help_asked=bool(values.get("--help")))
     values["with"] = has_with
     values["UPDATE"] = list(updates)
     values["help"] = has_help
@@ -120,7 +124,10 @@ def parse_arguments(arguments: Sequence[str], options: Sequence[Option] = ()) ->
     named_configs: list[str] = []
     if not wants_help:
         config_updates, named_configs = get_config_updates(updates)
-    return CommandLine(command, tuple(updates), config_updates, named_configs, values, wants_help)
+    # An empty word, as an empty variable of a shell gives it, is no command.
+    return CommandLine(
+        command or None, tuple(updates), config_updates, named_configs, values, wants_help
+    )
 
 
 def default_values(options: Iterable[Option]) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def unknown_command_message(command: str, available: Iterable[str]) -> str:
     """Return the sentence about a command that the experiment does not have."""
     names = list(available)
     message = f'Command "{command}" not found. Available commands are: {", ".join(names)}'
-    close = _closest(command, names)
+    close = f"with {command}" if "=" in command else closest(command, names)
     return f'{message}. Did you mean "{close}"?' if close else message
 
 
@@ -144,36 +151,38 @@ class _FlagTable:
 
     def __init__(self, options: Sequence[Option]) -> None:
         self.shorts: dict[str, list[Option]] = {}
+        self.exact: dict[str, Option] = {}
         self.longs: dict[str, Option] = {}
         for option in options:
             short, long = option.get_flags()
-            self.shorts.setdefault(short, []).append(option)
-            key = _normalise(long)
-            if key in self.longs:
+            if short:
+                self.shorts.setdefault(short, []).append(option)
+            if long in self.exact:
                 raise CommandLineError(
                     f'Two options are called "{long}". Give one of them another long flag.'
                 )
-            self.longs[key] = option
+            self.exact[long] = option
+            # People's own come last: one that is called --beat_interval has that spelling.
+            self.longs.setdefault(same_flag(long), option)
         for short, claims in self.shorts.items():
-            # Options that Sacred does not have give way to those that people wrote for Sacred.
-            strong = [option for option in claims if not getattr(option, "gives_way", False)]
-            if strong:
-                self.shorts[short] = strong
+            self.shorts[short] = _those_meant(claims)
 
     def find_long(self, typed: str) -> Option:
-        key = _normalise(typed)
-        exact = self.longs.get(key)
+        key = same_flag(typed)
+        exact = self.exact.get(typed) or self.longs.get(key)
         if exact is not None:
             return exact
-        matches = [name for name in self.longs if name.startswith(key)]
+        matches = _those_meant(
+            [option for name, option in self.longs.items() if name.startswith(key)]
+        )
         if len(matches) == 1:
-            return self.longs[matches[0]]
+            return matches[0]
         if matches:
-            flags = ", ".join(sorted(self.longs[name].get_flag() for name in matches))
+            flags = ", ".join(sorted(option.get_flag() for option in matches))
             raise CommandLineError(
                 f'Option "{typed}" is ambiguous: it could be {flags}. Write more of it.'
             )
-        close = _closest(key[2:], [name[2:] for name in self.longs])
+        close = closest(key[2:], [name[2:] for name in self.longs])
         hint = f'Did you mean "{self.longs["--" + close].get_flag()}"?' if close else _SEE_HELP
         raise CommandLineError(f'Unknown option "{typed}". {hint}')
 
@@ -194,7 +203,22 @@ class _FlagTable:
 _SEE_HELP = 'Use "--help" to see all options.'
 
 
-def _normalise(flag: str) -> str:
+def gives_way(option: Option) -> bool:
+    """Tell whether an option is one that Sacred does not have."""
+    return bool(getattr(option, "gives_way", False))
+
+
+def _those_meant(options: list[Option]) -> list[Option]:
+    """Return those of some options that what was typed can stand for.
+
+    Options that Sacred does not have give way to those that people wrote for Sacred, and to words
+    that they typed for it.
+    """
+    return [option for option in options if not gives_way(option)] or options
+
+
+def same_flag(flag: str) -> str:
+    """Return what all spellings of a long flag have in common."""
     return flag[:2] + flag[2:].replace("_", "-")
 
 
@@ -246,7 +270,9 @@ def _read_options(arguments: Sequence[str], table: _FlagTable, values: dict[str,
     return words
 
 
-def _read_words(words: Sequence[str]) -> tuple[str | None, list[str], bool, bool]:
+def _read_words(
+    words: Sequence[str], *, help_asked: bool = False
+) -> tuple[str | None, list[str], bool, bool]:
     """Return (command, updates, whether ``with`` was there, whether ``help`` was there)."""
     if not words:
         return None, [], False, False
@@ -266,7 +292,7 @@ def _read_words(words: Sequence[str]) -> tuple[str | None, list[str], bool, bool
             f'Unexpected argument "{rest[0]}" after the command "{command}". '
             'Configuration updates come after the word "with".'
         )
-    if len(rest) == 1:
+    if len(rest) == 1 and not help_asked:
         raise CommandLineError('Nothing follows "with". Give an update, as in "with a=1".')
     return command, rest[1:], True, False
 
@@ -302,7 +328,8 @@ def get_config_updates(
             continue
         path, equals, value = update.partition("=")
         if equals:
-            _assign(config_updates, path.strip(), parse_value(value.strip()))
+            name = path.strip()
+            _assign(config_updates, name, parse_value(value.strip(), name))
         else:
             named_configs.append(update)
     return config_updates, named_configs
@@ -310,6 +337,11 @@ def get_config_updates(
 
 def _assign(target: dict[str, Any], path: str, value: Any) -> None:
     *parents, name = path.split(".")
+    if not all((*parents, name)):
+        raise CommandLineError(
+            f'"{path}={value}" can not be set: a name in "{path}" is empty. '
+            "Write NAME=VALUE or GROUP.NAME=VALUE."
+        )
     for depth, parent in enumerate(parents, 1):
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
@@ -321,7 +353,7 @@ def _assign(target: dict[str, Any], path: str, value: Any) -> None:
     target[name] = value
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str, name: str = "NAME") -> Any:
     """Return the value that a piece of the command line stands for.
 
     A Python literal is read as one; its tuples become lists and the keys of its dicts text, as in
@@ -329,16 +361,32 @@ def parse_value(text: str) -> Any:
     for (sets, bytes, complex numbers), is the text itself. Nothing is ever constructed but plain
     values.
 
+    Parameters
+    ----------
+    text
+        As it was typed.
+    name
+        Of the entry, for the error's sentence.
+
     Raises
     ------
     CommandLineError
-        If ``SETTINGS.COMMAND_LINE.STRICT_PARSING`` is set and the text is no literal.
+        If ``SETTINGS.COMMAND_LINE.STRICT_PARSING`` is set and the text is no literal; or if it is
+        one with an integer of so many digits that Python does not read it.
     """
     import ast
 
     try:
         return _as_json_value(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        if "Exceeds the limit" in str(error):  # Python's words for too many digits
+            import re
+
+            digits = max(map(len, re.findall(r"\d+", text.replace("_", ""))))
+            raise CommandLineError(
+                f'"{name}={text[:20]}..." has an integer of {digits:,} digits, more than Python '
+                f"reads. Write it in hexadecimal, as in {name}=0x1F, or in quotes, as a text."
+            ) from None
         from sacred.core.settings import SETTINGS
 
         if SETTINGS.COMMAND_LINE.STRICT_PARSING:
@@ -371,7 +419,8 @@ def _as_json_key(key: Any) -> str:
     raise TypeError(f"JSON has no form for a key of type {type(key).__name__}")
 
 
-def _closest(name: str, names: list[str]) -> str | None:
+def closest(name: str, names: list[str]) -> str | None:
+    """Return the one of some names that was probably meant; None if none is like it."""
     import difflib
 
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

@@ -12,17 +12,33 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.distributions import all_distributions, distribution_of, find_distribution
+from sacred.core.imports import (
+    file_of,
+    iterate_imported_modules,
+    iterate_sys_modules,
+    reachable_modules,
+)
 from sacred.core.repositories import (
     PendingGitState,
     RepositoryState,
     check_clean_repositories,
     repository_root,
     start_git_query,
-    state_of_file,
+)
+from sacred.core.sources import (
+    Installations,
+    Source,
+    convert_path_to_module_parts,
+    get_digest,
+    get_main_file,
+    get_py_file_if_possible,
+    import_folder,
+    is_local_source,
+    iterate_all_python_files,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -35,132 +51,28 @@ __all__ = [
     "convert_path_to_module_parts",
     "dependency_discovery_strategies",
     "gather_sources_and_dependencies",
+    "get_commit_if_possible",
     "get_digest",
     "get_main_file",
     "get_py_file_if_possible",
     "is_local_source",
+    "iterate_all_python_files",
+    "iterate_imported_modules",
+    "iterate_sys_modules",
     "repository_root",
     "source_discovery_strategies",
     "start_git_query",
 ]
 
-_ROOT_MARKER = ".sacred-journal"
 
+#: Sacred's name for a mebibyte.
+MB = 1024 * 1024
 
-def get_digest(filename: str | Path) -> str:
-    """Return the MD5 of a file's content, in hexadecimal.
-
-    Raises
-    ------
-    OSError
-        If the file can not be read.
-    """
-    import hashlib
-
-    # MD5 is what the documents of Sacred name files by; it protects nothing here.
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(filename, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-class Source:
-    """A file that the experiment depends on.
-
-    Attributes
-    ----------
-    filename
-        The absolute path, without symbolic links.
-    digest
-        The MD5 of its content; read when first asked for, unless given.
-    repo, commit, is_dirty
-        The state of the repository that the file is in; None where there is none. git is asked
-        when one of them is read first, unless they were given.
-    """
-
-    __slots__ = ("__dict__", "_digest", "_save_git_info", "_state", "filename")
-
-    def __init__(
-        self,
-        filename: str,
-        digest: str | None = None,
-        repo: str | None = None,
-        commit: str | None = None,
-        isdirty: bool | None = None,
-    ) -> None:
-        self.filename = os.path.realpath(filename)
-        self._digest = digest
-        self._save_git_info = False
-        self._state: tuple[str | None, str | None, bool | None] = (repo, commit, isdirty)
-
-    @staticmethod
-    def create(filename: str | Path, save_git_info: bool = True) -> Source:
-        """Return the source for a file.
-
-        Parameters
-        ----------
-        filename
-            A file that exists. A compiled one (``.pyc``) stands for the file it was made from.
-        save_git_info
-            False leaves git alone.
-
-        Raises
-        ------
-        ValueError
-            If there is no such file.
-        """
-        path = os.fspath(filename)
-        if not path or not os.path.exists(path):
-            raise ValueError(f'invalid filename or file not found "{path}"')
-        source = Source(get_py_file_if_possible(os.path.abspath(path)))
-        source._save_git_info = save_git_info
-        return source
-
-    @property
-    def digest(self) -> str:
-        """The MD5 of the content, in hexadecimal."""
-        if self._digest is None:
-            self._digest = get_digest(self.filename)
-        return self._digest
-
-    @property
-    def repo(self) -> str | None:
-        """The URL of the repository, or ``git:/`` and its folder."""
-        return self._git_state()[0]
-
-    @property
-    def commit(self) -> str | None:
-        """The commit that the repository stands on."""
-        return self._git_state()[1]
-
-    @property
-    def is_dirty(self) -> bool | None:
-        """Whether tracked files of the repository have changes."""
-        return self._git_state()[2]
-
-    def _git_state(self) -> tuple[str | None, str | None, bool | None]:
-        if not self._save_git_info:
-            return self._state
-        return state_of_file(self.filename) or (None, None, None)
-
-    def to_json(self, base_dir: str | Path | None = None) -> tuple[str, str]:
-        """Return the file's name, relative to a folder if one is given, and its digest."""
-        if base_dir is None:
-            return self.filename, self.digest
-        return os.path.relpath(self.filename, os.path.realpath(base_dir)), self.digest
-
-    def __hash__(self) -> int:
-        return hash(self.filename)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Source) and self.filename == other.filename
-
-    def __lt__(self, other: Source) -> bool:
-        return self.filename < other.filename
-
-    def __repr__(self) -> str:
-        return f"<Source: {self.filename}>"
+#: How Python packages write their versions (PEP 440).
+PEP440_VERSION = (
+    r"(\d+!)?\d+(\.\d+)*((a|b|c|rc)\d+)?(\.?post\d+)?(\.?dev\d+)?"
+    r"(\+[a-zA-Z0-9]+([.\-_][a-zA-Z0-9]+)*)?"
+)
 
 
 class PackageDependency:
@@ -183,7 +95,7 @@ class PackageDependency:
     @classmethod
     def create(cls, mod: ModuleType) -> PackageDependency:
         """Return the dependency that a module stands for."""
-        distribution = distribution_of(mod.__name__, _file_of(mod))
+        distribution = distribution_of(mod.__name__, file_of(mod))
         if distribution is None:
             return cls(mod.__name__.split(".", 1)[0], None)
         return cls(distribution.name, distribution.version)
@@ -211,8 +123,28 @@ class PackageDependency:
         return f"<PackageDependency: {self.name}={self.version}>"
 
 
+def get_commit_if_possible(
+    filename: str | Path, save_git_info: bool
+) -> tuple[str | None, str | None, bool | None]:
+    """Return (address, commit, has changes) of the git repository that a file is in.
+
+    All three are None where there is none, or without ``save_git_info``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file.
+    """
+    source = Source.create(filename, save_git_info)
+    return source.repo, source.commit, source.is_dirty
+
+
 def gather_sources_and_dependencies(
-    globs: Mapping[str, Any], save_git_info: bool, base_dir: str | Path | None = None
+    globs: Mapping[str, Any],
+    save_git_info: bool,
+    base_dir: str | Path | None = None,
+    *,
+    also: Iterable[Any] = (),
 ) -> tuple[Source | None, set[Source], set[PackageDependency]]:
     """Find the sources and packages that a module depends on.
 
@@ -224,6 +156,8 @@ def gather_sources_and_dependencies(
         False leaves git alone.
     base_dir
         The folder that sources lie below; the one of the main file by default.
+    also
+        Functions and modules that count as if they stood in the globals.
 
     Returns
     -------
@@ -246,6 +180,7 @@ def gather_sources_and_dependencies(
     find_dependencies = _strategy(
         dependency_discovery_strategies, SETTINGS.DISCOVER_DEPENDENCIES, "DISCOVER_DEPENDENCIES"
     )
+    globs = {**globs, **{f"<{number}>": value for number, value in enumerate(also)}}
     sources = set(find_sources(globs, base_path, save_git_info))
     if main is not None:
         sources.add(main)
@@ -264,118 +199,120 @@ def _strategy(strategies: Mapping[str, Any], name: str, setting: str) -> Any:
     return strategies[name]
 
 
-def get_main_file(globs: Mapping[str, Any], save_git_info: bool) -> tuple[str, Source | None]:
-    """Return the folder of a module and its source; the working folder if it has no file."""
-    filename = globs.get("__file__")
-    if filename is None:
-        return os.path.abspath(os.curdir), None
-    main = Source.create(os.path.abspath(filename), save_git_info)
-    return os.path.dirname(main.filename), main
-
-
-def get_py_file_if_possible(pyc_name: str) -> str:
-    """Return the file that a compiled file was made from, if it lies beside it."""
-    stem, extension = os.path.splitext(pyc_name)
-    if extension not in (".pyc", ".pyo"):
-        return pyc_name
-    candidate = stem + ".py"
-    return candidate if os.path.exists(candidate) else pyc_name
-
-
 # -- sources --------------------------------------------------------------------------------------
 
 
-def convert_path_to_module_parts(path: Path) -> list[str]:
-    """Return the parts of the module name that a relative path stands for."""
-    return _module_parts(list(path.parts))
+def is_local_module(module: ModuleType, base_path: str | Path) -> bool:
+    """Return whether a module's file lies where its name says below a folder."""
+    file = file_of(module)
+    return file is not None and is_local_source(
+        get_py_file_if_possible(os.path.abspath(file)), module.__name__, base_path
+    )
 
 
-def _module_parts(parts: list[str]) -> list[str]:
-    if parts and parts[-1] in ("__init__.py", "__init__.pyc"):
-        return parts[:-1]
-    return [*parts[:-1], *(os.path.splitext(name)[0] for name in parts[-1:])]
+def is_own_module(module: ModuleType, base_path: str | Path) -> bool:
+    """Return whether a module is local, or a package without a file whose folder is."""
+    if file_of(module) is not None:
+        return is_local_module(module, base_path)
+    base = os.path.join(os.path.realpath(base_path), "")
+    folders = list(getattr(module, "__path__", None) or ())
+    return any(os.path.realpath(str(folder)).startswith(base) for folder in folders)
 
 
-def is_local_source(filename: str | Path, modname: str, experiment_path: str | Path) -> bool:
-    """Return whether a module's file lies where its name says below a folder.
+def own_modules(globs: Mapping[str, Any], base_path: str | Path) -> Callable[[ModuleType], bool]:
+    """Return what tells whether a module is one of the program's own.
 
-    The folder may itself lie in the package that the name begins with: ``pkg.sub.tools`` is local
-    to ``pkg`` and to ``pkg/sub``. Files below a root of journals never count.
+    Parameters
+    ----------
+    globs
+        The globals of the module that defines the experiment.
+    base_path
+        The folder that sources lie below.
+
+    Returns
+    -------
+    function
+        True for modules below that folder, also those that are imported from a folder in it, such
+        as ``src``, and for those of the package that the experiment is defined in, which can not
+        be started without them: ``python -m pkg.sub.train``. What is installed is none, nor are
+        the modules above the folder of a package without ``__init__.py``.
     """
-    base = os.path.join(os.path.realpath(experiment_path), "")
-    file = os.path.realpath(filename)
-    if not file.startswith(base):
-        return False
-    parts = file[len(base) :].split(os.sep)
-    named = modname.split(".")
-    # A name that is shorter than the path below the folder is of a package that is installed there,
-    # as in a virtual environment; one that is longer goes on in the folders above.
-    if len(_module_parts(parts)) > len(named):
-        return False
-    if _module_parts(file.split(os.sep))[-len(named) :] != named:
-        return False
-    folders = [os.path.join(base, *parts[:depth]) for depth in range(len(parts))]
-    return not any(os.path.exists(os.path.join(folder, _ROOT_MARKER)) for folder in folders)
+    package = str(globs.get("__package__") or "")
+    around = folder_around(package, globs.get("__file__"))
+    top = package.partition(".")[0]
+    is_from_within = _imported_within(base_path)
+
+    def is_own(module: ModuleType) -> bool:
+        if is_own_module(module, base_path) or is_from_within(module):
+            return True
+        of_package = around is not None and module.__name__.partition(".")[0] == top
+        return of_package and is_own_module(module, str(around))
+
+    return is_own
 
 
-def iterate_imported_modules(globs: Mapping[str, Any]) -> Iterator[ModuleType]:
-    """Yield the modules that the values of a module's globals are, or come from.
+#: Where most modules lie that are none of a program's: looking for links takes ten times as long.
+_ELSEWHERE = tuple(
+    os.path.join(os.path.dirname(path), "") for path in (os.__file__, os.path.dirname(__file__))
+)
 
-    The packages that these are in follow each of them. Nothing is yielded twice.
+
+def _imported_within(base_path: str | Path) -> Callable[[ModuleType], bool]:
+    """Return what tells whether a module was imported from a folder below another one.
+
+    That folder was on ``sys.path``, whoever put it there, or a finder led to it, as for an editable
+    installation. Sacred knows no such sources: a run of a program with a ``src`` has nothing then
+    of what it computed by, and can not be started again.
     """
-    names: dict[str, None] = {}
-    for value in list(globs.values()):
-        name = _module_name_of(value)
-        while name:
-            names[name] = None
-            name = name.rpartition(".")[0]
-    for name in names:
-        module = sys.modules.get(name)
-        if module is not None:
-            yield module
+    base = os.path.realpath(base_path)
+    installations = Installations(base)
+
+    def is_from_within(module: ModuleType) -> bool:
+        file = file_of(module)
+        if file is None or "-packages" in file or file.startswith(_ELSEWHERE):
+            return False
+        if os.path.dirname(base) == base:
+            return False  # of an application without files: everything lies below `/`
+        file = os.path.realpath(get_py_file_if_possible(os.path.abspath(file)))
+        return (
+            file.startswith(os.path.join(base, ""))
+            and import_folder(file, module.__name__) is not None
+            and not installations.hold(os.path.dirname(file))
+        )
+
+    return is_from_within
 
 
-def _module_name_of(value: Any) -> str:
-    try:
-        # Not isinstance: that asks the object for its class, and a lazy one would wake up.
-        name = value.__name__ if issubclass(type(value), type(sys)) else value.__module__
-    except Exception:
-        # Lazy objects and proxies may raise anything when they are looked at.
-        return ""
-    return name if isinstance(name, str) else ""
-
-
-def iterate_sys_modules() -> Iterator[ModuleType]:
-    """Yield all loaded modules."""
-    yield from [module for module in list(sys.modules.values()) if isinstance(module, type(sys))]
-
-
-def iterate_all_python_files(base_path: str | Path) -> Iterator[str]:
-    """Yield every ``.py`` file below a folder, in order.
-
-    Roots of journals, virtual environments and ``.git`` are passed over.
-    """
-    for folder, folders, files in os.walk(base_path):
-        if not {_ROOT_MARKER, "pyvenv.cfg"}.isdisjoint([*files, *folders]):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if name not in (".git", "__pycache__"))
-        for name in sorted(files):
-            if name.endswith(".py"):
-                yield os.path.join(folder, name)
+def folder_around(package: str, file: Any) -> str | None:
+    """Return the folder that a module's package is imported from; None if there is no package."""
+    if not package or not isinstance(file, str):
+        return None
+    folder = os.path.dirname(os.path.realpath(file))
+    for name in reversed(package.split(".")):
+        if os.path.basename(folder) != name:
+            return None
+        folder = os.path.dirname(folder)
+    # A folder without `__init__.py` may be one that tests or scripts of all kinds lie in.
+    is_package = os.path.isfile(os.path.join(folder, package.partition(".")[0], "__init__.py"))
+    return folder if is_package and not folder.endswith("-packages") else None
 
 
 def get_sources_from_modules(
     module_iterator: Iterable[ModuleType], base_path: str | Path, save_git_info: bool
 ) -> set[Source]:
     """Return the sources among some modules."""
+    local = [module for module in module_iterator if is_local_module(module, base_path)]
+    return _sources_of(local, save_git_info)
+
+
+def _sources_of(modules: Iterable[ModuleType], save_git_info: bool) -> set[Source]:
     sources = set()
-    for module in module_iterator:
-        file = _file_of(module)
+    for module in modules:
+        file = file_of(module)
         if file is None:
             continue
         file = get_py_file_if_possible(os.path.abspath(file))
-        if is_local_source(file, module.__name__, base_path) and os.path.exists(file):
+        if os.path.exists(file):
             sources.add(Source.create(file, save_git_info))
     return sources
 
@@ -383,19 +320,23 @@ def get_sources_from_modules(
 def get_sources_from_imported_modules(
     globs: Mapping[str, Any], base_path: str | Path, save_git_info: bool
 ) -> set[Source]:
-    """Return the sources that a module's globals come from."""
-    return get_sources_from_modules(iterate_imported_modules(globs), base_path, save_git_info)
+    """Return the sources that a module, and what it imports of them, were made of."""
+    modules = reachable_modules(globs, own_modules(globs, base_path))
+    return _sources_of([module for module, is_own in modules if is_own], save_git_info)
 
 
 def get_sources_from_sys_modules(
-    _globs: Mapping[str, Any], base_path: str | Path, save_git_info: bool
+    globs: Mapping[str, Any], base_path: str | Path, save_git_info: bool
 ) -> set[Source]:
     """Return the sources among all loaded modules."""
-    return get_sources_from_modules(iterate_sys_modules(), base_path, save_git_info)
+    is_own = own_modules(globs, base_path)
+    return _sources_of(filter(is_own, iterate_sys_modules()), save_git_info)
 
 
 def get_sources_from_local_dir(
-    _globs: Mapping[str, Any], base_path: str | Path, save_git_info: bool
+    globs: Mapping[str, Any],  # noqa: ARG001
+    base_path: str | Path,
+    save_git_info: bool,
 ) -> set[Source]:
     """Return every Python file below the base folder as a source."""
     return {Source.create(file, save_git_info) for file in iterate_all_python_files(base_path)}
@@ -414,14 +355,16 @@ def get_dependencies_from_modules(
     module_iterator: Iterable[ModuleType], base_path: str | Path
 ) -> set[PackageDependency]:
     """Return the installed packages among some modules."""
+    return packages_of((module, is_own_module(module, base_path)) for module in module_iterator)
+
+
+def packages_of(modules: Iterable[tuple[ModuleType, bool]]) -> set[PackageDependency]:
+    """Return the installed packages among modules that come with whether they are own ones."""
     dependencies = set()
     seen = set()
-    for module in module_iterator:
+    for module, is_own in modules:
         top_level = module.__name__.split(".", 1)[0]
-        if top_level in seen or top_level.startswith("_"):
-            continue
-        file = _file_of(module)
-        if file is not None and is_local_source(file, module.__name__, base_path):
+        if is_own or top_level in seen or top_level.startswith("_"):
             continue
         seen.add(top_level)
         dependency = PackageDependency.create(sys.modules.get(top_level, module))
@@ -433,19 +376,23 @@ def get_dependencies_from_modules(
 def get_dependencies_from_imported_modules(
     globs: Mapping[str, Any], base_path: str | Path
 ) -> set[PackageDependency]:
-    """Return the installed packages that a module's globals come from."""
-    return get_dependencies_from_modules(iterate_imported_modules(globs), base_path)
+    """Return the installed packages that a module, or a source that it imports, imports."""
+    modules = reachable_modules(globs, own_modules(globs, base_path))
+    # One that is installed and its own package is both a source and a package.
+    return packages_of((module, is_own_module(module, base_path)) for module, _ in modules)
 
 
 def get_dependencies_from_sys_modules(
-    _globs: Mapping[str, Any], base_path: str | Path
+    globs: Mapping[str, Any],  # noqa: ARG001
+    base_path: str | Path,
 ) -> set[PackageDependency]:
     """Return the installed packages among all loaded modules."""
     return get_dependencies_from_modules(iterate_sys_modules(), base_path)
 
 
 def get_dependencies_from_pkg(
-    _globs: Mapping[str, Any], _base_path: str | Path
+    globs: Mapping[str, Any],  # noqa: ARG001
+    base_path: str | Path,  # noqa: ARG001
 ) -> set[PackageDependency]:
     """Return every installed package."""
     return {PackageDependency(name, version) for name, version in all_distributions()}
@@ -453,14 +400,6 @@ def get_dependencies_from_pkg(
 
 def _no_dependencies(_globs: Mapping[str, Any], _base_path: str | Path) -> set[PackageDependency]:
     return set()
-
-
-def _file_of(module: ModuleType) -> str | None:
-    try:
-        file = module.__file__
-    except Exception:
-        return None
-    return file if isinstance(file, str) else None
 
 
 #: How sources are found, by the value of ``SETTINGS.DISCOVER_SOURCES``.
@@ -478,3 +417,16 @@ dependency_discovery_strategies: dict[str, Callable[..., set[PackageDependency]]
     "sys": get_dependencies_from_sys_modules,
     "pkg": get_dependencies_from_pkg,
 }
+
+for _public in (Source, PackageDependency):
+    _public.__module__ = "sacred.dependencies"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PEP440_VERSION_PATTERN":
+        import re
+
+        return re.compile(PEP440_VERSION + r"\Z")
+    if name == "MODULE_BLACKLIST":  # of Python itself, and no dependencies
+        return set(sys.stdlib_module_names)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ import os
 import sys
 from typing import Any, NamedTuple
 
+from sacred.core.fork import IMPORTING
+
 _OWN_PACKAGE = __name__.split(".", 1)[0]
 _OWN_DISTRIBUTION = "sacred-journal"
 
@@ -199,12 +201,12 @@ def _names_by_module() -> dict[str, list[str]]:
     """Return the distributions that have a top-level module of each name."""
     key = tuple(sys.path), tuple(_mtime(folder) for folder in sys.path)
     if key not in _module_names:
-        from importlib.metadata import packages_distributions
+        with IMPORTING:  # the call imports, too
+            from importlib.metadata import packages_distributions
 
+            found = packages_distributions()
         _module_names.clear()
-        _module_names[key] = {
-            module: list(dict.fromkeys(names)) for module, names in packages_distributions().items()
-        }
+        _module_names[key] = {module: list(dict.fromkeys(names)) for module, names in found.items()}
     return _module_names[key]
 
 

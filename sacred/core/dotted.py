@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sacred.journal.integers import legible, text_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
@@ -84,16 +86,18 @@ def set_by_dotted_path(d: MutableMapping[str, Any], path: str, value: Any) -> No
 
     Raises
     ------
-    TypeError
-        If the path leads through a value that is no dictionary.
+    ConfigTypeError
+        If the path leads through a value that is no dictionary. It is a ``TypeError``.
     """
     *parents, last = path.split(".")
     target = d
     for name in parents:
         target = target.setdefault(name, {})
         if not hasattr(target, "setdefault"):
-            raise TypeError(
-                f"can not set {path!r}: its part {name!r} is no dictionary but {target!r}"
+            from sacred.core.config.errors import ConfigTypeError
+
+            raise ConfigTypeError(
+                f"can not set {path!r}: its part {name!r} is no dictionary but {legible(target)!r}."
             )
     target[last] = value
 
@@ -115,7 +119,7 @@ def iterate_flattened(d: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
         value = d[key]
         if isinstance(value, dict) and value:
             for path, leaf in iterate_flattened(value):
-                yield join_paths(str(key), path), leaf
+                yield join_paths(text_of(key), path), leaf
         else:
             yield key, value
 
@@ -145,13 +149,16 @@ def iterate_flattened_separately(
     for key in groups:
         yield key, PATHCHANGE
         for path, value in iterate_flattened_separately(dictionary[key], manually_sorted_keys):
-            yield join_paths(str(key), path), value
+            yield join_paths(text_of(key), path), value
 
 
 def recursive_update(d: _Mapping, u: Mapping[Any, Any]) -> _Mapping:
     """Merge ``u`` into ``d`` in place, dictionary by dictionary, and return ``d``."""
     for key, value in u.items():
         if isinstance(value, dict):
+            if not value and key in d:
+                # Nothing to merge: Sacred leaves what is there, also where it is no dictionary.
+                continue
             present = d.get(key)
             # What is no dictionary gives way to one: the later value wins.
             d[key] = recursive_update(present if isinstance(present, dict) else {}, value)
@@ -165,4 +172,4 @@ def _sorted_keys(d: Mapping[Any, Any]) -> list[Any]:
         return sorted(d)
     except TypeError:
         # Keys of several types have no order of their own; their text and type give one.
-        return sorted(d, key=lambda key: (str(key), type(key).__name__))
+        return sorted(d, key=lambda key: (text_of(key), type(key).__name__))

@@ -82,6 +82,20 @@ class SacredError(Exception):
         self.filter_traceback = filter_traceback
         self.print_usage = print_usage
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is: the sentence is not made once more of itself, as ``__init__`` would.
+        return _error_again, (type(self), self.args, self.__dict__)
+
+
+def _error_again(
+    kind: type[SacredError], args: tuple[Any, ...], state: dict[str, Any]
+) -> SacredError:
+    """Return an error that came from another process."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class SettingError(SacredError):
     """A setting that does not exist, or a value that it can not have."""
@@ -201,6 +215,7 @@ class ConfigError(SacredError):
         if not self.print_conflicting_configs:
             return text
         from sacred.core.dotted import get_by_dotted_path
+        from sacred.core.passwords import mask_password
 
         lines = [text, "Conflicting configuration values:"]
         for path in self.__conflicting_configs__:
@@ -208,7 +223,7 @@ class ConfigError(SacredError):
                 value = get_by_dotted_path(self.__config__, path)
             except TypeError:
                 value = None
-            lines.append(f"  {path}={value}")
+            lines.append(mask_password(f"  {path}={value}"))
         return "\n".join(lines)
 
 
@@ -244,6 +259,8 @@ class ConfigAddedError(ConfigError):
         )
         self.captured_args = captured_args
         self.print_suggestions = print_suggestions
+        #: Where the update was given, and what was probably meant.
+        self.hint = ""
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -251,7 +268,7 @@ class ConfigAddedError(ConfigError):
         if self.print_suggestions and possible:
             names = ", ".join(repr(name) for name in possible)
             text += f"\nPossible config keys are: {{{names}}}"
-        return text
+        return f"{text}\n{self.hint}" if self.hint else text
 
 
 class MissingConfigError(SacredError, TypeError):
@@ -300,9 +317,11 @@ class NamedConfigNotFoundError(SacredError):
         print_traceback: bool = False,
         filter_traceback: str = "default",
         print_usage: bool = False,
+        hint: str = "",
     ) -> None:
         super().__init__(
-            f'{message} "{named_config}". Available config values are: {available_named_configs}',
+            f'{message} "{named_config}". Available config values are: {available_named_configs}'
+            + (f". {hint}" if hint else ""),
             print_traceback=print_traceback,
             filter_traceback=filter_traceback,
             print_usage=print_usage,

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sacred.core.facts import LateDict
 from sacred.core.ingredient import Ingredient
+from sacred.core.loading import note_made, program_facts, stop_at_run
+from sacred.core.notebook import is_typed
+from sacred.core.redefinition import place
+from sacred.core.uncollected import Uncollected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import IO
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import IO, ParamSpec, TypeVar
 
+    from sacred.core.config.captured_function import CapturedFunction
     from sacred.core.host_info import HostInfoGetter
     from sacred.core.options import CLIOption
     from sacred.core.run import Run
 
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
     _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = ["Experiment", "gather_command_line_options"]
@@ -32,12 +39,13 @@ class Experiment(Ingredient):
     ingredients
         Parts with a configuration of their own.
     interactive
-        True allows one without a file, in a notebook or at the prompt. Its sources can not be
-        recorded.
+        True allows one without a file, in a notebook or at the prompt. In IPython and notebooks
+        the cells that were run are its source; what is typed elsewhere can not be recorded.
     base_dir
         The folder that sources lie below; that of the file by default.
     additional_host_info
-        Facts to record beside the built-in ones; see ``sacred.host_info_gatherer``.
+        Facts to record beside the built-in ones: a list of what ``sacred.host_info_gatherer``
+        makes, or a dictionary of their names and functions.
     additional_cli_options
         Options of one's own; see ``sacred.cli_option``.
     save_git_info
@@ -59,11 +67,14 @@ class Experiment(Ingredient):
         ingredients: Sequence[Ingredient] = (),
         interactive: bool = False,
         base_dir: str | os.PathLike[str] | None = None,
-        additional_host_info: Sequence[HostInfoGetter] | None = None,
+        additional_host_info: Sequence[HostInfoGetter]
+        | Mapping[str, Callable[[], Any]]
+        | None = None,
         additional_cli_options: Sequence[CLIOption] | None = None,
         save_git_info: bool = True,
+        _caller_globals: dict[str, Any] | None = None,
     ) -> None:
-        caller_globals = sys._getframe(1).f_globals
+        caller_globals = _caller_globals or sys._getframe(1).f_globals
         if name is None:
             name = _name_of(caller_globals, interactive)
         super().__init__(
@@ -79,11 +90,16 @@ class Experiment(Ingredient):
         self.current_run: Run | None = None
         self.captured_out_filter: Callable[[str], str] | None = None
         self.option_hooks: list[Callable[..., Any]] = []
-        self.additional_host_info = list(additional_host_info or ())
-        self.additional_cli_options = list(additional_cli_options or ())
-        if self.additional_host_info:
-            from sacred.core.host_info import check_additional_host_info
+        self.additional_host_info: list[HostInfoGetter] = []
+        self.additional_cli_options: list[CLIOption] = []
+        if additional_cli_options:
+            from sacred.core.arguments import checked_options
 
+            self.additional_cli_options = checked_options(additional_cli_options)
+        if additional_host_info:
+            from sacred.core.host_info import check_additional_host_info, getters_of
+
+            self.additional_host_info = getters_of(additional_host_info)
             check_additional_host_info(self.additional_host_info)
         from sacred.core import commands
 
@@ -91,21 +107,29 @@ class Experiment(Ingredient):
         self.command(commands.print_dependencies, unobserved=True)
         self.command(commands.save_config, unobserved=True)
         self.command(commands.print_named_configs(self), unobserved=True)
+        note_made(self)
 
     @property
     def all_cli_options(self) -> list[Any]:
         """All options of the command line, in the order in which they are applied."""
-        return gather_command_line_options() + list(self.additional_cli_options)
+        from sacred.core.options import without_those_that_give_way
+
+        own: list[Any] = []
+        if self.additional_cli_options:  # it may have been added to
+            from sacred.core.arguments import checked_options
+
+            own = checked_options(self.additional_cli_options)
+        return without_those_that_give_way(gather_command_line_options() + own)
 
     # -- decorators ------------------------------------------------------------------------------
 
-    def main(self, function: Callable[..., Any]) -> Any:
+    def main(self, function: Callable[_P, _R]) -> CapturedFunction[_P, _R]:
         """Make a function the default command."""
         captured = self.command(function)
         self.default_command = captured.__name__
         return captured
 
-    def automain(self, function: Callable[..., Any]) -> Any:
+    def automain(self, function: Callable[_P, _R]) -> CapturedFunction[_P, _R]:
         """Make a function the default command, and run it if its file is the program.
 
         It has to stand at the end of the file: what comes after it is not defined yet when it
@@ -118,7 +142,7 @@ class Experiment(Ingredient):
         """
         captured = self.main(function)
         if function.__module__ == "__main__":
-            if _is_interactive(function):
+            if is_typed(function):
                 raise RuntimeError(
                     "Cannot use @ex.automain decorator in interactive mode. "
                     "Decorate with @ex.main and call ex.run()."
@@ -134,14 +158,15 @@ class Experiment(Ingredient):
         KeyError
             The function has no parameter ``options``.
         """
-        code = getattr(function, "__code__", None)
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+        from sacred.core.config.signature import get_argspec
+
+        names = get_argspec(function)[0]
         if "options" not in names:
             raise KeyError(
                 "option_hook functions must have an argument called 'options', "
                 f"but got {tuple(names)}"
             )
-        self.option_hooks.append(function)
+        place(self.option_hooks, function)
         return function
 
     # -- running ---------------------------------------------------------------------------------
@@ -154,8 +179,9 @@ class Experiment(Ingredient):
         info: dict[str, Any] | None = None,
         meta_info: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
+        resume: int | str | None = None,
     ) -> Run:
-        """Run a command.
+        """Run a command, or go on with a run.
 
         Parameters
         ----------
@@ -170,7 +196,14 @@ class Experiment(Ingredient):
         meta_info
             Entries of one's own for ``_run.meta_info``.
         options
-            Options of the command line by their long flags, such as ``{"--force": True}``.
+            Options of the command line by their long flags, such as ``{"--force": True}``, in
+            either spelling (``--beat-interval``, ``--beat_interval``). One that the experiment does
+            not have is ignored, and a warning names it.
+        resume
+            A run that died, was interrupted or failed, to go on with: its number in the root, or
+            ``"last"``, ``"id:X"``, a path. It keeps its id, command and configuration;
+            ``_run.resumed`` tells what it had. Also one that was queued in a notebook, which
+            nothing else can begin.
 
         Returns
         -------
@@ -179,14 +212,38 @@ class Experiment(Ingredient):
 
         Raises
         ------
+        ResumeError, JournalBusyError
+            The run can not be gone on with, or another process has it.
         Exception
             Whatever the command raises.
         """
-        run = self._create_run(
-            command_name, config_updates, named_configs, info, meta_info, options
-        )
+        stop_at_run(self)
+        arguments = (command_name, config_updates, named_configs, info, meta_info, options)
+        # By name, and only where there is one: people's own `_create_run` may be one of Sacred's.
+        more: dict[str, Any] = {} if resume is None else {"resume": resume}
+        run = self._create_run(*arguments, **more)
         run()
         return run
+
+    async def run_async(self, *args: Any, **kwargs: Any) -> Run:
+        """Run a command while other tasks of the event loop go on; otherwise as ``run``.
+
+        A command that is ``async`` runs in the loop, so that several runs can take turns in it::
+
+            await asyncio.gather(*(ex.run_async(config_updates=c) for c in configurations))
+
+        Another one runs in a thread. (``ex.run()`` of an ``async`` command makes a loop of its own.)
+
+        Raises
+        ------
+        asyncio.CancelledError
+            It was cancelled; the run has ended as INTERRUPTED then.
+        Exception
+            Whatever the command raises.
+        """
+        from sacred.core.async_main import run_in_loop
+
+        return await run_in_loop(lambda: self.run(*args, **kwargs))
 
     def run_command(
         self,
@@ -197,6 +254,10 @@ class Experiment(Ingredient):
         meta_info: dict[str, Any] | None = None,
     ) -> Run:
         """Run a command with positional arguments; otherwise as ``run``."""
+        stop_at_run(self)
+        from sacred.core.run_arguments import positional_arguments
+
+        args = positional_arguments(args)
         run = self._create_run(command_name, config_updates, named_configs, None, meta_info)
         run(*args)
         return run
@@ -220,7 +281,9 @@ class Experiment(Ingredient):
         SystemExit
             With status 0 after help, 1 after an error that was printed.
         """
-        from sacred.core import commandline
+        stop_at_run(self)
+        with Uncollected():
+            from sacred.core import commandline
 
         words = _words(argv)
         try:
@@ -236,7 +299,8 @@ class Experiment(Ingredient):
         if parsed.wants_help:
             self._print_help(command)
             sys.exit(0)
-        if command is None and self.default_command is None:
+        resumes = bool(parsed.options.get("--resume")) and self._knows_resume()
+        if command is None and self.default_command is None and not resumes:
             print(self._short_usage())
             print(
                 "Error: No command found to be run. Specify a command or define a main function. "
@@ -246,20 +310,29 @@ class Experiment(Ingredient):
         # The run of an earlier call must not decide how errors of this one are shown.
         self.current_run = None
         try:
+            if parsed.named_configs:
+                from sacred.core.config.config_files import refuse_typed_pickles
+
+                refuse_typed_pickles(parsed.named_configs)
             return self.run(
                 command, parsed.config_updates, parsed.named_configs, {}, {}, parsed.options
             )
         except Exception as error:  # a program ends here
             if parsed.options.get("--debug") or (self.current_run and self.current_run.debug):
                 raise
-            if self.current_run is not None and self.current_run.pdb:
-                _debug_post_mortem()
-                sys.exit(1)
-            self._exit_with(error)
+            self._end_program(error)
+
+    def _end_program(self, error: Exception) -> NoReturn:
+        """End the program by an error that is being handled, as the options of the run say."""
+        if self.current_run is not None and self.current_run.pdb:
+            _debug_post_mortem()
+            sys.exit(1)
+        self._exit_with(error)
 
     def _exit_with(self, error: Exception) -> NoReturn:
         """Print an error as the user wants to see it, and end the program."""
         from sacred.core.errors import SacredError
+        from sacred.core.passwords import mask_password
         from sacred.core.tracebacks import format_filtered_stacktrace, format_sacred_error
         from sacred.journal.errors import JournalError
 
@@ -273,8 +346,9 @@ class Experiment(Ingredient):
             # Its sentence is all there is to say.
             text = f"{self._short_usage()}\n" if error.print_usage else ""
             text += f"Error: {error}"
-        print(text, file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1) if isinstance(error, SacredError) else 1)
+        print(mask_password(text), file=sys.stderr)
+        ours = isinstance(error, (SacredError, JournalError))
+        sys.exit(getattr(error, "exit_code", 1) if ours else 1)
 
     def _create_run(
         self,
@@ -284,8 +358,43 @@ class Experiment(Ingredient):
         info: dict[str, Any] | None = None,
         meta_info: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
+        resume: int | str | None = None,
     ) -> Run:
-        from sacred.core.initialize import create_run
+        from sacred.core.run_arguments import (
+            by_flags,
+            entries_of,
+            name_of_command,
+            names_of_configs,
+            tell_unknown_options,
+        )
+
+        command_name = name_of_command(command_name)
+        known = dict(self.gather_named_configs()) if isinstance(named_configs, str) else ()
+        named_configs = names_of_configs(named_configs, known)
+        known_options = self.all_cli_options
+        options = by_flags(entries_of("options", options), known_options)
+        meta_info = entries_of("meta_info", meta_info)
+        info = entries_of("info", info)
+        asked = options.get("--resume")
+        if resume is None and asked and self._knows_resume():
+            resume = asked
+        if resume is not None:
+            from sacred.core.resume import resumed_run
+
+            resumed = resumed_run(
+                self,
+                resume,
+                command_name=command_name,
+                config_updates=config_updates,
+                named_configs=named_configs,
+                info=info,
+                meta_info=meta_info,
+                options=options,
+            )
+            tell_unknown_options(options, known_options, resumed.run_logger)
+            return resumed
+        with Uncollected():
+            from sacred.core.initialize import create_run
 
         command = command_name or self.default_command
         if command is None:
@@ -293,9 +402,10 @@ class Experiment(Ingredient):
                 "No command found to be run. Specify a command or define a main function."
             )
         chosen = self.get_default_options()
-        chosen.update(options or {})
+        chosen.update(options)
         for hook in self.option_hooks:
             hook(options=chosen)
+        chosen = by_flags(chosen, known_options)
         run = create_run(
             self,
             command,
@@ -303,23 +413,33 @@ class Experiment(Ingredient):
             named_configs=named_configs,
             force=bool(chosen.get("--force")),
             log_level=chosen.get("--loglevel"),
+            origin="on the command line" if chosen.get("UPDATE") else None,
         )
-        if info is not None:
-            run.info.update(info)
+        run.info.update(info)
         run.meta_info["command"] = command
         run.meta_info["options"] = chosen
-        run.meta_info["named_configs"] = list(named_configs)
+        run.meta_info["named_configs"] = named_configs
         if config_updates is not None:
             run.meta_info["config_updates"] = config_updates
-        if meta_info:
-            run.meta_info.update(meta_info)
-        for option in self.all_cli_options:
+        run.meta_info.update(meta_info)
+        tell_unknown_options(chosen, known_options, run.run_logger)
+        for option in known_options:
             value = chosen.get(option.get_flag())
-            # Zero is a value (`--beat-interval 0`), False and None are the lack of one.
-            if value is not None and value is not False:
+            # Zero is a value (`--beat-interval 0`). An empty text, as an empty variable of a shell
+            # gives it, is none, but where a run would go unrecorded by it.
+            is_zero = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value or is_zero or (value == "" and getattr(option, "refuses_empty", False)):
                 option.apply(value, run)
+        run._program = program_facts(self)
+        run.experiment_path = self.path
         self.current_run = run
         return run
+
+    def _knows_resume(self) -> bool:
+        """Tell whether ``--resume`` is ours: an experiment may have an option of its own so called."""
+        from sacred.core.options import resume_option
+
+        return resume_option in self.all_cli_options
 
     # -- while a run goes on ---------------------------------------------------------------------
 
@@ -329,8 +449,36 @@ class Experiment(Ingredient):
         return self._last_run().info
 
     def log_scalar(self, name: str, value: float, step: float | None = None) -> None:
-        """Record a value of a metric of the last run; see ``Run.log_scalar``."""
+        """Record a value of a metric of the run; see ``Run.log_scalar``."""
         self._last_run().log_scalar(name, value, step)
+
+    def log_text(self, name: str, text: str, step: float | None = None) -> None:
+        """Record a text; see ``Run.log_text``."""
+        self._last_run().log_text(name, text, step)
+
+    def log_dict(self, name: str, value: Any, step: float | None = None) -> None:
+        """Record a dictionary or list; see ``Run.log_dict``."""
+        self._last_run().log_dict(name, value, step)
+
+    def log_image(
+        self, name: str, image: Any, step: float | None = None, caption: str | None = None
+    ) -> None:
+        """Record a picture; see ``Run.log_image``."""
+        self._last_run().log_image(name, image, step, caption)
+
+    def log_array(self, name: str, array: Any, step: float | None = None) -> None:
+        """Record an array of numbers; see ``Run.log_array``."""
+        self._last_run().log_array(name, array, step)
+
+    def log_histogram(
+        self,
+        name: str,
+        values: Any,
+        step: float | None = None,
+        bins: int | Sequence[float] = 64,
+    ) -> None:
+        """Record how numbers are spread; see ``Run.log_histogram``."""
+        self._last_run().log_histogram(name, values, step, bins)
 
     def open_resource(self, filename: str | os.PathLike[str], mode: str = "r") -> IO[Any]:
         """Record a file as a resource of the run, and open it; see ``Run.open_resource``."""
@@ -342,7 +490,7 @@ class Experiment(Ingredient):
 
     def add_artifact(
         self,
-        filename: str | os.PathLike[str],
+        filename: str | os.PathLike[str] | IO[Any],
         name: str | None = None,
         metadata: dict[str, Any] | None = None,
         content_type: str | None = None,
@@ -351,15 +499,24 @@ class Experiment(Ingredient):
         self._run_of_now().add_artifact(filename, name, metadata, content_type)
 
     def _last_run(self) -> Run:
-        if self.current_run is None:
+        run = self._active_run() or self.current_run
+        if run is None:
             raise AttributeError("There is no run yet: this can only be used during a run.")
-        return self.current_run
+        return run
 
     def _run_of_now(self) -> Run:
-        if self.current_run is None:
+        run = self._active_run() or self.current_run
+        if run is None:
             # The class that people's code catches here.
             raise AssertionError("Can only be called during a run.")
-        return self.current_run
+        return run
+
+    def _active_run(self) -> Run | None:
+        """Return the run of this experiment that the caller is in: there may be several at once."""
+        from sacred.core.run_scope import active_run
+
+        run: Run | None = active_run(self.path)
+        return run
 
     # -- what there is ---------------------------------------------------------------------------
 
@@ -425,11 +582,21 @@ class Experiment(Ingredient):
         return LateDict(known, find, ("sources", "dependencies", "repositories"))
 
 
-def gather_command_line_options() -> list[Any]:
-    """Return the options that every experiment has, in the order in which they are applied."""
+def gather_command_line_options(filter_disabled: bool | None = None) -> list[Any]:
+    """Return the options that every experiment has, in the order in which they are applied.
+
+    Parameters
+    ----------
+    filter_disabled
+        Whether to leave out options of Sacred's old kind that say they are disabled; by default
+        what ``SETTINGS.COMMAND_LINE.SHOW_DISABLED_OPTIONS`` says.
+    """
     from sacred.core.options import gather_options
 
-    return gather_options()
+    options = gather_options()
+    if not filter_disabled:
+        return options
+    return [option for option in options if getattr(option, "_enabled", True)]
 
 
 def _name_of(caller_globals: dict[str, Any], interactive: bool) -> str:
@@ -444,15 +611,6 @@ def _name_of(caller_globals: dict[str, Any], interactive: bool) -> str:
     name = os.path.basename(str(mainfile))
     stem, extension = os.path.splitext(name)
     return stem if extension in (".py", ".pyc") else name
-
-
-def _is_interactive(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    filename = code.co_filename if code is not None else ""
-    if filename == "<stdin>" or filename.startswith("<ipython-input-"):
-        return True
-    # Newer kernels put a cell under the temporary folder, in one that is called after themselves.
-    return os.path.basename(os.path.dirname(filename)).startswith("ipykernel_")
 
 
 def _words(argv: str | Sequence[str] | None) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.fork import ForkSafeLock
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,7 +36,7 @@ class LateDict(dict[str, Any]):
         super().__init__(known)
         self._find: Callable[[], dict[str, Any]] | None = find
         self._late = frozenset(late)
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
 
     @property
     def pending(self) -> bool:
@@ -132,6 +134,11 @@ class BackgroundFacts:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether it began and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

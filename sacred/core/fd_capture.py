@@ -9,16 +9,28 @@ import contextlib
 import os
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.sys_capture import STDERR, STDOUT, SysCapture, note_sink_failure
+from sacred.core.sys_capture import (
+    CURRENT,
+    PAST,
+    STDERR,
+    STDOUT,
+    SysCapture,
+    descriptor_of,
+    lines_as_before,
+    lines_at_once,
+    note_sink_failure,
+)
+from sacred.journal.descriptors import duplicate, out_of_the_way
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from sacred.core.sys_capture import Sink
 
-__all__ = ["FdCapture", "reason_against_fd", "warn_once"]
+__all__ = ["FdCapture", "flush_everything", "notice", "reason_against_fd"]
 
 #: Seconds that the end of a capture waits for the terminal to have shown everything.
 DRAIN_TIMEOUT = 1.0
@@ -31,7 +43,7 @@ _OUT_PIPE, _ERR_PIPE, _SPOOL, _REQUESTS, _REPLIES = 3, 4, 5, 6, 7
 #: Descriptors for the tee are put up here first, so that none is overwritten on its way.
 _HIGH = 64
 
-_SPOOLED, _SHOWN = 1, 2
+_SPOOLED, _SHOWN, _ENDED = 1, 2, 3
 _REPLY_SIZE = 21
 
 #: SIGHUP, SIGINT, SIGQUIT and SIGTERM: whatever ends the run must not end the tee.
@@ -51,17 +63,9 @@ def reason_against_fd() -> str | None:
     return None
 
 
-_warned: set[str] = set()
-
-
-def warn_once(message: str) -> None:
-    """Warn, unless this process has warned of the same before."""
-    if message in _warned:
-        return
-    _warned.add(message)
-    import warnings
-
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
+def notice(reason: str | None) -> str:
+    """Return the warning of a capture that is not in ``fd`` mode."""
+    return f"Output is captured in `sys` mode, because {reason}."
 
 
 class FdCapture:
@@ -80,14 +84,16 @@ class FdCapture:
         Bytes that could not be spooled, as the tee told last.
     """
 
-    def __init__(self, sink: Sink, spool_path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, sink: Sink, spool_path: str | os.PathLike[str] | None = None, begin: int = 0
+    ) -> None:
         self.mode = "fd"
         self.spool_path = spool_path
         self.tee_pid = 0
         self.lost = 0
         self._sink = sink
         self._lock = threading.RLock()
-        self._offset = 0
+        self._offset = begin
         self._token = 0
         self._answered = {_SPOOLED: 0, _SHOWN: 0}
         self._replies_left = b""
@@ -96,9 +102,10 @@ class FdCapture:
         self._pipes: dict[int, int] = {}
         self._closed: list[int] = []
         self._pid = 0
-        self._active = self._tee_dead = False
+        self._active = self._tee_dead = self._ended = self._damaged = False
         self._restore_buffering: list[Any] = []
         self._beside: SysCapture | None = None
+        self._entered: Any = None
 
     # -- life
 
@@ -108,8 +115,7 @@ class FdCapture:
         Where that fails, or another run got there first, this is a ``sys`` capture.
         """
         if _owners:
-            self._beside = SysCapture(self._sink)
-            warn_once(f"Output is captured in `sys` mode, because {reason_against_fd()}.")
+            self._beside = SysCapture(self._sink, notice=notice(reason_against_fd()))
         else:
             _owners.append(self)
             try:
@@ -117,12 +123,11 @@ class FdCapture:
             except OSError as error:
                 _owners.clear()
                 self._close_everything()
-                self._beside = SysCapture(self._sink)
-                warn_once(
-                    f"Output is captured in `sys` mode, because `fd` mode can not begin: {error}."
-                )
+                why = f"`fd` mode can not begin: {error}"
+                self._beside = SysCapture(self._sink, notice=notice(why))
         if not self._active:
             self.mode = "sys"
+        self._entered = CURRENT.set(self)
         if self._beside is not None:
             self._beside.__enter__()
         return self
@@ -140,15 +145,45 @@ class FdCapture:
         """
         if self._beside is not None:
             self._beside.__exit__(kind, error, trace)
+        if self._entered is not None:
+            with contextlib.suppress(ValueError):  # a task that goes on in another context
+                CURRENT.reset(self._entered)
+            self._entered = None
         if not self._active:
             return
-        _flush()
+        flush_everything()
         self._restore()
         if self._is_foreign():
             return
         _owners.clear()
         self.drain(DRAIN_TIMEOUT)
         self.poll()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it captures."""
+        return self._active
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be written into the spool."""
+        return self._ended or self._tee_dead or self.mode != "fd"
+
+    @property
+    def tells(self) -> dict[int, Any]:
+        """Nobody: what goes to the descriptors is heard there."""
+        return {}
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something stands in the spool that can not be read: it has to be kept.
+
+        When nobody writes it any more that is also a record which seems to be longer than the file.
+        """
+        if not self._damaged and self.is_over and self._spool >= 0:
+            with contextlib.suppress(OSError):
+                return os.fstat(self._spool).st_size > self._offset
+        return self._damaged
 
     def close(self) -> None:
         """Let go of the spool; ``poll()`` finds nothing more. The tee goes on if it has to."""
@@ -157,27 +192,49 @@ class FdCapture:
 
     def _begin(self) -> None:
         _reap()
-        _flush()
+        flush_everything()
         self._closed = _open_closed_descriptors()
-        self._spool = self._open_spool()
+        self._spool = out_of_the_way(self._open_spool())
+        if os.fstat(self._spool).st_size < self._offset:
+            # Readers know the output by its place: what came before is in the journal, not here.
+            os.ftruncate(self._spool, self._offset)
         ends = [os.pipe() for _ in range(4)]
         (out, out_end), (err, err_end), (requests, requests_end), (replies_end, replies) = ends
-        self._requests, self._replies = requests_end, replies_end
+        # Programs close all descriptors that they know nothing of, and are given these numbers.
+        out, err = out_of_the_way(out), out_of_the_way(err)
+        self._requests, self._replies = out_of_the_way(requests_end), out_of_the_way(replies_end)
         self._pipes = {STDOUT: out, STDERR: err}
         try:
-            self._saved = {fd: None if fd in self._closed else os.dup(fd) for fd in (1, 2)}
+            self._saved = {fd: None if fd in self._closed else duplicate(fd) for fd in (1, 2)}
             self.tee_pid = self._spawn_tee(out, err, requests, replies)
             for fd in (self._requests, self._replies, out, err):
                 os.set_blocking(fd, False)
             self._watch_detached_streams()
+            # Before the pipes are in place, and until they are gone: what another run prints at that
+            # moment would be in this run's output.
+            for stream in (STDOUT, STDERR):
+                PAST[stream] = partial(self._show, stream)
             os.dup2(out_end, 1, inheritable=True)
             os.dup2(err_end, 2, inheritable=True)
+        except BaseException:
+            PAST.clear()
+            raise
         finally:
             for fd in (out_end, err_end, requests, replies):
                 os.close(fd)
         self._active = True
         self._pid = os.getpid()
-        self._flush_lines_at_once()
+        self._restore_buffering = lines_at_once((STDOUT, STDERR))
+
+    def _show(self, stream: int, data: bytes) -> None:
+        """Show what another run prints, without capturing it."""
+        saved = self._saved.get(stream)
+        if saved is None:
+            return
+        view = memoryview(data)
+        with contextlib.suppress(OSError):  # nobody is there to see it
+            while view:
+                view = view[os.write(saved, view) :]
 
     def _is_foreign(self) -> bool:
         # A forked child shares the pipes to the tee, but the answers in them are its parent's.
@@ -189,8 +246,9 @@ class FdCapture:
 
             with tempfile.TemporaryFile() as file:
                 return os.dup(file.fileno())
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        return os.open(self.spool_path, flags, 0o666)
+        from sacred.journal.regular_file import open_regular
+
+        return open_regular(self.spool_path, os.O_RDWR | os.O_CREAT)
 
     def _spawn_tee(self, out: int, err: int, requests: int, replies: int) -> int:
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tee.py")
@@ -230,7 +288,7 @@ class FdCapture:
         streams = tuple(
             fd
             for fd, stream in ((STDOUT, sys.stdout), (STDERR, sys.stderr))
-            if stream is not None and _descriptor(stream) != fd
+            if stream is not None and descriptor_of(stream) != fd
         )
         if streams:
             self._beside = SysCapture(self._pass_beside, streams)
@@ -239,31 +297,19 @@ class FdCapture:
         with self._lock:
             return self._sink(stream, data, begin, end)
 
-    def _flush_lines_at_once(self) -> None:
-        # A stream that is no terminal keeps up to 8 KiB to itself, which a kill would take along.
-        for stream in (sys.stdout, sys.stderr):
-            if getattr(stream, "line_buffering", True) or not hasattr(stream, "reconfigure"):
-                continue
-            if _descriptor(stream) in (1, 2):
-                stream.reconfigure(line_buffering=True)
-                self._restore_buffering.append(stream)
-
     def _restore(self) -> None:
         """Put the original descriptors back."""
         with self._lock:
             if not self._active:
                 return
             self._active = False
-            for stream in self._restore_buffering:
-                try:
-                    stream.reconfigure(line_buffering=False)
-                except (ValueError, OSError):
-                    continue
-            self._restore_buffering.clear()
+            lines_as_before(self._restore_buffering)
+            self._restore_buffering = []
             for stream, saved in self._saved.items():
                 if saved is not None:
                     with contextlib.suppress(OSError):  # the program closed it
                         os.dup2(saved, stream, inheritable=True)
+            PAST.clear()
             self._close_again()
 
     def _close_again(self) -> None:
@@ -315,6 +361,7 @@ class FdCapture:
                     except Exception as error:
                         note_sink_failure(error)
                 if found.verdict != "more":
+                    self._damaged = found.verdict == "damaged"
                     return count
 
     def drain(self, timeout: float) -> bool:
@@ -375,7 +422,10 @@ class FdCapture:
         while len(data) >= _REPLY_SIZE:
             kind, token = data[0], int.from_bytes(data[1:5], "little")
             self.lost = max(self.lost, int.from_bytes(data[13:21], "little"))
-            self._answered[kind] = token
+            if kind == _ENDED:
+                self._ended = True
+            else:
+                self._answered[kind] = token
             data = data[_REPLY_SIZE:]
         self._replies_left = data
 
@@ -442,14 +492,6 @@ def _duplicate_above(fd: int) -> int:
     return int(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH))
 
 
-def _descriptor(stream: Any) -> int | None:
-    try:
-        return int(stream.fileno())
-    except Exception:
-        # Replaced streams answer with all sorts of errors.
-        return None
-
-
 def _reap() -> None:
     for pid in list(_unreaped):
         try:
@@ -460,7 +502,8 @@ def _reap() -> None:
             _unreaped.remove(pid)
 
 
-def _flush() -> None:
+def flush_everything() -> None:
+    """Flush the buffers of stdout and stderr, and those of C code where some was loaded."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -10,8 +10,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.fork import IMPORTING
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "HostInfoGetter",
@@ -19,17 +21,16 @@ __all__ = [
     "check_additional_host_info",
     "cpu_count",
     "get_host_info",
+    "getters_of",
     "host_info_gatherer",
     "host_info_gatherers",
     "host_info_getter",
+    "machine_facts",
     "python_compiler",
 ]
 
 #: Facts that :func:`host_info_getter` added for all experiments of the process, by name.
 host_info_gatherers: dict[str, Callable[[], Any]] = {}
-
-#: Seconds that a program which is asked for a fact may take.
-_PROGRAM_TIMEOUT = 5.0
 
 
 class IgnoreHostInfo(Exception):
@@ -79,6 +80,48 @@ def host_info_gatherer(name: str) -> Callable[[Callable[[], Any]], HostInfoGette
     return make_getter
 
 
+def getters_of(additional: Any) -> list[HostInfoGetter]:
+    """Return additional facts, a list of them or a dictionary of names and functions, as a list.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It is neither, or has something in it that is no fact. It is a ``TypeError``.
+    """
+    from collections.abc import Mapping
+
+    if isinstance(additional, Mapping):
+        functions: dict[Any, Any] = {
+            name: getattr(fact, "getter_function", fact) for name, fact in additional.items()
+        }
+        facts = [HostInfoGetter(function, name) for name, function in functions.items()]
+        wrong = [
+            fact.name
+            for fact in facts
+            if not isinstance(fact.name, str) or not callable(fact.getter_function)
+        ]
+        if wrong:
+            raise _no_fact(f"The entry {wrong[0]!r} of additional_host_info")
+        return facts
+    try:
+        facts = list(additional or ())
+    except TypeError:
+        raise _no_fact(f"additional_host_info={additional!r}") from None
+    for fact in facts:
+        if not hasattr(fact, "name") or not hasattr(fact, "get_info"):
+            raise _no_fact(f"{fact!r} in additional_host_info")
+    return facts
+
+
+def _no_fact(what: str) -> Exception:
+    from sacred.core.arguments import InvalidArgumentError
+
+    return InvalidArgumentError(
+        f"{what} is no fact: give a list of functions that are decorated by "
+        '@host_info_gatherer("NAME"), or a dictionary, {"NAME": FUNCTION}.'
+    )
+
+
 def check_additional_host_info(additional_host_info: Sequence[HostInfoGetter]) -> None:
     """Raise KeyError if an additional fact has the name of a built-in one."""
     names = [getter.name for getter in _BUILT_IN]
@@ -91,14 +134,16 @@ def check_additional_host_info(additional_host_info: Sequence[HostInfoGetter]) -
 
 
 def get_host_info(
-    additional_host_info: Sequence[HostInfoGetter] | None = None, *, gpus: bool = True
+    additional_host_info: Sequence[HostInfoGetter] | Mapping[str, Callable[[], Any]] | None = None,
+    *,
+    gpus: bool = True,
 ) -> dict[str, Any]:
     """Collect the facts about this machine.
 
     Parameters
     ----------
     additional_host_info
-        Facts to collect beside the built-in ones.
+        Facts to collect beside the built-in ones: a list, or a dictionary of names and functions.
     gpus
         False leaves out what needs the driver's program to answer (up to some seconds): the entry
         is absent then. :func:`gpu_facts` gives it later.
@@ -108,7 +153,8 @@ def get_host_info(
     dict
         ``hostname``, ``os`` (system, platform), ``python_version``, ``cpu`` (its model), ``gpus``
         (absent without NVIDIA's driver) and ``ENV`` (the variables named by
-        ``SETTINGS.HOST_INFO.CAPTURED_ENV``), and the additional facts.
+        ``SETTINGS.HOST_INFO.CAPTURED_ENV``; ``***`` where the name matches
+        ``SETTINGS.HOST_INFO.SECRET_ENV``), and the additional facts.
 
     Raises
     ------
@@ -117,7 +163,7 @@ def get_host_info(
     Exception
         Whatever an additional fact's function raises, but :class:`IgnoreHostInfo`.
     """
-    additional = list(additional_host_info or ())
+    additional = getters_of(additional_host_info)
     check_additional_host_info(additional)
     legacy = [HostInfoGetter(function, name) for name, function in host_info_gatherers.items()]
     built_in = [getter for getter in _BUILT_IN if gpus or getter.name != "gpus"]
@@ -163,7 +209,8 @@ def cpu_count() -> int | None:
 
 def python_compiler() -> str:
     """Return the compiler that built this Python, such as "GCC 12.2.0"."""
-    import platform
+    with IMPORTING:
+        import platform
 
     return platform.python_compiler()
 
@@ -184,7 +231,8 @@ def _os() -> list[str]:
             kernel = os.uname()
             parts = (kernel.sysname, kernel.release, kernel.machine, "with", "".join(libc))
             return [kernel.sysname, "-".join(parts)]
-    import platform
+    with IMPORTING:
+        import platform
 
     return [platform.system(), platform.platform()]
 
@@ -204,14 +252,18 @@ def cpu_model() -> str | None:
     if sys.platform == "linux":
         model = _cpu_model_of_linux()
     elif sys.platform == "darwin":
-        model = _ask(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"])
+        with IMPORTING:
+            from sacred.core.programs import ask_program
+
+        model = ask_program(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"])
     elif sys.platform == "win32":
         model = _cpu_model_of_windows()
     else:
         model = None
     if model:
         return model
-    import platform
+    with IMPORTING:
+        import platform
 
     return platform.processor() or platform.machine() or None
 
@@ -251,6 +303,12 @@ def _gpus() -> dict[str, Any] | None:
     return gpu_facts()
 
 
+def gpu_program() -> str | None:
+    """Return the path of the NVIDIA driver's program; None without one."""
+    # Looked for before the module that asks it is loaded: most machines have none.
+    return find_program("nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi")
+
+
 def gpu_facts() -> dict[str, Any]:
     """Return the NVIDIA driver's version and the model and memory of each GPU.
 
@@ -265,30 +323,19 @@ def gpu_facts() -> dict[str, Any]:
     IgnoreHostInfo
         If there is no driver, or it does not answer within five seconds.
     """
-    program = _find_program("nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi")
-    text = _ask([program, "-q", "-x"]) if program else None
-    if not text:
-        raise IgnoreHostInfo
-    import xml.etree.ElementTree as ET
+    program = gpu_program()
+    if program is not None:
+        with IMPORTING:
+            from sacred.core.gpus import gpus_of_machine
 
-    try:
-        root = ET.fromstring(text)  # noqa: S314 (the driver's own program wrote it)
-        return {
-            "driver_version": root.findtext("driver_version"),
-            "gpus": [
-                {
-                    "model": gpu.findtext("product_name"),
-                    "total_memory": int((gpu.findtext("fb_memory_usage/total") or "").split()[0]),
-                    "persistence_mode": gpu.findtext("persistence_mode") == "Enabled",
-                }
-                for gpu in root.iter("gpu")
-            ],
-        }
-    except (ET.ParseError, ValueError, IndexError) as error:
-        raise IgnoreHostInfo from error
+        found = gpus_of_machine(program)
+        if found is not None:
+            return found
+    raise IgnoreHostInfo
 
 
-def _find_program(name: str) -> str | None:
+def find_program(name: str) -> str | None:
+    """Return the path of a program on the PATH, or None."""
     # As shutil.which does, whose import would take longer than all the facts together.
     for folder in os.get_exec_path():
         path = os.path.join(folder, name)
@@ -297,29 +344,91 @@ def _find_program(name: str) -> str | None:
     return None
 
 
-def _ask(command: list[str]) -> str | None:
-    """Return what a program prints, or None if it fails or takes too long."""
-    import subprocess
+def machine_facts() -> dict[str, Any]:
+    """Return facts that take a look at the disk: of the processors and the memory.
 
+    Returns
+    -------
+    dict
+        ``physical_cpu_count`` (cores), ``usable_cpu_count`` (CPUs that this process may run on) and
+        ``memory`` (bytes of the machine); what the system does not say is left out.
+    """
+    from sacred.core.settings import SETTINGS
+
+    facts: dict[str, Any] = {"memory": _memory()}
+    if SETTINGS.HOST_INFO.INCLUDE_CPU_INFO:
+        facts |= {"physical_cpu_count": _physical_cpus(), "usable_cpu_count": _usable_cpus()}
+    return {name: value for name, value in facts.items() if value is not None and value > 0}
+
+
+def _memory() -> int | None:
+    # psutil says the same; its import takes 26 ms, for which the end of a short run would wait.
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_PROGRAM_TIMEOUT,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return _from_psutil(lambda psutil: psutil.virtual_memory().total)
+
+
+def _usable_cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+_CPUS = "/sys/devices/system/cpu"
+
+
+def _physical_cpus() -> int | None:
+    if sys.platform == "linux":
+        # As psutil counts them: CPUs that are named together are threads of one core.
+        cores = set()
+        for folder in _cpu_folders():
+            try:
+                with open(f"{folder}/topology/thread_siblings_list", "rb") as file:
+                    cores.add(file.read())
+            except OSError:  # a CPU that is switched off, or a container that does not show it
+                continue
+        if cores:
+            return len(cores)
+    return _from_psutil(lambda psutil: psutil.cpu_count(logical=False))
+
+
+def _cpu_folders() -> list[str]:
+    try:
+        names = os.listdir(_CPUS)
+    except OSError:
+        return []
+    return [f"{_CPUS}/{name}" for name in names if name[:3] == "cpu" and name[3:].isdigit()]
+
+
+def _from_psutil(ask: Callable[[Any], int | None]) -> int | None:
+    try:
+        with IMPORTING:
+            import psutil
+
+        return ask(psutil)
+    except Exception:  # whatever is wrong with it, the run does not fail over a fact
         return None
-    return done.stdout.decode("utf-8", "replace").strip()
 
 
 def _environment() -> dict[str, str]:
     from sacred.core.settings import SETTINGS
 
-    names = SETTINGS.HOST_INFO.CAPTURED_ENV
-    return {name: os.environ[name] for name in names if name in os.environ}
+    wanted, secret = SETTINGS.HOST_INFO.CAPTURED_ENV, SETTINGS.HOST_INFO.SECRET_ENV
+    if not wanted:
+        return {}
+    from fnmatch import fnmatchcase
+
+    from sacred.core.passwords import MASK, is_secret_name, mask_assigned
+
+    found = {}
+    for pattern in wanted:
+        names = [pattern] if pattern in os.environ else sorted(os.environ)
+        for name in names:
+            if name == pattern or fnmatchcase(name, pattern):
+                value = os.environ[name]
+                found[name] = MASK if is_secret_name(name, secret) else mask_assigned(value)
+    return found
 
 
 _BUILT_IN = (
@@ -330,3 +439,6 @@ _BUILT_IN = (
     HostInfoGetter(_gpus, "gpus"),
     HostInfoGetter(_environment, "ENV"),
 )
+
+for _public in (HostInfoGetter, IgnoreHostInfo):
+    _public.__module__ = "sacred.host_info"

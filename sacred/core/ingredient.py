@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sacred.core.config.captured_function import create_captured_function
 from sacred.core.config.config_dict import ConfigDict
 from sacred.core.config.config_scope import ConfigScope
+from sacred.core.config.place import function_place, place_of
 from sacred.core.dotted import join_paths
 from sacred.core.errors import CircularDependencyError
+from sacred.core.fork import ForkSafeLock
+from sacred.core.loading import stored_place
+from sacred.core.notebook import is_made_up
+from sacred.core.redefinition import is_redefinition, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import ParamSpec, TypeVar
 
     from sacred.core.config.captured_function import CapturedFunction
     from sacred.core.config.config_summary import ConfigSummary
     from sacred.core.dependencies import PackageDependency, Source
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 __all__ = ["Ingredient", "collect_repositories"]
 
@@ -59,6 +69,9 @@ class Ingredient:
 
     Notes
     -----
+    What a cell of a notebook decorates takes the place of what the same function was before: running
+    a cell again leaves no hook that is called twice and no configuration that was changed.
+
     Sources and packages are looked for when they are first asked for, and again for every run, so
     that imports that come after the construction are found as well. Not thread-safe: define it in
     one thread.
@@ -75,16 +88,20 @@ class Ingredient:
     ) -> None:
         if _caller_globals is None:
             _caller_globals = sys._getframe(1).f_globals
-        self.path = path if isinstance(path, str) else os.fspath(path)
+        if not isinstance(path, str):
+            from sacred.core.arguments import name_of_part
+
+            path = name_of_part(path, type(self).__name__)
+        self.path: str = path
         self.config_hooks: list[Callable[..., Any]] = []
         self.configurations: list[Callable[..., ConfigSummary]] = []
         self.named_configs: dict[str, Callable[..., ConfigSummary]] = {}
-        self.ingredients: list[Ingredient] = list(ingredients)
+        self.ingredients: list[Ingredient] = _checked(ingredients, path)
         self.logger: Any = None
-        self.captured_functions: list[CapturedFunction] = []
-        self.post_run_hooks: list[CapturedFunction] = []
-        self.pre_run_hooks: list[CapturedFunction] = []
-        self.commands: dict[str, CapturedFunction] = {}
+        self.captured_functions: list[CapturedFunction[..., Any]] = []
+        self.post_run_hooks: list[CapturedFunction[..., Any]] = []
+        self.pre_run_hooks: list[CapturedFunction[..., Any]] = []
+        self.commands: dict[str, CapturedFunction[..., Any]] = {}
         filename = _caller_globals.get("__file__")
         if filename is None and not interactive:
             raise RuntimeError(
@@ -94,17 +111,44 @@ class Ingredient:
             )
         if base_dir is None:
             base_dir = os.path.dirname(os.path.realpath(filename)) if filename else os.getcwd()
+            if not os.path.isdir(base_dir):  # the file is in an archive
+                from sacred.core.sources import existing_part
+
+                base_dir = os.path.dirname(existing_part(base_dir))
         self.base_dir: str = os.path.abspath(os.fspath(base_dir))
         self.save_git_info = save_git_info
-        self.doc: str | None = _caller_globals.get("__doc__")
+        self.doc: str | None = _caller_globals.get("__doc__", "")
+        if filename is None and is_made_up(self.doc):
+            self.doc = None
         self._globals = _caller_globals
         self._mainfile: Any = _UNKNOWN
         self._sources: set[Source] = set()
         self._dependencies: set[PackageDependency] = set()
+        #: Files of configurations. Observers are told of them as little as Sacred's were.
+        self._config_files: list[str] = []
         self._gathered = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from sacred.core.workers import reduce_ingredient
+
+        return reduce_ingredient(self)
+
+    def __copy__(self) -> Ingredient:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ingredient:
+        return self
 
     # -- decorators -------------------------------------------------------------------------------
 
+    @overload
+    def capture(
+        self, function: Callable[_P, _R], prefix: str | None = None
+    ) -> CapturedFunction[_P, _R]: ...
+    @overload
+    def capture(
+        self, function: None = None, prefix: str | None = None
+    ) -> Callable[[Callable[_P, _R]], CapturedFunction[_P, _R]]: ...
     def capture(self, function: Callable[..., Any] | None = None, prefix: str | None = None) -> Any:
         """Let a function take missing arguments from the configuration.
 
@@ -120,9 +164,17 @@ class Ingredient:
         if any(function is captured for captured in self.captured_functions):
             return function
         captured = create_captured_function(function, prefix=prefix)
-        self.captured_functions.append(captured)
+        place(self.captured_functions, captured)
         return captured
 
+    @overload
+    def pre_run_hook(
+        self, func: Callable[_P, _R], prefix: str | None = None
+    ) -> CapturedFunction[_P, _R]: ...
+    @overload
+    def pre_run_hook(
+        self, func: None = None, prefix: str | None = None
+    ) -> Callable[[Callable[_P, _R]], CapturedFunction[_P, _R]]: ...
     def pre_run_hook(
         self, func: Callable[..., Any] | None = None, prefix: str | None = None
     ) -> Any:
@@ -130,9 +182,17 @@ class Ingredient:
         if func is None:
             return lambda decorated: self.pre_run_hook(decorated, prefix=prefix)
         captured = self.capture(func, prefix=prefix)
-        self.pre_run_hooks.append(captured)
+        place(self.pre_run_hooks, captured)
         return captured
 
+    @overload
+    def post_run_hook(
+        self, func: Callable[_P, _R], prefix: str | None = None
+    ) -> CapturedFunction[_P, _R]: ...
+    @overload
+    def post_run_hook(
+        self, func: None = None, prefix: str | None = None
+    ) -> Callable[[Callable[_P, _R]], CapturedFunction[_P, _R]]: ...
     def post_run_hook(
         self, func: Callable[..., Any] | None = None, prefix: str | None = None
     ) -> Any:
@@ -140,9 +200,17 @@ class Ingredient:
         if func is None:
             return lambda decorated: self.post_run_hook(decorated, prefix=prefix)
         captured = self.capture(func, prefix=prefix)
-        self.post_run_hooks.append(captured)
+        place(self.post_run_hooks, captured)
         return captured
 
+    @overload
+    def command(
+        self, function: Callable[_P, _R], prefix: str | None = None, unobserved: bool = False
+    ) -> CapturedFunction[_P, _R]: ...
+    @overload
+    def command(
+        self, function: None = None, prefix: str | None = None, unobserved: bool = False
+    ) -> Callable[[Callable[_P, _R]], CapturedFunction[_P, _R]]: ...
     def command(
         self,
         function: Callable[..., Any] | None = None,
@@ -162,9 +230,15 @@ class Ingredient:
         """
         if function is None:
             return lambda decorated: self.command(decorated, prefix=prefix, unobserved=unobserved)
+        name = getattr(function, "__name__", None)
+        if name is None:
+            raise TypeError(
+                f"A command has the name of its function, and {function!r} has none: "
+                "write a function, by def, that calls it."
+            )
         captured = self.capture(function, prefix=prefix)
         captured.unobserved = unobserved
-        self.commands[function.__name__] = captured
+        self.commands[name] = captured
         return captured
 
     def config(self, function: Callable[..., Any]) -> ConfigScope:
@@ -173,7 +247,7 @@ class Ingredient:
         See ``ConfigScope`` for what the function may be and what is raised.
         """
         scope = ConfigScope(function)
-        self.configurations.append(scope)
+        place(self.configurations, scope)
         return scope
 
     def named_config(self, func: Callable[..., Any]) -> ConfigScope:
@@ -188,7 +262,7 @@ class Ingredient:
         self._add_named_config(func.__name__, scope)
         return scope
 
-    def config_hook(self, func: Callable[..., Any]) -> Callable[..., Any]:
+    def config_hook(self, func: _Function) -> _Function:
         """Call a function when the configuration of this ingredient is known, to change it.
 
         It is given a copy of all of the configuration so far, the name of the command and the
@@ -202,11 +276,13 @@ class Ingredient:
         """
         from sacred.core.config.signature import get_argspec
 
-        if get_argspec(func) != (_HOOK_ARGUMENTS, None, None, _HOOK_ARGUMENTS, {}):
+        arguments, more, _, positional, defaults = get_argspec(func)
+        if (arguments, positional) != (_HOOK_ARGUMENTS,) * 2 or more or defaults:
             raise ValueError(
-                "Wrong signature for config_hook. Expected: (config, command_name, logger)"
+                "Wrong signature for config_hook. Expected: (config, command_name, logger), not "
+                f"that of {function_place(func)}"
             )
-        self.config_hooks.append(func)
+        place(self.config_hooks, func)
         return func
 
     # -- adding -----------------------------------------------------------------------------------
@@ -235,6 +311,7 @@ class Ingredient:
             If it is neither a dictionary nor a file's name.
         """
         self.configurations.append(self._create_config_dict(cfg_or_file, kw_conf))
+        self._note_config_file(cfg_or_file)
 
     def add_named_config(
         self,
@@ -250,10 +327,19 @@ class Ingredient:
             If there is one with that name.
         """
         self._add_named_config(name, self._create_config_dict(cfg_or_file, kw_conf))
+        self._note_config_file(cfg_or_file)
+
+    def _note_config_file(self, cfg_or_file: Any) -> None:
+        """Note a file that the program can not be started without."""
+        if isinstance(cfg_or_file, (str, os.PathLike)):
+            path = os.path.realpath(stored_place(cfg_or_file))
+            if path not in self._config_files:
+                self._config_files.append(path)
 
     def _add_named_config(self, name: str, conf: Callable[..., ConfigSummary]) -> None:
-        if name in self.named_configs:
-            raise KeyError(f'Configuration name "{name}" already in use!')
+        known = self.named_configs.get(name)
+        if known is not None and not is_redefinition(known, conf):
+            raise KeyError(f'Configuration name "{name}" already in use! It is {place_of(known)}.')
         self.named_configs[name] = conf
 
     @staticmethod
@@ -262,17 +348,21 @@ class Ingredient:
             raise ValueError("cannot combine keyword config with positional argument")
         if cfg_or_file is None:
             if not kw_conf:
-                raise ValueError("attempted to add empty config")
+                raise ValueError(
+                    "attempted to add empty config: give a dictionary, a file or keyword arguments"
+                )
             return ConfigDict(kw_conf)
         if isinstance(cfg_or_file, dict):
             return ConfigDict(cfg_or_file)
         if isinstance(cfg_or_file, (str, os.PathLike)):
-            if not os.path.exists(cfg_or_file):
-                raise OSError(f"File not found {os.fspath(cfg_or_file)}")
-            from sacred.core.config.config_files import load_config_file
-
-            return ConfigDict(load_config_file(cfg_or_file))
-        raise TypeError(f"Invalid argument type {type(cfg_or_file)}")
+            place = stored_place(cfg_or_file)
+            if not os.path.exists(place):
+                raise FileNotFoundError(f"File not found {os.fspath(cfg_or_file)}")
+            return ConfigDict.from_file(place)
+        raise TypeError(
+            f"Invalid argument type {type(cfg_or_file)}: give a dictionary, the name of a file, or "
+            "entries as keyword arguments"
+        )
 
     def add_source_file(self, filename: str | os.PathLike[str]) -> None:
         """Add a file to the sources.
@@ -280,11 +370,13 @@ class Ingredient:
         Raises
         ------
         ValueError
-            If there is no such file.
+            If there is no such file, or it is none.
         """
+        from sacred.core.arguments import file_name
         from sacred.core.dependencies import Source
 
-        self._sources.add(Source.create(os.fspath(filename), self.save_git_info))
+        path = file_name(filename, "add_source_file(PATH)")
+        self._sources.add(Source.create(path, self.save_git_info))
 
     def add_package_dependency(self, package_name: str, version: str) -> None:
         """Add a package to the dependencies.
@@ -292,13 +384,21 @@ class Ingredient:
         Raises
         ------
         ValueError
-            If the version is not written as Python packages write theirs.
+            If the version is not written as Python packages write theirs, or one of the two is no
+            text.
         """
         import re
 
-        from sacred.core.dependencies import PackageDependency
+        from sacred.core.dependencies import PEP440_VERSION, PackageDependency
 
-        if not re.fullmatch(_VERSION, version):
+        if not isinstance(package_name, str) or not isinstance(version, str):
+            from sacred.core.arguments import InvalidArgumentError
+
+            raise InvalidArgumentError(
+                f"The dependency ({package_name!r}, {version!r}) is no name with a version: give two "
+                'texts, add_package_dependency("numpy", "2.0.1").'
+            )
+        if not re.fullmatch(PEP440_VERSION, version):
             raise ValueError(f'Invalid Version: "{version}"')
         self._dependencies.add(PackageDependency(package_name, version))
 
@@ -338,13 +438,18 @@ class Ingredient:
     def dependencies(self, dependencies: Iterable[PackageDependency]) -> None:
         self._dependencies = set(dependencies)
 
-    def _gather(self, again: bool) -> None:
+    def _gather(self, again: bool, late: Iterable[Any] = ()) -> None:
         if self._gathered and not again:
             return
         from sacred.core.dependencies import gather_sources_and_dependencies
 
+        # The main function of `automain` runs before its name is there.
+        functions = [*self.captured_functions, *self.configurations, *self.named_configs.values()]
         main, sources, dependencies = gather_sources_and_dependencies(
-            self._globals, self.save_git_info, self.base_dir
+            self._globals,
+            self.save_git_info,
+            self.base_dir,
+            also=[*functions, *self.config_hooks, *late],
         )
         self._gathered = True
         if self._mainfile is _UNKNOWN:
@@ -353,7 +458,15 @@ class Ingredient:
         # What was added by hand has the version that its user wants.
         self._dependencies |= dependencies
 
-    def gather_commands(self) -> Iterator[tuple[str, CapturedFunction]]:
+    def _gather_again(
+        self, late: Iterable[Any] = ()
+    ) -> tuple[list[Source], list[PackageDependency]]:
+        """Return the sources and packages as they are now, some modules among them."""
+        with _GATHERING:
+            self._gather(again=True, late=late)
+            return list(self._sources), list(self._dependencies)
+
+    def gather_commands(self) -> Iterator[tuple[str, CapturedFunction[..., Any]]]:
         """Yield (dotted name, command) of this ingredient and those below."""
         for ingredient, _ in self.traverse_ingredients():
             for name, command in ingredient.commands.items():
@@ -387,20 +500,29 @@ class Ingredient:
         OSError
             If a source file is gone.
         """
+        from sacred.core.repositories import start_git_query
+
         dependencies: set[PackageDependency] = set()
         sources: set[Source] = set()
         for ingredient, _ in self.traverse_ingredients():
-            ingredient._gather(again=True)
-            dependencies |= ingredient._dependencies
-            sources |= ingredient._sources
+            found, packages = ingredient._gather_again()
+            dependencies.update(packages)
+            sources.update(found)
         for dependency in dependencies:
             dependency.fill_missing_version()
+        asked = [source.filename for source in sources if source.save_git_info]
+        if asked:
+            # Anew for each run: a process may live longer than the state of a working tree.
+            start_git_query(asked)
         main = self.mainfile
         return {
             "name": self.path,
             "base_dir": self.base_dir,
             "sources": [source.to_json(self.base_dir) for source in sorted(sources)],
-            "dependencies": sorted((d.to_json() for d in dependencies), key=str.lower),
+            "dependencies": [
+                package.to_json()
+                for package in sorted(dependencies, key=lambda package: package.name.lower())
+            ],
             "repositories": collect_repositories(sources),
             "mainfile": None if main is None else main.to_json(self.base_dir)[0],
         }
@@ -420,8 +542,19 @@ class Ingredient:
             raise CircularDependencyError(ingredients=[self])
         yield self, len(above)
         with CircularDependencyError.track(self):
-            for ingredient in self.ingredients:
+            # It may have been added to.
+            for ingredient in _checked(self.ingredients, self.path):
                 yield from ingredient._traverse((*above, self))
+
+
+def _checked(ingredients: Any, path: str) -> list[Ingredient]:
+    if isinstance(ingredients, (list, tuple)) and all(
+        isinstance(each, Ingredient) for each in ingredients
+    ):
+        return list(ingredients)
+    from sacred.core.arguments import ingredient_list
+
+    return ingredient_list(ingredients, Ingredient, path)
 
 
 def collect_repositories(sources: Iterable[Source]) -> list[dict[str, Any]]:
@@ -435,10 +568,8 @@ def collect_repositories(sources: Iterable[Source]) -> list[dict[str, Any]]:
 
 
 _UNKNOWN: Any = object()
+#: Runs of one experiment in several threads look for its sources at the same time.
+_GATHERING = ForkSafeLock()
 _HOOK_ARGUMENTS = ["config", "command_name", "logger"]
-_VERSION = (
-    r"(\d+!)?\d+(\.\d+)*((a|b|c|rc)\d+)?(\.?post\d+)?(\.?dev\d+)?"
-    r"(\+[a-zA-Z0-9]+([.\-_][a-zA-Z0-9]+)*)?"
-)
 
 Ingredient.__module__ = "sacred.ingredient"

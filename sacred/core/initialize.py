@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.resolve import (
@@ -19,6 +20,8 @@ from sacred.core.resolve import (
     resolve_config,
 )
 from sacred.core.scaffold import Scaffold
+from sacred.core.setting_checks import check_settings
+from sacred.core.uncollected import Uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +52,7 @@ def create_run(
     named_configs: Sequence[str] = (),
     force: bool = False,
     log_level: int | str | None = None,
+    origin: str | None = None,
 ) -> Run:
     """Build a run of an experiment, its captured functions bound, not started.
 
@@ -66,6 +70,8 @@ def create_run(
         True to say nothing about suspicious updates.
     log_level
         The level of the root logger; None leaves it alone.
+    origin
+        Where the updates were given, for errors about them.
 
     Raises
     ------
@@ -73,28 +79,40 @@ def create_run(
         If an update names an entry that nothing uses and ``force`` is not set.
     KeyError, NamedConfigNotFoundError
         If something does not exist that is named here.
+    JournalSettingError
+        If a setting has a value that it can not have.
     """
+    loaded = frozenset(sys.modules)
+    check_settings()
     resolved = resolve_config(
-        experiment, command_name, config_updates, named_configs, log_level=log_level
+        experiment,
+        command_name,
+        config_updates,
+        named_configs,
+        log_level=log_level,
+        origin=origin,
     )
-    from sacred.core.run import Run
+    with Uncollected():
+        from sacred.core.late_imports import LateImports
+        from sacred.core.run import Run
 
     run = Run(
         resolved.config,
         resolved.modifications,
         resolved.main_function,
-        experiment.observers[:],
+        experiment.observers,
         resolved.root_logger,
         resolved.run_logger,
         experiment.get_experiment_info(),
         _host_info(experiment.additional_host_info),
-        resolved.pre_run_hooks,
-        resolved.post_run_hooks,
+        list(resolved.pre_run_hooks),
+        list(resolved.post_run_hooks),
         experiment.captured_out_filter,
     )
     if hasattr(resolved.main_function, "unobserved"):
         run.unobserved = resolved.main_function.unobserved
     run.force = force
+    run.late_imports = LateImports(experiment, loaded)
     resolved.bind(run)
     return run
 

@@ -6,10 +6,16 @@ needs: a method that looks its parts up would cost half as much again.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from sacred.journal.errors import WriterClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     LogPoint = Callable[[str, Any, Any], Any]
@@ -19,6 +25,7 @@ __all__ = [
     "MetricsLogger",
     "ScalarMetricLogEntry",
     "linearize_metrics",
+    "next_step",
     "plain_scalar",
     "scalar_logger",
 ]
@@ -30,8 +37,14 @@ class MetricError(TypeError, ValueError):
     exit_code = 1
 
 
-def scalar_logger(log_point: LogPoint, steps: dict[str, Any]) -> Callable[[str, Any, Any], None]:
-    """Return the function that checks a point, gives it a step and passes it on.
+def scalar_logger(
+    log_point: LogPoint,
+    steps: dict[str, Any],
+    late: Callable[[str], None] | None = None,
+    *,
+    owner: object,
+) -> Callable[..., None]:
+    """Return the method that checks a point, gives it a step and passes it on.
 
     Parameters
     ----------
@@ -39,9 +52,14 @@ def scalar_logger(log_point: LogPoint, steps: dict[str, Any]) -> Callable[[str, 
         Takes name, step and value.
     steps
         The last step of each metric, kept up to date.
+    late
+        Called with the name of the metric when the journal is closed already: whoever logs must
+        not be stopped by it.
+    owner
+        Whose method it is: pickled, it is the ``log_scalar`` of that.
     """
 
-    def log_scalar(metric_name: str, value: Any, step: Any = None) -> None:
+    def log_scalar(_owner: object, metric_name: str, value: Any, step: Any = None) -> None:
         kind = type(value)
         if kind is not float and kind is not int:
             value = plain_scalar(value, metric_name)
@@ -54,9 +72,56 @@ def scalar_logger(log_point: LogPoint, steps: dict[str, Any]) -> Callable[[str, 
         elif type(step) is not int:
             step = _plain_step(step, metric_name)
         steps[metric_name] = step
-        log_point(metric_name, step, value)
+        try:
+            log_point(metric_name, step, value)
+        except WriterClosedError:
+            if late is not None:
+                late(metric_name)
 
-    return log_scalar
+    # A name by which it is found: cloudpickle takes a method apart, and its function with all that
+    # it holds. At random: another process has functions of its own.
+    log_scalar.__qualname__ = name = _PREFIX + os.urandom(8).hex()
+    _loggers[name] = log_scalar
+    return MethodType(log_scalar, owner)
+
+
+_PREFIX = "log_scalar_"
+_loggers: WeakValueDictionary[str, Callable[..., None]] = WeakValueDictionary()
+
+
+def _log_scalar_elsewhere(owner: Any, metric_name: str, value: Any, step: Any = None) -> None:
+    """Stand for the function of ``scalar_logger`` in another process than the one it was made in."""
+    owner.log_scalar(metric_name, value, step)
+
+
+# By this name a bound method is pickled where cloudpickle is not asked: it is its owner's method.
+_log_scalar_elsewhere.__name__ = "log_scalar"
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith(_PREFIX):
+        return _loggers.get(name, _log_scalar_elsewhere)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def next_step(steps: dict[str, Any], name: str, step: Any = None) -> Any:
+    """Return the step of an entry of a series, and remember it as the last one of that name.
+
+    Raises
+    ------
+    MetricError
+        The step is no number, or the name no text.
+    """
+    try:
+        last = steps[name]
+    except (KeyError, TypeError):
+        last = _before_first_step(name)
+    if step is None:
+        step = last + 1
+    elif type(step) is not int:
+        step = _plain_step(step, name)
+    steps[name] = step
+    return step
 
 
 def _before_first_step(metric_name: object) -> int:
@@ -82,8 +147,8 @@ def plain_scalar(value: Any, metric_name: str = "", what: str = "value") -> Any:
     Parameters
     ----------
     value
-        A number: also one of numpy, torch, jax or TensorFlow (a scalar, or an array of one
-        element), a ``Decimal``, a ``Fraction``.
+        A number: also one of numpy, torch, jax, TensorFlow or pandas (a scalar, or an array or
+        table of one element), a ``Decimal``, a ``Fraction``, or anything whose ``item()`` is one.
     metric_name, what
         For the error's sentence.
 
@@ -96,42 +161,66 @@ def plain_scalar(value: Any, metric_name: str = "", what: str = "value") -> Any:
     if value is None or kind in (float, int, bool, str):
         return value
     if isinstance(value, (bool, str)):
-        return value
+        # A text of numpy, or a member of an enumeration: the journal knows texts alone.
+        return str.__str__(value) if isinstance(value, str) else value
     shape = getattr(value, "shape", None)
     if shape is not None:
         if any(length != 1 for length in shape):
             raise MetricError(
                 f"The {what} of metric {metric_name!r} is an array of shape {tuple(shape)}. "
-                "Log one number: an element, or its mean."
+                + (
+                    "Steps are numbers."
+                    if what == "step"
+                    else "Log one number: an element, or its mean."
+                )
             )
-        value = _item(value)
+        value = _item(value, metric_name, what)
         kind = type(value)
+        if isinstance(value, (bool, str)):
+            return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float) or hasattr(kind, "__float__"):
         try:
             return float(value)
+        except OverflowError as error:
+            raise MetricError(
+                f"The {what} of metric {metric_name!r} is a {type(value).__name__} larger than any "
+                "float. Log an int, or its logarithm."
+            ) from error
         except (TypeError, ValueError) as error:
             raise _no_number(value, metric_name, what) from error
     if hasattr(kind, "__index__"):
         return int(value)
+    if shape is None and hasattr(kind, "item"):
+        found = _item(value, metric_name, what)
+        if type(found) is not kind:  # it may return itself
+            return plain_scalar(found, metric_name, what)
     raise _no_number(value, metric_name, what)
 
 
-def _item(value: Any) -> Any:
-    """Return the one element of an array without dimensions."""
-    for name in ("item", "numpy"):
-        method = getattr(value, name, None)
-        if method is not None:
-            found = method()
-            return found if name == "item" else _item(found)
+def _item(value: Any, metric_name: str, what: str) -> Any:
+    """Return the one element of something that holds one."""
+    # Of the class: a table may have a column of this name.
+    for name in ("item", "numpy", "to_numpy"):
+        if hasattr(type(value), name):
+            try:
+                found = getattr(value, name)()
+            except Exception as error:  # of another library, which raises what it likes
+                raise _no_number(value, metric_name, what) from error
+            return found if name == "item" else _item(found, metric_name, what)
     return value
 
 
 def _no_number(value: object, metric_name: str, what: str) -> MetricError:
+    if what == "step":
+        advice = "Steps are numbers: log_scalar(name, value, step)."
+    else:
+        advice = (
+            "Log a number; log_text takes texts, log_dict dictionaries and lists, log_array arrays."
+        )
     return MetricError(
-        f"The {what} of metric {metric_name!r} is a {type(value).__name__}, not a number. "
-        "Log a number, or put the object into `_run.info`."
+        f"The {what} of metric {metric_name!r} is a {type(value).__name__}, not a number. {advice}"
     )
 
 
@@ -165,7 +254,7 @@ class MetricsLogger:
     def __init__(self) -> None:
         self.metrics: list[ScalarMetricLogEntry] = []
         self.metric_step_counter: dict[str, Any] = {}
-        self._log = scalar_logger(self.add, self.metric_step_counter)
+        self._log = scalar_logger(self.add, self.metric_step_counter, owner=self)
 
     def add(self, name: str, step: Any, value: Any) -> None:
         """Keep a point that was checked and has a step."""

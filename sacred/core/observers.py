@@ -7,11 +7,13 @@ it from the journal, see ``views.py``.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.items import items_of
 from sacred.core.metrics import linearize_metrics
+from sacred.core.observer_checks import Parameters, misfit, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
 
     from sacred.core.metrics import ScalarMetricLogEntry
 
-__all__ = ["Listener", "RunObserver", "by_priority", "copy_of", "listener_priority"]
+__all__ = [
+    "Listener",
+    "RunObserver",
+    "by_priority",
+    "copy_of",
+    "listener_priority",
+]
 
 #: Events that an observer could not take are kept for its next beat; not more than these.
 _BACKLOG = 10_000
 #: And not more metric points.
 _POINTS = 100_000
+#: For so long (s) events that were not taken are offered again with a beat.
+_AGAIN = 1.0
+#: So many different errors of an observer are told, until it has taken everything.
+_ERRORS_TOLD = 100
 #: So many containers within one another are copied.
 _DEPTH = 200
 
@@ -35,7 +47,7 @@ class RunObserver:
 
     A run calls the methods with keywords, in the order of ``priority``, highest first. What an
     observer is given is its own copy. The methods of one observer are never called by two threads
-    at once.
+    at once. A method of one's own may leave out parameters that it has no use for.
     """
 
     priority = 0
@@ -115,7 +127,8 @@ class Listener:
     """One observer that is called in this process.
 
     Events that must not fail the run are *delivered*: what the observer raises is logged, and the
-    event comes again with the next beat. Calls are serialised.
+    event comes again with the next beat. One that is never taken holds up no other, but those of
+    the same file; behind a start everything waits. Calls are serialised.
     """
 
     def __init__(self, observer: Any, logger: Logger) -> None:
@@ -126,26 +139,28 @@ class Listener:
         self._backlog: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_BACKLOG)
         self._points: list[ScalarMetricLogEntry] = []
         self._lost_points = 0
-        self._accepted: dict[str, frozenset[str] | None] = {}
-        self._reported = ""
+        self._known: dict[str, Parameters] = {}
+        self._reported: set[str] = set()
 
     def call(self, event: str, **arguments: Any) -> Any:
-        """Call a method of the observer with its own copy of the arguments.
+        """Call a method of the observer with its own copy of those arguments that it takes.
 
         Raises
         ------
+        ObserverSignatureError
+            The method can not take the event's arguments (a ``TypeError``).
         Exception
             Whatever the observer raises.
         """
-        method = getattr(self.observer, event)
-        if event not in self._accepted:
-            self._accepted[event] = _accepted_keywords(method)
-        accepted = self._accepted[event]
-        given = {
-            name: copy_of(value)
-            for name, value in arguments.items()
-            if accepted is None or name in accepted or name not in _LATER_ARGUMENTS
-        }
+        method = getattr(self.observer, event, None)
+        if method is None:
+            return None
+        if event not in self._known:
+            self._known[event] = parameters_of(method)
+        taken = self._known[event].chosen(event, arguments)
+        if taken is None:
+            raise misfit(self.observer, event, arguments)
+        given = {name: copy_of(value) for name, value in taken.items()}
         with self._lock:
             return method(**given)
 
@@ -174,7 +189,8 @@ class Listener:
     def deliver(self, event: str, **arguments: Any) -> bool:
         """Call the observer; what it can not take now comes again with the next beat."""
         with self._lock:
-            if self._deliver_backlog() and self._try(event, arguments):
+            in_time = self._deliver_backlog()
+            if in_time and not self._waits(event, arguments) and self._try(event, arguments):
                 return True
             self._backlog.append((event, {name: copy_of(v) for name, v in arguments.items()}))
             return False
@@ -183,7 +199,8 @@ class Listener:
         """Deliver what is left over, then the metric points, then the heartbeat."""
         with self._lock:
             self._points += points
-            if not self._deliver_backlog():
+            self._deliver_backlog()
+            if self._waits("heartbeat_event", {}):
                 self._bound_points()
                 return False
             taken = len(self._points)
@@ -197,10 +214,16 @@ class Listener:
             del self._points[:taken]
             # The state is given whole with each beat, so a heartbeat that failed need not come
             # again: the next one says more.
-            return self._try("heartbeat_event", arguments)
+            if not self._try("heartbeat_event", arguments) or self._backlog:
+                return False
+            self._reported.clear()
+            return True
 
     def finish(self, event: str, **arguments: Any) -> bool:
-        """Deliver a last event, once, whatever is left over; what it raises is logged whole."""
+        """Deliver a last event, once, whatever is left over; what it raises is logged whole.
+
+        With that all is said: it does not count among the failures told at the end.
+        """
         with self._lock:
             self._deliver_backlog()
             try:
@@ -209,7 +232,6 @@ class Listener:
                 # An observer may raise anything; the line is Sacred's: the trace is the message.
                 import traceback
 
-                self.failed = True
                 self._logger.error(traceback.format_exc())  # noqa: TRY400
                 return False
             return True
@@ -234,45 +256,52 @@ class Listener:
                 )
             self._lost_points += lost
 
+    def _waits(self, event: str, arguments: dict[str, Any]) -> bool:
+        """Tell whether something is left over that has to come before an event."""
+        return any(_comes_before(before, (event, arguments)) for before in self._backlog)
+
     def _deliver_backlog(self) -> bool:
-        while self._backlog:
-            event, arguments = self._backlog[0]
-            if not self._try(event, arguments):
-                return False
-            self._backlog.popleft()
-        return True
+        """Offer again what was not taken, and forget what is taken now; return whether there was time for all."""
+        until = time.monotonic() + _AGAIN
+        events, self._backlog = self._backlog, deque(maxlen=_BACKLOG)
+        in_time = True
+        try:
+            while events and in_time:
+                if self._waits(*events[0]) or not self._try(*events[0]):
+                    self._backlog.append(events[0])
+                events.popleft()
+                in_time = time.monotonic() < until
+        finally:
+            self._backlog.extend(events)
+        return in_time
 
     def _try(self, event: str, arguments: dict[str, Any]) -> bool:
-        if event == "log_metrics" and getattr(self.observer, event, None) is None:
-            return True
         try:
             self.call(event, **arguments)
         except Exception as error:
             self._report(error)
             return False
-        self._reported = ""
         return True
 
     def _report(self, error: Exception) -> None:
         self.failed = True
         text = f"An error ocurred in the '{self.observer}' observer: {error}"
         # The same failure at every beat of a week would fill the terminal.
-        if text != self._reported:
-            self._reported = text
+        if text not in self._reported and len(self._reported) < _ERRORS_TOLD:
+            self._reported.add(text)
             self._logger.warning(text, exc_info=error)
 
 
-#: Arguments that Sacred's events gained after its documents described how to write an observer.
-_LATER_ARGUMENTS = frozenset({"host_info", "metadata", "content_type"})
+def _comes_before(one: tuple[str, dict[str, Any]], other: tuple[str, dict[str, Any]]) -> bool:
+    """Tell whether an event has to be taken before another that came later."""
+    if one[0] in ("started_event", "queued_event"):
+        return True
+    # Of a file that is added again, the last is the newest.
+    return one[0] == other[0] and _file_of(one[1]) == _file_of(other[1])
 
 
-def _accepted_keywords(method: Any) -> frozenset[str] | None:
-    """Return the names a method takes, or None for all (or if that can not be seen)."""
-    code = getattr(getattr(method, "__func__", method), "__code__", None)
-    takes_any_keyword = 0x08
-    if code is None or code.co_flags & takes_any_keyword:
-        return None
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+def _file_of(arguments: dict[str, Any]) -> Any:
+    return arguments.get("name", arguments.get("filename"))
 
 
 def copy_of(value: Any) -> Any:

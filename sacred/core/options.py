@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.commandline import CommandLineError
+from sacred.core.commandline import CommandLineError, gives_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,7 +41,10 @@ class CLIOption:
         What the usage text says about that word; empty to say nothing.
     gives_way
         True for options that Sacred does not have: an option of the experiment may take their
-        short flag.
+        flags, and they do not count where the beginning of a flag fits another one.
+    refuses_empty
+        True for options that are applied, and raise, where their value is an empty text; for others
+        that is as if they were not given.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class CLIOption:
         self.arg: str | None = None if is_flag else "VALUE"
         self.arg_description: str | None = ""
         self.gives_way = False
+        self.refuses_empty = False
         self.__doc__ = apply_function.__doc__
 
     def __repr__(self) -> str:
@@ -84,8 +88,29 @@ class CLIOption:
         return self.apply_function.__doc__ or ""
 
     def apply(self, args: Any, run: Any) -> None:
-        """Change the run as the option says."""
-        self.apply_function(args, run)
+        """Change the run as the option says.
+
+        Raises
+        ------
+        InvalidArgumentError
+            The function does not take the value and the run. It is a ``TypeError``.
+        """
+        try:
+            self.apply_function(args, run)
+        except TypeError as error:
+            trace = error.__traceback__
+            if trace is not None and trace.tb_next is None:  # it was not even called
+                from sacred.core.arguments import InvalidArgumentError
+
+                raise InvalidArgumentError(
+                    f"The function of the option {self.long_flag} can not be called with the value "
+                    f"and the run ({error}): write def {self.get_name()}(args, run)."
+                ) from None
+            raise
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function: its name stands for the option now."""
+        return self.apply_function(*args, **kwargs)
 
 
 def cli_option(
@@ -114,13 +139,19 @@ def cli_option(
     ...     "What the option does, shown by --help."
     ...     run.info["own"] = args
     """
-    if not (len(short_flag) == 2 and short_flag[0] == "-" and _is_word(short_flag[1])):
+    if not (
+        isinstance(short_flag, str)
+        and len(short_flag) == 2
+        and short_flag[0] == "-"
+        and _is_word(short_flag[1])
+    ):
         raise ValueError(
             f'Short flag malformed: "{short_flag}". A correct short flag looks like "-j".'
         )
-    name = long_flag[2:]
+    name = long_flag[2:] if isinstance(long_flag, str) else ""
     if not (
-        long_flag.startswith("--")
+        name
+        and long_flag.startswith("--")
         and len(name) > 1
         and _is_word(name[-1])
         and all(letter == "-" or _is_word(letter) for letter in name)
@@ -130,6 +161,13 @@ def cli_option(
         )
 
     def make_option(function: Callable[[Any, Any], Any]) -> CLIOption:
+        if not callable(function):
+            from sacred.core.arguments import InvalidArgumentError
+
+            raise InvalidArgumentError(
+                f'cli_option("{short_flag}", "{long_flag}") decorates a function of (args, run), '
+                f"not {function!r}."
+            )
         return CLIOption(function, short_flag, long_flag, is_flag)
 
     return make_option
@@ -219,6 +257,15 @@ def gather_options(additional: Iterable[Any] = ()) -> list[Any]:
     return [*enabled, *default_options(), *additional]
 
 
+def without_those_that_give_way(options: list[Any]) -> list[Any]:
+    """Leave out the options of ours whose long flag an option of the experiment has.
+
+    Whoever wrote an experiment for Sacred could not know of them.
+    """
+    strong = {option.get_flag() for option in options if not gives_way(option)}
+    return [option for option in options if not (gives_way(option) and option.get_flag() in strong)]
+
+
 def _all_subclasses(base: type[CommandLineOption]) -> list[type[CommandLineOption]]:
     found: dict[type[CommandLineOption], None] = {}
     for subclass in base.__subclasses__():
@@ -253,6 +300,21 @@ def capture_option(args: Any, run: Any) -> None:
     run.capture_mode = check_capture_mode(args)
 
 
+def color_option(args: Any, run: Any) -> None:
+    """Colour what commands print: auto, always or never.
+
+    auto, the default, does on a terminal and in a notebook, unless $NO_COLOR is set.
+    """
+    from sacred.core.colour import check_colour
+
+    run.color = check_colour(args)
+
+
+#: Without a short flag: those that are left belong to people's own options.
+_COLOR = CLIOption(color_option, "", "--color", is_flag=False)
+_COLOR.gives_way = True
+
+
 @cli_option("-c", "--comment")
 def comment_option(args: Any, run: Any) -> None:
     """Record a comment with this run."""
@@ -271,7 +333,7 @@ def debug_option(_args: Any, run: Any) -> None:
 
 @cli_option("-e", "--enforce_clean", is_flag=True)
 def enforce_clean_option(_args: Any, run: Any) -> None:
-    """Fail unless all sources are under version control and have no changes."""
+    """Fail if a git repository that sources are in has changes, or if there is none."""
     from sacred.core.dependencies import check_clean_repositories
 
     check_clean_repositories(run.experiment_info)
@@ -314,6 +376,7 @@ def journal_option(args: Any, run: Any) -> None:
 
 
 journal_option.gives_way = True
+journal_option.refuses_empty = True
 
 
 @cli_option("-l", "--loglevel")
@@ -323,15 +386,26 @@ def loglevel_option(args: Any, run: Any) -> None:
     Either a number from 0 to 50 or a name: DEBUG (10), INFO (20), WARNING (30), ERROR (40),
     CRITICAL (50)
     """
+    set_log_level(run.root_logger, args)
+
+
+def set_log_level(logger: Any, level: int | str) -> None:
+    """Set the level of a logger, a number or a name.
+
+    Raises
+    ------
+    CommandLineError
+        If there is no such level.
+    """
     try:
-        level: int | str = int(args)
-    except ValueError:
-        level = str(args).upper()
+        wanted: int | str = int(level)
+    except (TypeError, ValueError):
+        wanted = str(level).upper()
     try:
-        run.root_logger.setLevel(level)
+        logger.setLevel(wanted)
     except ValueError as error:
         raise CommandLineError(
-            f'Unknown log level "{args}". Use a number or one of DEBUG, INFO, WARNING, ERROR, '
+            f'Unknown log level "{level}". Use a number or one of DEBUG, INFO, WARNING, ERROR, '
             "CRITICAL."
         ) from error
 
@@ -339,6 +413,8 @@ def loglevel_option(args: Any, run: Any) -> None:
 @cli_option("-n", "--name")
 def name_option(args: Any, run: Any) -> None:
     """Record this run under another name of the experiment."""
+    if not isinstance(args, str):
+        raise CommandLineError(f"The name of -n/--name is {args!r}: give a text.")
     run.experiment_info["name"] = args
     run.run_logger = run.root_logger.getChild(args)
 
@@ -370,6 +446,18 @@ def queue_option(_args: Any, run: Any) -> None:
     run.queue_only = True
 
 
+@cli_option("-R", "--resume")
+def resume_option(_args: Any, _run: Any) -> None:
+    """Go on with this run, which died, was interrupted or failed.
+
+    Its number, last or id:X. It keeps its id and configuration. With --force also one of another
+    machine, unseen if it lives.
+    """
+
+
+resume_option.gives_way = True
+
+
 @cli_option("-u", "--unobserved", is_flag=True)
 def unobserved_option(_args: Any, run: Any) -> None:
     """Ignore all observers and record nothing."""
@@ -397,3 +485,7 @@ def __getattr__(name: str) -> Any:
     if name == "DEFAULT_OPTIONS":
         return default_options()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+for _public in (CLIOption, CommandLineOption):
+    _public.__module__ = "sacred.commandline_options"

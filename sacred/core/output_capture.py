@@ -106,7 +106,7 @@ class Capture(Protocol):
 
 
 def capture(
-    mode: str, sink: Sink, spool_path: str | os.PathLike[str] | None = None
+    mode: str, sink: Sink, spool_path: str | os.PathLike[str] | None = None, begin: int = 0
 ) -> NoCapture | SysCapture | FdCapture:
     """Return a capture of what the process prints.
 
@@ -120,6 +120,8 @@ def capture(
         that calls ``poll()``. What it raises is dropped, because a print must not fail by it.
     spool_path
         The spool file for ``fd`` mode, which stays. By default a temporary file that does not.
+    begin
+        Where in that file the output begins (bytes): behind that of an earlier process.
 
     Raises
     ------
@@ -131,13 +133,12 @@ def capture(
         return NoCapture()
     if mode == "sys":
         return SysCapture(sink)
-    from sacred.core.fd_capture import FdCapture, reason_against_fd, warn_once
+    from sacred.core.fd_capture import FdCapture, notice, reason_against_fd
 
     reason = reason_against_fd()
     if reason is None:
-        return FdCapture(sink, spool_path)
-    warn_once(f"Output is captured in `sys` mode, because {reason}.")
-    return SysCapture(sink)
+        return FdCapture(sink, spool_path, begin)
+    return SysCapture(sink, notice=notice(reason))
 
 
 class NoCapture:

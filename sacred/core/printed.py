@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["printed_text", "run_id_of"]
 
 
-def printed_text(folder: RunFolder) -> str:
-    """Return what a run printed, as text; filtered where it had a filter."""
+def printed_text(folder: RunFolder, *, raw: bool = False) -> str:
+    """Return what a run printed, as text; filtered where it had a filter, unless ``raw``."""
     decoders: dict[int, Any] = {}
     parts: list[str] = []
     filtered: str | None = None
@@ -28,7 +28,7 @@ def printed_text(folder: RunFolder) -> str:
             if stream not in decoders:
                 decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
             parts.append(decoders[stream].decode(event.fields["data"]))
-        elif event.type == EventType.OUTPUT_FILTERED:
+        elif event.type == EventType.OUTPUT_FILTERED and not raw:
             filtered = (filtered or "")[: event.fields["keep"]] + event.fields["text"]
     return "".join(parts) if filtered is None else filtered
 

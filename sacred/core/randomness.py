@@ -11,16 +11,32 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.errors import SacredError
 from sacred.core.late_import import when_imported
 from sacred.core.settings import SETTINGS
+from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SEEDRANGE", "create_rnd", "create_seed_stream", "get_seed", "set_global_seed"]
+__all__ = [
+    "SEEDRANGE",
+    "SeedError",
+    "create_rnd",
+    "create_seed_stream",
+    "get_seed",
+    "set_global_seed",
+]
 
 #: Seeds are drawn from this range; numpy's generators leave its upper end out.
 SEEDRANGE = (1, 1_000_000_000)
+
+
+class SeedError(SacredError, ValueError):
+    """A seed that no generator takes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False)
 
 
 def get_seed(rnd: Any = None) -> int:
@@ -97,7 +113,7 @@ def set_global_seed(seed: int) -> None:
     """
     _check_is_integer(seed)
     if not 0 <= seed < 2**32 and _numpy_is_installed():
-        raise ValueError(f"Seed must be between 0 and 2**32 - 1, not {seed}")
+        raise SeedError(f"Seed must be between 0 and 2**32 - 1, not {text_of(seed)}.")
     random.seed(seed)
     for name, seed_package in _SEEDERS.items():
         package = sys.modules.get(name)

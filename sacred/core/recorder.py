@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import stat
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from sacred.core.artifacts import files_of
 from sacred.core.changes import ChangeTracker, named
-from sacred.core.items import items_of
+from sacred.core.file_recorder import FileRecorder
+from sacred.core.passwords import masked_within
+from sacred.core.recordable import number_of, recordable
+from sacred.core.series_recorder import SeriesRecorder
+from sacred.core.source_recorder import SourceRecorder
 from sacred.journal.blobs import BlobStore
-from sacred.journal.codec import describe
-from sacred.journal.errors import InvalidEventError, JournalError, WriterClosedError
+from sacred.journal.errors import (
+    InvalidEventError,
+    JournalError,
+    JournalUnavailableError,
+    WriterClosedError,
+)
 from sacred.journal.events import EventType
-from sacred.journal.root import JournalRoot
+from sacred.journal.identity import host_name
+from sacred.journal.regular_file import NO_FILE, open_regular, read_regular
+from sacred.journal.root import JournalRoot, RunFolder, unavailable
 from sacred.journal.writer import JournalWriter, journal_id_text, new_journal_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from sacred.core.given_id import GivenId
+    from sacred.core.recorded import RecordedRun
     from sacred.journal.blobs import StoredFile
-    from sacred.journal.root import RunFolder
+    from sacred.journal.codec import BlobReference
     from sacred.journal.writer import Loss
 
 __all__ = ["Recorder", "number_of", "recordable"]
@@ -35,13 +46,11 @@ __all__ = ["Recorder", "number_of", "recordable"]
 #: After so many changes of info comes a snapshot, from which a reader may begin.
 _SNAPSHOT_EVERY = 64
 _SPOOL = "w0000.spool"
-#: A main file of so many bytes is recorded before the main function is called.
-_SMALL_SOURCE = 1 << 20
-#: Containers of a configuration or result that may stand within one another.
-_MAX_DEPTH = 200
+#: A note holds a number of 18 digits at most.
+_NOTE_BYTES = 64
 
 
-class Recorder:
+class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
     """Writes the journal of one run.
 
     ``Recorder(root)`` touches nothing; ``open`` makes folder and journal. Every method may be
@@ -73,6 +82,8 @@ class Recorder:
         self.journal_id = journal_id_text(self._number)
         self._durability = durability
         self._seal = seal
+        #: How the run ended, as soon as the journal has it.
+        self._status: str | None = None
         self._on_fault = on_fault
         self._blobs = BlobStore(self.root.blobs, durable=durability != "process")
         self._lock = threading.Lock()
@@ -83,12 +94,64 @@ class Recorder:
         self._versions: dict[str, int] = {}
         #: Numbers of the child writers that were noted.
         self._children: set[int] = set()
+        #: What is stored of each version of an artifact, by its name.
+        self._artifacts: dict[str, list[BlobReference]] = {}
+        #: By name of a source, the digest with which it was recorded before this process.
+        self._sources: dict[str, str | None] = {}
+        #: Sources that are not as they were when the run began.
+        self.changed_sources: list[str] = []
+        self._has_begun = False
+        #: Where in the spool the output of this process begins (bytes).
+        self.spool_begin = 0
         self._filtered = ""
-        #: The main file's name and the digest of its content, once it is recorded.
-        self._main: tuple[str, str] | None = None
+        #: The digest of the main file's content, once it is recorded.
+        self._main: str | None = None
+        self._kept: tuple[str, str, StoredFile] | None = None
+        #: Names of the sources and packages that were told by now.
+        self._told: set[str] = set()
+        self._dependencies: set[str] = set()
         self._began = _clocks()
         #: Real paths of folders that no artifact holds: those of the run's views.
         self.places: frozenset[str] = frozenset()
+        #: The right to begin a run with the id that was given, until it has begun.
+        self._given_id: GivenId | None = None
+
+    @classmethod
+    def join(
+        cls,
+        folder: str | os.PathLike[str],
+        journal_id: str,
+        *,
+        durability: str = "second",
+        on_fault: Callable[[OSError], None] | None = None,
+        label: str | None = None,
+    ) -> Recorder:
+        """Return a recorder for a worker: it writes into the journal of a run that goes on.
+
+        Parameters
+        ----------
+        folder
+            The run's folder.
+        journal_id
+            That of the journal, in hex.
+        durability, on_fault
+            As for a recorder of one's own.
+        label
+            What the worker is called.
+        """
+        run = RunFolder(Path(folder))
+        recorder = cls(run.path.parent, durability=durability, seal=False, on_fault=on_fault)
+        recorder.folder, recorder.journal_id = run, journal_id
+        recorder._number, recorder._early_output = int(journal_id, 16), None
+        recorder.writer = JournalWriter.join(
+            run.journal,
+            journal_id=recorder._number,
+            durability=durability,
+            blobs=recorder._blobs,
+            on_fault=on_fault,
+            label=label,
+        )
+        return recorder
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -118,8 +181,12 @@ class Recorder:
         ------
         JournalUnavailableError
             The disk does not take it.
+        FileExistsError
+            The id that was reserved is that number, and a run that nobody gave an id got it since.
         """
         folder = self.root.claim(preferred)
+        if self._given_id is not None and preferred not in {None, folder.number}:
+            self._check_number(folder, preferred)
         self.folder = folder
         self.writer = JournalWriter.create(
             folder.journal,
@@ -128,21 +195,153 @@ class Recorder:
             blobs=self._blobs,
             on_fault=self._on_fault,
         )
-        if self.early_spool_path.exists():
-            os.replace(self.early_spool_path, folder.journal / _SPOOL)
+        self._take_early_spool(folder)
         return folder
+
+    def _take_early_spool(self, folder: RunFolder) -> None:
+        """Move what was captured before the run had a folder there, if there is any."""
+        early = self.early_spool_path
+        try:
+            os.replace(early, folder.journal / _SPOOL)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if os.path.lexists(early):
+                raise unavailable(folder.path, error) from error
+
+    def expect(self, record: RecordedRun) -> None:
+        """Have the id of the journal that will be gone on with."""
+        self._number = record.journal_id
+        self.journal_id = journal_id_text(record.journal_id)
+
+    def go_on(
+        self, record: RecordedRun, *, resume: bool, options: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on with the journal of a run; the caller holds ``locked_journal``.
+
+        What a killed process left of the output becomes part of the journal.
+
+        Parameters
+        ----------
+        record
+            What the journal holds.
+        resume
+            True for a run that began, False for one that was queued.
+        options
+            Those that were given for this time, by their long flags.
+
+        Raises
+        ------
+        JournalBusyError, JournalUnavailableError
+        """
+        from sacred.core.recorded import live_value
+
+        self.expect(record)
+        self.writer = JournalWriter.go_on(
+            record.folder.journal,
+            record.at,
+            journal_id=record.journal_id,
+            durability=self._durability,
+            blobs=self._blobs,
+            on_fault=self._on_fault,
+        )
+        self.folder = record.folder
+        self._children = set(record.children)
+        self._versions = dict(record.versions)
+        self._artifacts = {name: list(blobs) for name, blobs in record.artifacts.items()}
+        self._filtered = record.filtered
+        self._sources = {name: source.digest for name, source in record.sources.items()}
+        self._dependencies = set(record.dependencies)
+        if resume:
+            self._has_begun = True
+            self._info = ChangeTracker(live_value(record.info))
+            self._result = ChangeTracker({"": live_value(record.result)})
+            self._append(
+                EventType.RUN_RESUMED,
+                reason=record.status,
+                last_seen=record.last or None,
+                options=recordable(dict(options)) if options else None,
+            )
+        else:
+            self._append(
+                EventType.RUN_CLAIMED,
+                worker=f"{host_name()}:{os.getpid()}",
+                options=recordable(dict(options)) if options else None,
+            )
+        self._take_spool(record.spool_end)
+
+    def _take_spool(self, begin: int) -> None:
+        """Record what a killed process left of the output, and go on behind it."""
+        from sacred.journal.spool import (
+            SpoolFlaw,
+            chunks_from,
+            flaws_from,
+            set_damage_aside,
+            told_flaws,
+        )
+
+        self.spool_begin = begin
+        path = self.spool_path
+        flaws: list[SpoolFlaw] = []
+        try:
+            for chunk in chunks_from(path, begin, flaws):
+                self._append(
+                    EventType.OUTPUT,
+                    time_ns=chunk.time_ns,
+                    stream=chunk.stream,
+                    data=chunk.data,
+                    begin=chunk.begin,
+                    end=chunk.end,
+                )
+                self.spool_begin = chunk.end
+        except OSError as error:
+            cure = ". Move it out of the folder, and try again" if error.strerror == NO_FILE else ""
+            raise JournalUnavailableError(
+                error.errno or errno.EIO,
+                f"what was printed before can not be read in {path}: "
+                f"{error.strerror or error}{cure}",
+            ) from error
+        for text in told_flaws(path, flaws):
+            self.message("warning", text)
+        writer = self.writer
+        if writer is not None:
+            writer.sync()
+            if writer.fault is not None or writer.losses:
+                # Nothing is lost: the spool stays, and whoever goes on next begins here.
+                fault = writer.fault or OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+                writer.close()
+                raise JournalUnavailableError(
+                    fault.errno or errno.EIO,
+                    f"what was printed before can not be recorded in {writer.folder}: "
+                    f"{fault.strerror or fault}. Make room, and try again.",
+                )
+        try:
+            # From its beginning: who was killed here before recorded what can be read already.
+            if flaws or flaws_from(path, 0):
+                set_damage_aside(path)
+            # A tee that still lives goes on writing into it, under no name.
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fault(error)
 
     @property
     def early_spool_path(self) -> Path:
         """Where output captured in ``fd`` mode passes through until the run has a folder."""
         return self.root.path / f".{self.journal_id}.spool"
 
+    @property
+    def spool_path(self) -> Path:
+        """Where output captured in ``fd`` mode passes through now."""
+        return self.early_spool_path if self.folder is None else self.folder.journal / _SPOOL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the event that begins the run is in the journal."""
+        return self._has_begun
+
     def remove_spool(self) -> None:
         """Remove the spool of the output, all of which is in the journal."""
-        paths = [self.early_spool_path]
-        if self.folder is not None:
-            paths.append(self.folder.journal / _SPOOL)
-        for path in paths:
+        for path in {self.early_spool_path, self.spool_path}:
             try:
                 path.unlink(missing_ok=True)
             except OSError:
@@ -158,10 +357,41 @@ class Recorder:
             if folder.exists() and str(run_id_of(folder)) in {str(run_id), "None"}:
                 return True
         try:
-            number = int(self._note_of(run_id).read_text(encoding="ascii"))
+            number = int(read_regular(self._note_of(run_id), _NOTE_BYTES))
         except (OSError, ValueError):
             return False
         return str(run_id_of(self.root.path / str(number))) == str(run_id)
+
+    def reserve_id(self, run_id: int | str) -> bool:
+        """Reserve an id for the run that will begin; False if a run has it, or is about to.
+
+        Of several processes that ask at once one gets it. ``release_id`` ends it.
+        """
+        from sacred.core.given_id import GivenId
+
+        given = GivenId(self._note_of(run_id))
+        if not given.take():
+            return False
+        self._given_id = given
+        if self.holds_run(run_id):
+            self.release_id()
+            return False
+        return True
+
+    def release_id(self) -> None:
+        """End what ``reserve_id`` began: the run has its id by now, or does not begin."""
+        given, self._given_id = self._given_id, None
+        if given is not None:
+            given.release()
+
+    def _check_number(self, claimed: RunFolder, wanted: int | None) -> None:
+        """See that the folder with the number that was wanted is that of a run with another id."""
+        if wanted is None or not self.holds_run(wanted):
+            return
+        with contextlib.suppress(OSError):
+            claimed.journal.rmdir()
+            claimed.path.rmdir()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(wanted))
 
     def note_id(self, run_id: Any) -> None:
         """Remember under which number the run with this id is found, where they differ.
@@ -173,7 +403,9 @@ class Recorder:
         note = self._note_of(run_id)
         with contextlib.suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(str(self.folder.number), encoding="ascii")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(open_regular(note, flags), "wb") as file:
+                file.write(str(self.folder.number).encode("ascii"))
 
     def _note_of(self, run_id: Any) -> Path:
         digest = xxhash.xxh64_intdigest(str(run_id).encode("utf-8", "surrogatepass"))
@@ -181,7 +413,13 @@ class Recorder:
 
     @property
     def log_point(self) -> Callable[[str, Any, Any], None]:
-        """Takes a metric point: name, step, value."""
+        """Takes a metric point: name, step, value.
+
+        Raises
+        ------
+        WriterClosedError
+            The journal is not open; what this returned raises it when it is closed.
+        """
         if self.writer is None:
             raise WriterClosedError("the journal is not open")
         return self.writer.log_point
@@ -217,11 +455,19 @@ class Recorder:
         if not facts.get("info"):
             facts.pop("info", None)
         self._append(EventType.RUN_STARTED, **facts)
+        self._has_begun = True
         self._release_early_output()
 
     def queued(self, **facts: Any) -> None:
         """Record that the run waits; the facts are the fields of ``RUN_QUEUED``."""
         self._append(EventType.RUN_QUEUED, **facts)
+        self._release_early_output()
+
+    def resumed(self, host: dict[str, Any], views: list[dict[str, Any]]) -> None:
+        """Record where a run that goes on does so, and views that it had not declared."""
+        self.host_facts(host)
+        for view in views:
+            self._append(EventType.VIEW_DECLARED, view=view)
         self._release_early_output()
 
     def heartbeat(self) -> None:
@@ -261,7 +507,8 @@ class Recorder:
         self._note_children()
         facts: dict[str, Any] = {"how": how, "status": status, "fail_trace": fail_trace}
         try:
-            writer.append(EventType.RUN_ENDED, result=recordable(result), **facts)
+            writer.append(EventType.RUN_ENDED, result=recordable(result), **masked_within(facts))
+            self._status = status
         except WriterClosedError:
             return None
         except Exception as error:
@@ -278,7 +525,7 @@ class Recorder:
             if self._seal:
                 from sacred.journal.seal_own import seal_own
 
-                seal_own(writer)
+                seal_own(writer, self._status)
 
     # -- while the run goes on -------------------------------------------------------------------
 
@@ -331,175 +578,27 @@ class Recorder:
             if self._result.look({"": result}):
                 self._append(EventType.RESULT_CHANGED, result=recordable(result))
 
-    # -- files -----------------------------------------------------------------------------------
-
-    def resource(self, filename: str) -> None:
-        """Record a file the run needs, with its content as it is now.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        """
-        stored, error = self._store(filename)
-        self._append(EventType.RESOURCE_ADDED, filename=filename, **_content(stored, error))
-
-    def artifact(
-        self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
-    ) -> list[str]:
-        """Record a file or folder the run made, with its content as it is now.
-
-        Durable as far as the disk takes it: the blob is synced before the event names it.
-
-        Returns
-        -------
-        What of a folder was left out, and why.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        """
-        version = self._versions[name] = self._versions.get(name, 0) + 1
-        if os.path.isdir(filename):
-            found = files_of(filename, self.places)
-            self._append(
-                EventType.DIRECTORY_ADDED,
-                name=name,
-                role="artifact",
-                filename=filename,
-                entries=self._directory(filename, found.files, found.left_out),
-                metadata=metadata,
-                version=version,
-            )
-            return found.left_out
-        stored, error = self._store(filename)
-        self._append(
-            EventType.ARTIFACT_ADDED,
-            name=name,
-            filename=filename,
-            metadata=metadata,
-            content_type=content_type,
-            guessed_type=None if content_type else _guess_type(filename),
-            version=version,
-            **_content(stored, error),
-        )
-        return []
-
-    def _directory(self, folder: str, names: list[str], left_out: list[str]) -> list[list[Any]]:
-        entries: list[list[Any]] = []
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                mode = stat.S_IMODE(os.stat(path).st_mode)
-                stored, _ = self._store(path)
-            except FileNotFoundError:  # somebody else's, and taken away meanwhile
-                left_out.append(f"{name} (gone)")
-                continue
-            entries.append([name, stored.blob.to_wire() if stored else None, mode])
-        return entries
-
-    def _store(self, filename: str) -> tuple[StoredFile | None, str | None]:
-        """Return the stored file, or why it could not be stored."""
-        # Opened once before: the caller hears of a file that can not be read, but not of a disk
-        # that takes no copy of it.
-        with open(filename, "rb"):
-            pass
-        if not self.is_open:
-            return None, None
-        try:
-            return self._blobs.put_file(filename), None
-        except OSError as error:
-            self._fault(error)
-            return None, f"not stored: {error.strerror or error}"
+    # -- the rest --------------------------------------------------------------------------------
 
     def _fault(self, error: OSError) -> None:
         if self._on_fault is not None:
             self._on_fault(error)
 
-    # -- facts that arrive late ------------------------------------------------------------------
-
-    def main_source(self, name: str, path: str) -> None:
-        """Record the main file without waiting for the disk: a run killed at once has it, too.
-
-        ``sync_main_source`` makes it durable. A large one, or one that can not be read, is left to
-        ``sources``.
-        """
-        try:
-            if os.stat(path).st_size > _SMALL_SOURCE:
-                return
-            stored = BlobStore(self.root.blobs, durable=False).put_file(path)
-        except OSError:
-            return
-        self._main = (name, stored.blob.digest)
-        self._append(
-            EventType.SOURCE_ADDED,
-            filename=name,
-            path=path,
-            md5=stored.md5,
-            blob=stored.blob.to_wire(),
-            main=True,
-        )
-
-    def sync_main_source(self) -> None:
-        """Make the content of the main file durable; may wait for the disk."""
-        if self._main is not None and self._durability != "process":
-            try:
-                self._blobs.sync(self._main[1])
-            except OSError as error:
-                self._fault(error)
-
-    def sources(self, sources: Iterable[tuple[str, str, str]], main: str | None) -> None:
-        """Record source files: (relative name, absolute path, md5), and which is the main one."""
-        for name, path, md5 in sources:
-            if self._main is not None and name == self._main[0]:
-                continue
-            fields: dict[str, Any] = {"filename": name, "path": path, "md5": md5}
-            try:
-                stored = self._blobs.put_file(path)
-                fields["blob"] = stored.blob.to_wire()
-                # The blob's bytes are what the run's record is about.
-                fields["md5"] = stored.md5
-            except OSError as error:
-                fields["error"] = f"not stored: {error.strerror or error}"
-            if name == main:
-                fields["main"] = True
-            self._append(EventType.SOURCE_ADDED, **fields)
-
-    def dependencies(self, dependencies: list[str]) -> None:
-        """Record packages, as ``name==version``."""
-        if dependencies:
-            self._append(EventType.DEPENDENCIES_FOUND, dependencies=dependencies)
-
-    def repositories(self, repositories: Iterable[Mapping[str, Any]]) -> None:
-        """Record the repositories that sources lie in, each state once."""
-        seen = set()
-        for repository in repositories:
-            facts = tuple(repository.get(name) for name in ("url", "commit", "dirty"))
-            if facts in seen:
-                continue
-            seen.add(facts)
-            url, commit, dirty = facts
-            self._append(
-                EventType.REPOSITORY_FOUND,
-                url=masked(str(url)),
-                commit=str(commit),
-                dirty=bool(dirty),
-            )
-
-    def host_facts(self, facts: dict[str, Any]) -> None:
-        """Record host facts that took their time."""
-        if facts:
-            self._append(EventType.HOST_FACTS, facts=facts)
+    def declare_metric(self, name: str, unit: str, doc: str) -> None:
+        """Record what a metric is that is measured of the machine."""
+        self._append(EventType.METRIC_DECLARED, metric=name, unit=unit, system=True, doc=doc)
 
     def message(self, level: str, text: str) -> None:
         """Record something that whoever looks at the run should know."""
         self._append(EventType.MESSAGE, level=level, text=text, source="sacred")
 
     def _append(self, event_type: EventType, **fields: Any) -> None:
+        """Append an event, the passwords of addresses in it masked."""
         writer = self.writer
         if writer is None:
             return
+        if event_type not in _AS_IT_IS:
+            fields = masked_within(fields)
         try:
             writer.append(event_type, **fields)
         except WriterClosedError:
@@ -507,11 +606,16 @@ class Recorder:
         except InvalidEventError as error:
             # A value that no journal takes must not end the run that made it.
             text = f"a {event_type.name.lower()} event was left out: {error}"
-            writer.append(EventType.MESSAGE, level="error", text=text, source="sacred")
+            with contextlib.suppress(WriterClosedError):
+                writer.append(EventType.MESSAGE, level="error", text=text, source="sacred")
         except JournalError:
             return
         except OSError as error:  # the store of large values
             self._fault(error)
+
+
+#: What the program prints is its user's own.
+_AS_IT_IS = (EventType.OUTPUT, EventType.OUTPUT_FILTERED)
 
 
 def _common(one: str, other: str) -> int:
@@ -526,19 +630,6 @@ def _common(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _content(stored: StoredFile | None, error: str | None) -> dict[str, Any]:
-    if stored is None:
-        return {"error": error or "not stored"}
-    return {"blob": stored.blob.to_wire(), "md5": stored.md5}
-
-
-def _guess_type(filename: str) -> str | None:
-    import mimetypes
-
-    # The tables of the system differ from machine to machine; those of Python do not.
-    return mimetypes.MimeTypes(filenames=()).guess_type(filename)[0]
 
 
 def _clocks() -> tuple[float, ...]:
@@ -565,67 +656,3 @@ def _usage(began: tuple[float, ...]) -> dict[str, Any]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     used["children_peak_memory"] = children
     return used
-
-
-# -- what of a configuration is recorded ----------------------------------------------------------
-
-
-def number_of(run_id: Any) -> int | None:
-    """Return the number that an id is or spells; None for other texts.
-
-    Sacred has ids of the command line and of file observers as text. Journals and the folders of
-    a root know a number as a number, whoever gave it.
-    """
-    if isinstance(run_id, int) and not isinstance(run_id, bool):
-        return run_id
-    if not isinstance(run_id, str) or not run_id.isascii() or not run_id.isdigit():
-        return None
-    number = int(run_id[:19])
-    return number if str(number) == run_id and 0 < number < 1 << 53 else None
-
-
-def recordable(value: Any) -> Any:
-    """Return a value without the modules and functions that a scope happened to define.
-
-    Other objects stay; the journal keeps them as text that names them. Passwords in addresses are
-    masked. A part that contains itself, or lies too deep, is replaced by a text that says so; no
-    value makes this raise.
-    """
-    return _recordable(value, ())
-
-
-def _recordable(value: Any, within: tuple[int, ...]) -> Any:
-    if type(value) is str:
-        return masked(value) if "://" in value else value
-    if not isinstance(value, (dict, list)) and type(value) is not tuple:
-        return value
-    if id(value) in within:
-        return named(value, "<contains itself>")
-    if len(within) >= _MAX_DEPTH:
-        return named(value, "<nested too deeply>")
-    inside = (*within, id(value))
-    try:
-        if isinstance(value, dict):
-            items = items_of(value)
-            return {key: _recordable(item, inside) for key, item in items if not _is_code(item)}
-        if isinstance(value, list):
-            return [_recordable(item, inside) for item in value]
-        return tuple([_recordable(item, inside) for item in value])
-    except Exception:  # the methods of a user's class raise what they like
-        return describe(value)
-
-
-_CODE = (type(os), type(_content), type(len))
-
-
-def _is_code(value: Any) -> bool:
-    return isinstance(value, _CODE)
-
-
-def masked(text: str) -> str:
-    """Return a text with the passwords of the addresses in it masked."""
-    if "@" not in text:
-        return text
-    from sacred.core.view_options import mask_password
-
-    return mask_password(text)

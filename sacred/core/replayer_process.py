@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sacred.journal.identity import environment_of_own
+from sacred.journal.regular_file import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,9 @@ class ProcessChannel:
         host = os.uname().nodename if hasattr(os, "uname") else "host"
         logs = os.path.join(root, ".cache", "replayers")
         os.makedirs(logs, exist_ok=True)
-        with open(os.path.join(logs, f"{host}-{os.getpid()}.log"), "ab") as log:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        log_file = open_regular(os.path.join(logs, f"{host}-{os.getpid()}.log"), flags)
+        with os.fdopen(log_file, "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=subprocess.PIPE,

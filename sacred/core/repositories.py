@@ -2,23 +2,28 @@
 
 git is asked once for a repository, with two processes that run while the experiment goes on, and
 never once for a file. That git is missing, that a file is in no repository or that a repository
-has no commit yet are no errors: there simply is no state to tell, and a debug message says why.
+has no commit yet are no errors: there simply is no state to tell, and a note says why.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.core.errors import SacredError
+from sacred.core.fork import IMPORTING, ForkSafeLock
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "EnforceCleanError",
+    "FoundRepository",
     "PendingGitState",
     "RepositoryState",
     "check_clean_repositories",
+    "found_repositories",
     "repository_root",
     "start_git_query",
     "state_of_file",
@@ -28,12 +33,49 @@ __all__ = [
 GIT_TIMEOUT = 5.0
 
 
+class EnforceCleanError(SacredError, RuntimeError):
+    """The sources are not all committed, or nobody can tell."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False)
+
+
 class RepositoryState(NamedTuple):
     """Where a repository came from, the commit it stands on, and whether tracked files changed."""
 
     url: str
     commit: str
     dirty: bool
+
+
+class FoundRepository(NamedTuple):
+    """A repository that git was asked about.
+
+    Attributes
+    ----------
+    root
+        Its working directory.
+    state
+        What git told; None if it told nothing.
+    note
+        Why it told nothing, in one sentence.
+    """
+
+    root: str
+    state: RepositoryState | None
+    note: str | None
+
+
+def found_repositories(paths: Iterable[str]) -> list[FoundRepository]:
+    """Return the repositories of some files, as far as git was asked about them; waits for git."""
+    roots = sorted({root for root in map(repository_root, paths) if root is not None})
+    with _lock:
+        queries = [(root, _queries.get(root)) for root in roots]
+    return [
+        FoundRepository(root, query.result(), query.note)
+        for root, query in queries
+        if query is not None and query.owner == os.getpid()
+    ]
 
 
 def repository_root(path: str) -> str | None:
@@ -137,7 +179,7 @@ class PendingGitState:
             query.cancel()
 
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _queries: dict[str, _Query] = {}
 
 
@@ -150,9 +192,11 @@ class _Query:
         self.root = root
         self.owner = os.getpid()
         self.done = False
+        #: Why there is no state, once that is known.
+        self.note: str | None = None
         self._state: RepositoryState | None = None
-        self._told: bytes | None = None
-        self._lock = threading.Lock()
+        self._told: tuple[bytes, bytes] | None = None
+        self._lock = ForkSafeLock()
         self._deadline = time.monotonic() + GIT_TIMEOUT
         self._status: subprocess.Popen[bytes] | None = None
         self._config: subprocess.Popen[bytes] | None = None
@@ -160,19 +204,20 @@ class _Query:
             self._status = self._start(
                 "status", "--porcelain=v2", "--branch", "--untracked-files=no"
             )
-            self._config = self._start("config", "--get", "remote.origin.url")
+            self._config = self._start("config", "--get", "remote.origin.url", tells_why=False)
         except OSError as error:
-            self._give_up(f"git can not be started: {error}")
+            self._give_up(f"git can not be started ({error.strerror or error})")
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        import subprocess
+    def _start(self, *arguments: str, tells_why: bool = True) -> subprocess.Popen[bytes]:
+        with IMPORTING:
+            import subprocess
 
         # Without optional locks the status is told but never written into the user's index.
         return subprocess.Popen(
             ["git", "--no-optional-locks", "-C", self.root, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if tells_why else subprocess.DEVNULL,
         )
 
     def result(self, timeout: float | None = None) -> RepositoryState | None:
@@ -181,24 +226,27 @@ class _Query:
         import time
 
         with self._lock:
-            if self.done or self._status is None or self._config is None:
+            foreign = self.owner != os.getpid()  # the processes are our parent's
+            if self.done or foreign or self._status is None or self._config is None:
                 return self._state
             left = max(0.0, self._deadline - time.monotonic())
             patience = left if timeout is None else min(timeout, left)
             until = time.monotonic() + patience
             try:
                 if self._told is None:
-                    self._told, _ = self._status.communicate(timeout=patience)
+                    self._told = self._status.communicate(timeout=patience)
                 url, _ = self._config.communicate(timeout=max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 if time.monotonic() >= self._deadline:
                     self._give_up(f"git did not answer within {GIT_TIMEOUT:g} seconds")
                 return None
+            status, why = self._told
             if self._status.returncode != 0:
-                self._give_up(f"git status failed with exit status {self._status.returncode}")
+                said = why.decode("utf-8", "replace").strip().splitlines() or [""]
+                self._give_up(said[0] or f"git ended with status {self._status.returncode}")
                 return None
             self.done = True
-            self._state = self._read(self._told, url)
+            self._state = self._read(status, url)
             return self._state
 
     def _read(self, status: bytes, url: bytes) -> RepositoryState | None:
@@ -210,7 +258,7 @@ class _Query:
             elif not line.startswith(b"#"):
                 dirty = True
         if not commit or commit == "(initial)":
-            _note(self.root, "it has no commit yet")
+            self._say("it has no commit yet")
             return None
         remote = url.decode("utf-8", "surrogateescape").strip()
         return RepositoryState(remote or f"git:/{self.root}", commit, dirty)
@@ -222,55 +270,85 @@ class _Query:
                 self._give_up("it was not waited for")
 
     def _give_up(self, reason: str) -> None:
+        import contextlib
+        import subprocess
+
         self.done = True
-        _note(self.root, reason)
+        self._say(reason)
         for process in (self._status, self._config):
             if process is not None and self.owner == os.getpid():
                 if process.poll() is None:
                     process.kill()
-                    process.wait()
-                if process.stdout is not None:
-                    process.stdout.close()
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # a disk that hangs
+                        process.wait(1.0)
+                for stream in (process.stdout, process.stderr):
+                    if stream is not None:
+                        stream.close()
 
+    def _say(self, reason: str) -> None:
+        import logging
 
-def _note(root: str, reason: str) -> None:
-    import logging
-
-    logging.getLogger("sacred").debug("no git state for %s: %s", root, reason)
+        self.note = f"no git state for {self.root}: {reason}"
+        logging.getLogger("sacred").debug("%s", self.note)
 
 
 def check_clean_repositories(experiment_info: Mapping[str, Any]) -> None:
-    """Raise RuntimeError unless the sources are in repositories without changes.
+    """See that the repositories of the sources have no changes.
+
+    Only tracked files count, as with git's own "nothing to commit".
 
     Parameters
     ----------
     experiment_info
         An experiment's information: ``base_dir``, and ``sources`` relative to it.
+
+    Raises
+    ------
+    EnforceCleanError
+        They have, or nobody can tell. It is a ``RuntimeError``.
     """
     try:
         import git
+    except ModuleNotFoundError as error:
+        raise EnforceCleanError(
+            f"Option --enforce_clean needs the package {error.name}, which is not installed: "
+            "pip install GitPython, or leave out the option."
+        ) from error
     except ImportError as error:
-        raise RuntimeError(
-            "Option --enforce_clean needs GitPython and a git program: install them, or leave out "
-            f"the option ({error})."
+        # With a page of advice on how GitPython finds its program.
+        raise EnforceCleanError(
+            "Option --enforce_clean needs the program git, which can not be run: install it, or "
+            "leave out the option."
         ) from error
 
     base = experiment_info.get("base_dir") or os.getcwd()
     files = [os.path.abspath(os.path.join(base, name)) for name, _ in experiment_info["sources"]]
     roots = {repository_root(file) for file in files} - {None}
     if not roots:
-        raise RuntimeError(
+        raise EnforceCleanError(
             "No version control detected, so --enforce_clean can not be kept. Put the sources "
             "under git, or leave out the option."
         )
     for root in sorted(filter(None, roots)):
         try:
             with git.Repo(root) as repository:
+                has_commit = repository.head.is_valid()
                 dirty = repository.is_dirty()
-        except git.GitError as error:
-            raise RuntimeError(f"git can not tell the state of {root}: {error}") from error
+        except (git.GitError, OSError) as error:
+            raise EnforceCleanError(
+                f"git can not tell the state of {root}: {_first_line(error)}"
+            ) from error
+        if not has_commit:
+            raise EnforceCleanError(
+                f"The repository {root} has no commit yet, so --enforce_clean can not be kept. "
+                "Commit the sources, or leave out the option."
+            )
         if dirty:
-            raise RuntimeError(
+            raise EnforceCleanError(
                 f"There are uncommitted changes in the repository {root}. Commit or stash them, "
                 "or leave out the option --enforce_clean."
             )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

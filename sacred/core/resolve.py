@@ -11,15 +11,27 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.core.config.config_summary import ConfigSummary
+from sacred.core.config.errors import (
+    CommandNotFoundError,
+    IngredientNotFoundError,
+    IngredientPathError,
+)
+from sacred.core.config.place import place_of
 from sacred.core.dotted import (
-    convert_to_nested_dict,
     iterate_flattened,
     join_paths,
-    recursive_update,
     set_by_dotted_path,
 )
-from sacred.core.errors import ConfigAddedError
-from sacred.core.scaffold import Scaffold, place_config
+from sacred.core.groups import in_order, place_groups
+from sacred.core.origins import Origins, named_config_hint
+from sacred.core.scaffold import Scaffold
+from sacred.core.updates import (
+    distribute_config_updates,
+    distribute_hook_updates,
+    distribute_presets,
+    find_best_match,
+    nested_updates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,6 +106,7 @@ def resolve_config(
     named_configs: Iterable[str] = (),
     *,
     log_level: int | str | None = None,
+    origin: str | None = None,
 ) -> ResolvedConfig:
     """Put together the configuration of a run.
 
@@ -111,27 +124,34 @@ def resolve_config(
         Names of named configurations or of files, the later winning over the earlier.
     log_level
         The level of the root logger; None leaves it alone.
+    origin
+        Where the updates were given, for errors about them: as in "It was set on the command line".
 
     Raises
     ------
-    KeyError
+    CommandNotFoundError, IngredientNotFoundError
         If the command or the ingredient of a named configuration does not exist.
     NamedConfigNotFoundError
         If a named configuration does not exist.
-    CircularDependencyError, ValueError
-        If the ingredients contain each other, or two have one path.
+    CircularDependencyError, IngredientPathError
+        If the ingredients contain each other, or two have one path, or one has none.
     """
     ingredients = gather_ingredients_topological(experiment)
     scaffolding = create_scaffolding(experiment, ingredients)
     prefixes = sorted((path.split(".") for path in scaffolding if path), key=len, reverse=True)
     root_logger, run_logger = initialize_logging(experiment, scaffolding, log_level)
 
-    updates = convert_to_nested_dict(config_updates or {})
+    origin = origin or "in the config_updates of the call"
+    updates = nested_updates(config_updates, origin)
+    origins = Origins()
+    origins.note(updates, origin)
     distribute_config_updates(prefixes, scaffolding, updates)
     for name in named_configs:
         scaffold, config_name = get_scaffolding_and_config_name(name, scaffolding)
         scaffold.gather_fallbacks()
-        named_updates = scaffold.run_named_config(config_name)
+        named_config = scaffold.find_named_config(config_name)
+        named_updates = scaffold.evaluate_named_config(named_config)
+        origins.note(named_updates, f"by {place_of(named_config)}", below=scaffold.path)
         distribute_presets(scaffold.path, prefixes, scaffolding, named_updates)
         for path, value in iterate_flattened(named_updates):
             set_by_dotted_path(updates, join_paths(scaffold.path, str(path)), value)
@@ -139,6 +159,7 @@ def resolve_config(
 
     done: set[str] = set()
     for path, scaffold in scaffolding.items():
+        scaffold.origins = origins
         scaffold.gather_fallbacks()
         scaffold.set_up_config()
         done.add(path)
@@ -146,7 +167,8 @@ def resolve_config(
             hooked = scaffold.call_config_hooks(
                 get_configuration(scaffolding), command_name, run_logger
             )
-            _distribute_hook_updates(scaffold, hooked, prefixes, scaffolding, done)
+            distribute_hook_updates(scaffold, hooked, prefixes, scaffolding, done)
+        scaffold.restore_updates()
 
     _set_up_seeds(scaffolding)
     config = get_configuration(scaffolding)
@@ -160,29 +182,6 @@ def resolve_config(
         root_logger=root_logger,
         run_logger=run_logger,
     )
-
-
-def _distribute_hook_updates(
-    scaffold: Scaffold,
-    updates: Mapping[str, Any],
-    prefixes: Any,
-    scaffolding: _Scaffolding,
-    done: set[str],
-) -> None:
-    """Give what config hooks of one ingredient return to the ingredients it belongs to.
-
-    An entry is one of that ingredient, unless it has the name of another and is no entry here.
-    """
-    for key, value in list(iterate_flattened(updates)):
-        path = str(key)
-        target, suffix = find_best_match(join_paths(scaffold.path, path), prefixes)
-        if target == scaffold.path and path.partition(".")[0] not in scaffold.config:
-            elsewhere, rest = find_best_match(path, prefixes)
-            if elsewhere and rest:
-                target, suffix = elsewhere, rest
-        entry: dict[str, Any] = {}
-        set_by_dotted_path(entry, suffix, value)
-        scaffolding[target].take_hook_updates(entry, is_set_up=target in done)
 
 
 def _set_up_seeds(scaffolding: _Scaffolding) -> None:
@@ -236,14 +235,13 @@ def create_scaffolding(experiment: Any, sorted_ingredients: Sequence[Ingredient]
 
     Raises
     ------
-    ValueError
-        If two ingredients have one path.
+    IngredientPathError
+        If two ingredients have one path, or one has a path with an empty name in it. It is a
+        ``ValueError``.
     """
-    paths = [ingredient.path for ingredient in sorted_ingredients]
-    if len(set(paths)) != len(paths):
-        raise ValueError(f"The pathes of the ingredients are not unique. {paths}")
     scaffolds: dict[int, Scaffold] = {}
     others = [ingredient for ingredient in sorted_ingredients if ingredient is not experiment]
+    _check_paths([ingredient.path for ingredient in others])
     for ingredient in [*others, experiment]:
         scaffolds[id(ingredient)] = Scaffold(
             config_scopes=ingredient.configurations,
@@ -257,57 +255,28 @@ def create_scaffolding(experiment: Any, sorted_ingredients: Sequence[Ingredient]
             config_hooks=ingredient.config_hooks,
             generate_seed=ingredient is experiment,
         )
+    for scaffold in scaffolds.values():
+        if scaffold.path:
+            scaffold.inside = [
+                other for other in scaffolds.values() if other.path.startswith(f"{scaffold.path}.")
+            ]
     return {scaffold.path: scaffold for scaffold in scaffolds.values()}
 
 
-def find_best_match(path: str, prefixes: Any) -> tuple[str, str]:
-    """Return (the first of ``prefixes`` that a path begins with, the rest of the path).
-
-    Parameters
-    ----------
-    path
-        A dotted path.
-    prefixes
-        Paths as lists of names, the longest first.
-    """
-    names = path.split(".")
-    for prefix in prefixes:
-        parts = prefix.split(".") if isinstance(prefix, str) else list(prefix)
-        if names[: len(parts)] == parts:
-            return ".".join(parts), ".".join(names[len(parts) :])
-    return "", path
-
-
-def distribute_config_updates(
-    prefixes: Any, scaffolding: _Scaffolding, config_updates: Mapping[str, Any] | None
-) -> None:
-    """Add updates to the ingredients with the longest path that fits."""
-    for path, value in iterate_flattened(config_updates or {}):
-        target, suffix = find_best_match(str(path), prefixes)
-        _set_or_merge(scaffolding[target].config_updates, target, suffix, value)
-
-
-def distribute_presets(
-    sc_path: str, prefixes: Any, scaffolding: _Scaffolding, config_updates: Mapping[str, Any]
-) -> None:
-    """Add what a named configuration of one ingredient set to where later ones can read it."""
-    for path, value in iterate_flattened(config_updates):
-        target, suffix = find_best_match(join_paths(sc_path, str(path)), prefixes)
-        _set_or_merge(scaffolding[target].presets, target, suffix, value)
-
-
-def _set_or_merge(target: dict[str, Any], ingredient: str, path: str, value: Any) -> None:
-    if path:
-        set_by_dotted_path(target, path, value)
-    elif isinstance(value, dict):
-        # An empty dictionary in the place of an ingredient sets nothing.
-        recursive_update(target, value)
-    else:
-        raise ConfigAddedError(
-            ingredient,
-            f'"{ingredient}" is an ingredient: update its entries ({ingredient}.NAME) instead.',
-            config=convert_to_nested_dict({ingredient: value}),
-        )
+def _check_paths(paths: Sequence[str]) -> None:
+    # The experiment is not among them: its entries stand beside those of an ingredient, also of
+    # one with its name.
+    for path in paths:
+        if not all(path.split(".")):
+            raise IngredientPathError(
+                f'The path "{path}" of an ingredient has an empty name in it. Write '
+                'Ingredient("NAME") or Ingredient("GROUP.NAME").'
+            )
+        if paths.count(path) > 1:
+            raise IngredientPathError(
+                f"The pathes of the ingredients are not unique. {paths}: give each Ingredient a path "
+                f'of its own, or name the one object "{path}" in both places.'
+            )
 
 
 def get_scaffolding_and_config_name(
@@ -319,14 +288,23 @@ def get_scaffolding_and_config_name(
 
     Raises
     ------
-    KeyError
-        If there is no such ingredient.
+    IngredientNotFoundError
+        If there is no such ingredient. It is a ``KeyError``.
     """
     if os.path.isfile(named_config):
         return scaffolding[""], named_config
     path, _, name = named_config.rpartition(".")
     if path not in scaffolding:
-        raise KeyError(f'Ingredient for named config "{named_config}" not found')
+        available = [
+            join_paths(scaffold.path, name)
+            for scaffold in scaffolding.values()
+            for name in scaffold.named_configs
+        ]
+        hint = named_config_hint(named_config, available)
+        raise IngredientNotFoundError(
+            f'Ingredient for named config "{named_config}" not found. Available named configs '
+            f"are: {', '.join(available) or 'none'}. {hint}".rstrip()
+        )
     return scaffolding[path], name
 
 
@@ -335,15 +313,28 @@ def get_command(scaffolding: _Scaffolding, command_path: str) -> Callable[..., A
 
     Raises
     ------
-    KeyError
-        If there is no such ingredient or command.
+    CommandNotFoundError
+        If there is no such ingredient or command. It is a ``KeyError``.
     """
     path, _, name = command_path.rpartition(".")
-    if path not in scaffolding:
-        raise KeyError(f'Ingredient for command "{command_path}" not found.')
-    if name not in scaffolding[path].commands:
-        place = f' in ingredient "{path}"' if path else ""
-        raise KeyError(f'Command "{name}" not found{place}')
+    if path not in scaffolding or name not in scaffolding[path].commands:
+        from sacred.core.commandline import closest
+
+        available = [
+            join_paths(scaffold.path, command)
+            for scaffold in reversed(list(scaffolding.values()))
+            for command in scaffold.commands
+        ]
+        if path not in scaffolding:
+            problem = f'Ingredient for command "{command_path}" not found.'
+        else:
+            place = f' in ingredient "{path}"' if path else ""
+            problem = f'Command "{name}" not found{place}.'
+        meant = closest(command_path, available)
+        hint = f' Did you mean "{meant}"?' if meant else ""
+        raise CommandNotFoundError(
+            f"{problem} Available commands are: {', '.join(available)}.{hint}"
+        )
     command: Callable[..., Any] = scaffolding[path].commands[name]
     return command
 
@@ -353,15 +344,18 @@ def get_command(scaffolding: _Scaffolding, command_path: str) -> Callable[..., A
 
 def get_configuration(scaffolding: _Scaffolding) -> dict[str, Any]:
     """Return the whole configuration as far as it is known; its groups are the ingredients'."""
-    config: dict[str, Any] = {}
-    for path, scaffold in reversed(list(scaffolding.items())):
-        if not scaffold.config:
-            continue
-        if path:
-            place_config(config, path, scaffold.config)
-        else:
-            config.update(scaffold.config)
-    return config
+    config = dict(scaffolding[""].config)
+    # The last to be evaluated in front.
+    place_groups(
+        config,
+        {
+            path: scaffold.config
+            for path, scaffold in reversed(list(scaffolding.items()))
+            if path and scaffold.config
+        },
+    )
+    # The experiment's entries first, then the ingredients', the last to be evaluated in front.
+    return in_order(config, scaffolding[""].config, reversed(list(scaffolding)))
 
 
 def get_config_modifications(scaffolding: _Scaffolding) -> ConfigSummary:
@@ -390,8 +384,8 @@ def initialize_logging(
 
     Raises
     ------
-    ValueError
-        If there is no such level.
+    CommandLineError
+        If there is no such level (a ``ValueError``).
     """
     root_logger = experiment.logger
     if root_logger is None:
@@ -399,6 +393,7 @@ def initialize_logging(
     for path, scaffold in scaffolding.items():
         scaffold.logger = root_logger.getChild(path) if path else root_logger
     if log_level:
-        text = str(log_level)
-        root_logger.setLevel(int(text) if text.isdigit() else text.upper())
+        from sacred.core.options import set_log_level
+
+        set_log_level(root_logger, log_level)
     return root_logger, root_logger.getChild(experiment.path)

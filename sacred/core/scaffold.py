@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.config.captured_function import Binding, bind
 from sacred.core.config.config_summary import ConfigSummary
 from sacred.core.config.custom_containers import make_read_only
-from sacred.core.config.utils import chain_evaluate_config_scopes, undogmatize
+from sacred.core.config.errors import ConfigTypeError
+from sacred.core.config.place import function_place
+from sacred.core.config.utils import (
+    chain_evaluate_config_scopes,
+    dogmatize,
+    restore_fixed,
+    undogmatize,
+)
 from sacred.core.dotted import (
     get_by_dotted_path,
     is_prefix,
@@ -20,9 +26,13 @@ from sacred.core.dotted import (
     rel_path,
     set_by_dotted_path,
 )
-from sacred.core.errors import ConfigAddedError, NamedConfigNotFoundError, SacredError
-from sacred.core.randomness import create_seed_stream, get_seed
+from sacred.core.errors import ConfigAddedError, NamedConfigNotFoundError
+from sacred.core.groups import copy_config, group_at, in_order, place_groups
+from sacred.core.origins import Origins, named_config_hint, unused_hint
+from sacred.core.randomness import SeedError, create_seed_stream, get_seed
 from sacred.core.settings import SETTINGS
+from sacred.core.updates import check_hook_keys
+from sacred.journal.integers import legible, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +103,10 @@ class Scaffold:
             for function in captured_functions
             for name in function.signature.arguments
         } | {"__doc__"}
+        #: Where the updates of the run were given.
+        self.origins = Origins()
+        #: Those of the experiment whose paths lie inside of this one's, below it or not.
+        self.inside: list[Scaffold] = []
         #: Paths that config hooks of other ingredients set. Nobody has to use them.
         self._hooked: set[str] = set()
 
@@ -108,6 +122,13 @@ class Scaffold:
         )
         self.get_config_modifications()
         self._ignore_ingredients()
+
+    def restore_updates(self) -> None:
+        """Put what the user asked for into the configuration as it was given.
+
+        A scope makes lists of tuples, and a config hook may have changed an entry.
+        """
+        restore_fixed(self.config, self.config_updates)
 
     def _ignore_ingredients(self) -> None:
         """Drop entries in whose place the configuration of an ingredient belongs."""
@@ -151,29 +172,55 @@ class Scaffold:
         """Make the configurations of the ingredients used readable for scopes."""
         self.fallback = {"_log": self.logger}
         for path, scaffold in self.subrunners.items():
-            # Copies, so that a scope can not change what belongs to an ingredient.
-            config = copy_config(scaffold.config)
-            set_by_dotted_path(self.fallback, self._seen_from_here(path), config)
+            # Copies that keep their entries, so that a scope can not change an ingredient's.
+            group = dogmatize(copy_config(scaffold.group()))
+            group.revelation()
+            set_by_dotted_path(self.fallback, self._seen_from_here(path), group)
 
-    def run_named_config(self, config_name: str) -> dict[str, Any]:
-        """Evaluate a named configuration, or a file, and return what it sets.
+    def group(self) -> dict[str, Any]:
+        """Return the configuration with those of the ingredients inside its path, as far as known."""
+        config = dict(self.config)
+        place_groups(
+            config,
+            {
+                rel_path(self.path, below.path): below.config
+                for below in self.inside
+                if below.config
+            },
+        )
+        return config
+
+    def find_named_config(self, config_name: str) -> Callable[..., ConfigSummary]:
+        """Return a named configuration, or that of a file.
 
         Raises
         ------
         NamedConfigNotFoundError
             If there is none with that name.
+        ConfigFileError, InvalidKeyError, MissingReaderError, OSError
+            If the file can not be read.
         """
         if os.path.isfile(config_name):
             from sacred.core.config.config_dict import ConfigDict
-            from sacred.core.config.config_files import load_config_file
 
-            named_config: Callable[..., ConfigSummary] = ConfigDict(load_config_file(config_name))
-        elif config_name in self.named_configs:
-            named_config = self.named_configs[config_name]
-        else:
-            raise NamedConfigNotFoundError(
-                named_config=config_name, available_named_configs=tuple(self.named_configs)
-            )
+            return ConfigDict.from_file(config_name)
+        if config_name in self.named_configs:
+            return self.named_configs[config_name]
+        raise NamedConfigNotFoundError(
+            named_config=config_name,
+            available_named_configs=tuple(self.named_configs),
+            hint=named_config_hint(config_name, self.named_configs),
+        )
+
+    def run_named_config(self, config_name: str) -> dict[str, Any]:
+        """Evaluate a named configuration, or a file, and return what it sets.
+
+        See :meth:`find_named_config` for what is raised.
+        """
+        return self.evaluate_named_config(self.find_named_config(config_name))
+
+    def evaluate_named_config(self, named_config: Callable[..., ConfigSummary]) -> dict[str, Any]:
+        """Evaluate a named configuration of this ingredient and return what it sets."""
         summary = named_config(
             fixed=self.get_config_updates_recursive(),
             preset=copy_config(self.presets),
@@ -218,30 +265,55 @@ class Scaffold:
         updates: dict[str, Any] = {}
         for hook in self.config_hooks:
             returned = hook(copy_config(config), command_name, logger)
-            if returned is not None:
-                recursive_update(updates, returned)
+            if returned is None:
+                continue
+            if not hasattr(returned, "items"):
+                raise ConfigTypeError(
+                    f"The config hook {function_place(hook)} returned {returned!r}.",
+                    "Return a dictionary of updates, or nothing.",
+                )
+            check_hook_keys(returned, hook)
+            recursive_update(updates, returned)
         return updates
 
-    def take_hook_updates(self, updates: Mapping[str, Any], is_set_up: bool) -> None:
-        """Take entries that a config hook set; those that the user updated stay.
+    def take_hook_update(self, keys: Sequence[Any], value: Any, is_set_up: bool) -> None:
+        """Take an entry that a config hook set, unless the user updated it.
 
         Parameters
         ----------
-        updates
-            The entries, nested.
+        keys
+            Where it is, from group to group.
+        value
+            The value; no dictionary with entries.
         is_set_up
-            Whether the configurations were evaluated. Else the entries count as updates for them.
+            Whether the configurations were evaluated. Else the entry counts as an update for them.
+
+        Raises
+        ------
+        ConfigTypeError
+            If something that is no group is in its way.
         """
+        path = join_paths(*map(str, keys))
         fixed = {str(path) for path, _ in iterate_flattened(self.config_updates)}
-        for key, value in list(iterate_flattened(updates)):
-            path = str(key)
-            if any(prefix in fixed for prefix in iter_prefixes(path)) or any(
-                is_prefix(path, other) for other in fixed
-            ):
-                continue
-            set_by_dotted_path(self.config if is_set_up else self.config_updates, path, value)
-            if not is_set_up:
-                self._hooked.add(path)
+        if any(prefix in fixed for prefix in iter_prefixes(path)) or any(
+            is_prefix(path, other) for other in fixed
+        ):
+            return
+        group: Any = self.config if is_set_up else self.config_updates
+        *above, last = keys
+        for key in above:
+            group = group.setdefault(key, {})
+            if not isinstance(group, dict):
+                raise ConfigTypeError(
+                    f"can not set {path!r}: its part {key!r} is no dictionary but {legible(group)!r}.",
+                    "Return an entry of another name: a dot leads into a group.",
+                )
+        if isinstance(value, dict) and last in group:
+            # Dictionaries are merged: an empty one changes nothing.
+            return
+        group[last] = value
+        if not is_set_up:
+            self._hooked.add(path)
 
     # -- seeds ------------------------------------------------------------------------------------
 
@@ -255,7 +327,7 @@ class Scaffold:
 
         Raises
         ------
-        SacredError
+        SeedError
             If the seed of the configuration can not be one.
         """
         if self.seed is not None:
@@ -263,7 +335,7 @@ class Scaffold:
         seed = self.config.get("seed")
         if seed is None:
             seed = get_seed(rnd)
-        self.seed = _checked_seed(seed)
+        self.seed = _checked_seed(seed, self._seed_entry())
         self.rnd = create_seed_stream(self.seed)
         if self.generate_seed:
             self.config["seed"] = seed
@@ -275,20 +347,32 @@ class Scaffold:
             if is_prefix(self.path, path):
                 scaffold.set_up_seed(self.rnd)
 
+    def _seed_entry(self) -> str:
+        path = join_paths(self.path, "seed")
+        place = self.origins.of(path)
+        return f'It is the entry "{path}", set {place}.' if place else f'It is the entry "{path}".'
+
     # -- use --------------------------------------------------------------------------------------
 
     def get_fixture(self) -> dict[str, Any]:
-        """Return what functions of the ingredient see: its configuration, those below in place."""
+        """Return what functions of the ingredient see: its configuration, those inside in place."""
         if self.fixture is None:
             self.fixture = dict(self.config)
-            self._add_fixtures(self, self.fixture)
+            seen = self._seen_below(self)
+            # Sacred shows functions also the neighbours whose paths lie inside of this one's.
+            for below in self.inside:
+                seen.setdefault(self._seen_from_here(below.path), below.config)
+            place_groups(self.fixture, seen)
+            self.fixture = in_order(self.fixture, self.config, seen)
         return self.fixture
 
-    def _add_fixtures(self, scaffold: Scaffold, fixture: dict[str, Any]) -> None:
+    def _seen_below(self, scaffold: Scaffold) -> dict[str, Mapping[str, Any]]:
+        """Return the configurations below a scaffold by the paths under which they are seen here."""
+        seen: dict[str, Mapping[str, Any]] = {}
         for path, below in scaffold.subrunners.items():
-            place_config(fixture, self._seen_from_here(path), below.config)
-        for below in scaffold.subrunners.values():
-            self._add_fixtures(below, fixture)
+            seen.update(self._seen_below(below))
+            seen[self._seen_from_here(path)] = below.config
+        return seen
 
     def bindings(self, run: Any) -> dict[Any, Binding]:
         """Return what the captured functions of the ingredient work with in a run.
@@ -301,7 +385,7 @@ class Scaffold:
         for function in self._captured_functions:
             config: Any = fixture
             if function.prefix:
-                config = get_by_dotted_path(fixture, function.prefix, default={})
+                config = group_at(fixture, function.prefix)
             if SETTINGS.CONFIG.READ_ONLY_CONFIG:
                 config = make_read_only(config)
             bindings[function] = Binding(
@@ -313,12 +397,12 @@ class Scaffold:
         return bindings
 
     def finalize_initialization(self, run: Any) -> None:
-        """Warn about suspicious changes, unless forced, and bind the captured functions."""
-        if not run.force:
-            self._warn_about_suspicious_changes()
+        """Bind the captured functions, and warn about suspicious changes, unless forced."""
         bindings = self.bindings(run)
         bind(bindings)
         run.captured_bindings = {**getattr(run, "captured_bindings", {}), **bindings}
+        if not run.force:
+            self._warn_about_suspicious_changes()
 
     def _warn_about_suspicious_changes(self) -> None:
         for path in sorted(self.config_mods.added):
@@ -328,9 +412,12 @@ class Scaffold:
                 full_path = join_paths(self.path, path)
                 config: dict[str, Any] = {}
                 set_by_dotted_path(config, full_path, get_by_dotted_path(self.config, path))
-                raise ConfigAddedError(full_path, config=config)
+                error = ConfigAddedError(full_path, config=config)
+                error.hint = unused_hint(full_path, self.origins.of(full_path), self._known_paths())
+                raise error
             self.logger.warning('Added new config entry: "%s"', path)
-        for path, (old, new) in sorted(self.config_mods.typechanged.items()):
+        # In the order of the assignments, as Sacred's users read it.
+        for path, (old, new) in self.config_mods.typechanged.items():
             if old is type(None) or {old, new} == {int, float} or path in self._hooked:
                 continue
             self.logger.warning(
@@ -341,44 +428,25 @@ class Scaffold:
                 'Ignored attempt to set value of "%s", because it is an ingredient.', path
             )
 
+    def _known_paths(self) -> set[str]:
+        """Return the paths of the entries that there are, and of those that functions take."""
+        entries = {str(path) for path, _ in iterate_flattened(self.config)}
+        return {join_paths(self.path, path) for path in entries - self.config_mods.added} | {
+            join_paths(self.path, path) for path in self.captured_args
+        }
+
     def __repr__(self) -> str:
         return f"<Scaffold: {self.path!r}>"
 
 
-def _checked_seed(seed: Any) -> int:
+def _checked_seed(seed: Any, entry: str) -> int:
+    # Where it is, and what to do, behind Sacred's own words.
+    remedy = f"{entry} Give a whole number that is not negative, seed=42, or leave it out."
     if not isinstance(seed, int):
-        raise SacredError(
-            f"Seed has to be integer but was {seed!r} {type(seed)}", filter_traceback="always"
-        )
+        raise SeedError(f"Seed has to be integer but was {legible(seed)!r} {type(seed)}. {remedy}")
     if seed < 0:
-        raise ValueError(f"Seed has to be a non-negative integer but was {seed}")
+        raise SeedError(f"Seed has to be a non-negative integer but was {text_of(seed)}. {remedy}")
     return seed
 
 
-def copy_config(config: Any) -> Any:
-    """Return a deep copy; what can not be copied, such as a module, is shared."""
-    from copy import deepcopy
-
-    if type(config) is dict:
-        return {key: copy_config(value) for key, value in config.items()}
-    if type(config) is list:
-        return [copy_config(value) for value in config]
-    if config is None or isinstance(config, (bool, int, float, str, ModuleType)):
-        return config
-    try:
-        return deepcopy(config)
-    except Exception:
-        return config
-
-
-def place_config(target: dict[str, Any], path: str, config: Mapping[str, Any]) -> None:
-    """Put an ingredient's configuration at its path, changing no dictionary but ``target``.
-
-    Groups inside the configuration are shared: code that changes one, where the settings allow
-    that, changes it for all that see it.
-    """
-    *above, last = path.split(".")
-    for name in above:
-        target[name] = dict(target.get(name, {}))
-        target = target[name]
-    target[last] = dict(config)
+Scaffold.__module__ = "sacred.initialize"

@@ -9,13 +9,30 @@ policy for streams.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any
+
+from sacred.journal.integers import text_of
 
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
 _WIDE = (1 << 128) - 1
 _POOL = 4
 _PCG_MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
+
+#: One for all: a draw takes a microsecond. A forked child has a new one, for a thread that is not
+#: there any more may hold the old.
+_drawing = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _drawing  # noqa: PLW0603
+    _drawing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 _LOW = 1
 #: How many values there are: 1 to 10**9 - 1.
@@ -26,7 +43,7 @@ class SeedStream:
     """A stream of seeds in [1, 10**9), equal to numpy's draw for draw.
 
     Everything else that a generator can do is numpy's: the first use of another attribute loads
-    numpy and goes on where the stream stands. Not safe to share between threads.
+    numpy and goes on where the stream stands. Threads may draw at once; each gets a seed of its own.
 
     Raises
     ------
@@ -38,7 +55,7 @@ class SeedStream:
 
     def __init__(self, seed: int) -> None:
         if seed < 0:
-            raise ValueError(f"expected a non-negative integer as seed, not {seed}")
+            raise ValueError(f"expected a non-negative integer as seed, not {text_of(seed)}")
         self._seed = int(seed)
         self._drawn = 0
         self._half: int | None = None
@@ -49,6 +66,10 @@ class SeedStream:
 
     def draw(self) -> int:
         """Return the next seed."""
+        with _drawing:
+            return self._draw()
+
+    def _draw(self) -> int:
         if self._generator is not None:
             return int(self._generator.integers(1, 1_000_000_000))
         self._drawn += 1

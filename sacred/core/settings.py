@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 from sacred.core.errors import SettingError
 
-__all__ = ["SETTINGS", "FrozenKeyMunch", "JournalSettings", "SettingError", "journal_settings"]
+__all__ = [
+    "SETTINGS",
+    "CollectionSettings",
+    "FrozenKeyMunch",
+    "JournalSettings",
+    "SettingError",
+    "allows_typed_pickles",
+    "collection_settings",
+    "journal_settings",
+]
 
 
 class FrozenKeyMunch(dict[str, Any]):
@@ -171,14 +180,40 @@ SETTINGS = FrozenKeyMunch(
     HOST_INFO=FrozenKeyMunch(
         INCLUDE_GPU_INFO=True,
         INCLUDE_CPU_INFO=True,
-        # names of environment variables to record
+        # names of environment variables to record, also with * and ?
         CAPTURED_ENV=[],
+        # names of variables whose values are recorded as ***
+        SECRET_ENV=[
+            *("*SECRET*", "*PASSW*", "*PASSPHRASE*", "*CREDENTIAL*", "*_PWD", "*APIKEY*"),
+            *("*TOKEN", "*_TOKEN_*", "*_KEY", "*_KEY_*"),
+            *("*JWT*", "*_PAT", "*_PASS", "*COOKIE*", "*PRIVATE*"),
+        ],
+    ),
+    GIT=FrozenKeyMunch(
+        # record the uncommitted changes of the repositories that sources are in
+        INCLUDE_DIFF=True,
+        # bytes; larger changes are not recorded
+        MAX_DIFF_SIZE=5 * 2**20,
+        # files whose changes are not recorded, as in .gitignore
+        DIFF_EXCLUDE=[".env", ".env.*", "*.pem", "*.key", "id_rsa*", ".netrc", ".pgpass"],
+    ),
+    SAMPLING=FrozenKeyMunch(
+        # seconds between two looks at what a run uses of the machine; None: it is not looked at
+        INTERVAL=None,
+        # what is looked at then
+        CPU=True,
+        MEMORY=True,
+        GPU=True,
     ),
     COMMAND_LINE=FrozenKeyMunch(
         # refuse values on the command line that are no Python literals
         STRICT_PARSING=False,
         # show options in the usage text that can not be used here
         SHOW_DISABLED_OPTIONS=True,
+        # read pickles that a command line names; whoever wrote one can run any code
+        ALLOW_PICKLE=False,
+        # "auto", "always" or "never"
+        COLOR="auto",
     ),
     # "no", "sys" or "fd"
     CAPTURE_MODE="sys" if sys.platform == "win32" else "fd",
@@ -260,12 +295,94 @@ def journal_settings() -> JournalSettings:
     )
 
 
+def allows_typed_pickles() -> bool:
+    """Return whether a pickle that the command line names is read.
+
+    ``$SACRED_COMMAND_LINE_ALLOW_PICKLE`` wins over ``SETTINGS.COMMAND_LINE.ALLOW_PICKLE``.
+
+    Raises
+    ------
+    SettingError
+        If the value is neither true nor false.
+    """
+    return _truth(*_setting("COMMAND_LINE", "ALLOW_PICKLE"))
+
+
+class CollectionSettings(NamedTuple):
+    """What is found out about a run beside what it says itself; checked.
+
+    Attributes
+    ----------
+    diff
+        Whether uncommitted changes are recorded.
+    diff_limit
+        Bytes that they may have.
+    diff_exclude
+        Patterns of the files that are left out of them.
+    sample_every
+        Seconds between two samples of what the run uses; None for none.
+    sample_cpu, sample_memory, sample_gpu
+        What is looked at then.
+    """
+
+    diff: bool
+    diff_limit: int
+    diff_exclude: tuple[str, ...]
+    sample_every: float | None
+    sample_cpu: bool
+    sample_memory: bool
+    sample_gpu: bool
+
+
+def collection_settings() -> CollectionSettings:
+    """Return what ``SETTINGS.HOST_INFO``, ``.GIT`` and ``.SAMPLING`` say at this moment.
+
+    Raises
+    ------
+    SettingError
+        If a value can not be used. The sentence names the setting.
+    """
+    git, sampling = SETTINGS.GIT, SETTINGS.SAMPLING
+    for group, name in (
+        ("HOST_INFO", "CAPTURED_ENV"),
+        ("HOST_INFO", "SECRET_ENV"),
+        ("GIT", "DIFF_EXCLUDE"),
+    ):
+        texts = SETTINGS[group][name]
+        is_list = isinstance(texts, (list, tuple, set, frozenset))
+        if not is_list or not all(isinstance(text, str) for text in texts):
+            raise _wrong(f"SETTINGS.{group}.{name} must be a list of texts, not {texts!r}.")
+    limit = git.MAX_DIFF_SIZE
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise _wrong(f"SETTINGS.GIT.MAX_DIFF_SIZE must be a number of bytes, not {limit!r}.")
+    every = sampling.INTERVAL
+    if every is not None:
+        every = _seconds(every, "SETTINGS.SAMPLING.INTERVAL")
+        if every < _SHORTEST_SAMPLING:
+            raise _wrong(
+                f"SETTINGS.SAMPLING.INTERVAL must be None or at least {_SHORTEST_SAMPLING} "
+                f"seconds, not {sampling.INTERVAL!r}."
+            )
+    sampled = (bool(sampling.CPU), bool(sampling.MEMORY), bool(sampling.GPU))
+    return CollectionSettings(
+        bool(git.INCLUDE_DIFF), limit, tuple(git.DIFF_EXCLUDE), every, *sampled
+    )
+
+
+#: A look takes some milliseconds, more with many processes or a graphics card.
+_SHORTEST_SAMPLING = 0.1
+
+
 def _journal_setting(name: str) -> tuple[Any, str]:
-    variable = f"SACRED_JOURNAL_{name}"
+    return _setting("JOURNAL", name)
+
+
+def _setting(group: str, name: str) -> tuple[Any, str]:
+    variable = f"SACRED_{group}_{name}"
     text = os.environ.get(variable)
     if text:
         return text, f"The environment variable {variable}"
-    return SETTINGS.JOURNAL[name], f"SETTINGS.JOURNAL.{name}"
+    return SETTINGS[group][name], f"SETTINGS.{group}.{name}"
 
 
 def _seconds(value: Any, source: str) -> float:
@@ -289,7 +406,7 @@ def _truth(value: Any, source: str) -> bool:
 
 
 class JournalSettingError(SettingError):
-    """A setting of the journal has a value that it can not have."""
+    """A setting of ours has a value that it can not have."""
 
 
 def _wrong(text: str) -> JournalSettingError:

@@ -16,9 +16,16 @@ terminal that is stopped or gone does not keep anything from being recorded, and
 keeps nothing from being shown. Only when a stopped terminal is 4 MiB behind does the run wait for
 it, as it would without us.
 
+The two streams are two pipes, so what was written to both within a moment has no order, as with any
+``tee``. Two things are done for whoever reads it: what waits already when this process begins is
+taken from stderr first, because a run logs that it starts before anything of it can print; and a
+stream in the middle of a line is waited for, 10 ms at most, before the other one is read: an
+unbuffered interpreter writes ``print("loss", 1)`` in four parts.
+
 A request is 4 bytes, a token. It means: copy what is in the pipes now. Two replies follow, each
 kind, token, size of the spool, bytes that could not be spooled (``<BIQQ``): kind 1 when everything
-is in the spool, kind 2 when the terminal has it too.
+is in the spool, kind 2 when the terminal has it too. Before the latter comes kind 3 (token 0) when
+nobody holds the pipes any more: nothing will be written into the spool after it.
 
 It has to start in a few milliseconds, so it imports nothing that the interpreter does not hold
 already, but ``select`` and ``struct``. The signals that end other programs are blocked by whoever
@@ -38,8 +45,10 @@ OUT_PIPE, ERR_PIPE, SPOOL, REQUESTS, REPLIES = 3, 4, 5, 6, 7
 CHUNK = 65536
 #: A stream is not read while its terminal has more than this to show.
 BACKLOG = 4 << 20
+#: Seconds that one stream is waited for, from the beginning of its unfinished line, by the other.
+PATIENCE = 0.01
 
-SPOOLED, SHOWN = 1, 2
+SPOOLED, SHOWN, ENDED = 1, 2, 3
 RECORD = struct.Struct("<BQI")
 REPLY = struct.Struct("<BIQQ")
 
@@ -135,7 +144,11 @@ class Stream:
         self.terminal = terminal
         self.spool = spool
         self.ended = False
+        #: When the line it is in the middle of has waited long enough; 0 when it is in none.
+        self.patient_until = 0.0
         os.set_blocking(pipe, False)
+        self.poller = select.poll()
+        self.poller.register(pipe, select.POLLIN)
 
     def copy(self) -> bool:
         """Copy what is there; return False when nothing was."""
@@ -150,7 +163,20 @@ class Stream:
             return False
         self.spool.append(self.number, data)
         self.terminal.put(data)
+        if data.endswith(b"\n"):
+            self.patient_until = 0.0
+        elif not self.patient_until or b"\n" in data:
+            self.patient_until = time.monotonic() + PATIENCE
         return True
+
+    def finish_line(self) -> None:
+        """Copy the rest of the line it is in the middle of, if that comes soon."""
+        until = self.patient_until  # later lines of a stream that never pauses are not waited for
+        while self.patient_until and not self.ended and self.terminal.backlog < BACKLOG:
+            left = until - time.monotonic()
+            if left <= 0 or not self.poller.poll(left * 1000):
+                return
+            self.copy()
 
 
 def same_file(one: int, other: int) -> bool:
@@ -195,6 +221,7 @@ def main() -> None:
     screens.append(screens[0] if same_file(1, 2) else Terminal(2, wake))
     streams = [Stream(1, OUT_PIPE, screens[0], spool), Stream(2, ERR_PIPE, screens[1], spool)]
     by_pipe = {stream.pipe: stream for stream in streams}
+    others = {OUT_PIPE: streams[1], ERR_PIPE: streams[0]}
 
     poller = select.poll()
     poller.register(woken, select.POLLIN)
@@ -202,6 +229,8 @@ def main() -> None:
     watched: set[int] = set()
     unanswered: list[int] = []
     requests = b""
+    # What the run logged of its start was written before anything that it printed.
+    streams[1].copy()
 
     while True:
         for stream in streams:
@@ -214,14 +243,18 @@ def main() -> None:
                 poller.unregister(stream.pipe)
         shown = all(screen.backlog == 0 for screen in screens)
         if shown:
+            ended = all(stream.ended for stream in streams)
+            if ended:
+                reply(ENDED, 0, spool)
             for token in unanswered:
                 reply(SHOWN, token, spool)
             unanswered.clear()
-            if all(stream.ended for stream in streams):
+            if ended:
                 return
 
         for fd, _ in poller.poll():
             if fd in by_pipe:
+                others[fd].finish_line()
                 by_pipe[fd].copy()
             elif fd == woken:
                 os.read(woken, CHUNK)

@@ -56,9 +56,9 @@ def format_usage(
     return text
 
 
-def printable_usage(text: str) -> str:
+def printable_usage(doc: str) -> str:
     """Return the first paragraph of a usage text: the forms without the explanations."""
-    return text.split("\n\n", 1)[0]
+    return doc.split("\n\n", 1)[0]
 
 
 def first_docstring_line(function: Any) -> str:
@@ -69,7 +69,10 @@ def first_docstring_line(function: Any) -> str:
 
 def _option_lines(option: Option) -> list[str]:
     short, long = option.get_flags()
-    flags = f"{short} {long}" if option.arg is None else f"{short} {option.arg} {long}={option.arg}"
+    if option.arg is None:
+        flags = f"{short} {long}".lstrip()
+    else:
+        flags = f"{short} {option.arg} {long}={option.arg}" if short else f"{long}={option.arg}"
     text = " ".join(line.strip() for line in option.get_description().strip().split("\n"))
     return _wrap(f"  {flags:<{_FLAG_WIDTH}}  ", text, " " * (_FLAG_WIDTH + 4))
 

@@ -7,12 +7,14 @@ that uses none of them loads none of them.
 from __future__ import annotations
 
 import re
+from os import PathLike
 from typing import Any
 
 from sacred.core.commandline import CommandLineError
 from sacred.core.options import CLIOption, cli_option
+from sacred.core.passwords import mask_password
 
-__all__ = ["OBSERVERS", "VIEW_OPTIONS", "load_observer", "mask_password", "parse_mongo_db_arg"]
+__all__ = ["OBSERVERS", "VIEW_OPTIONS", "load_observer", "parse_mongo_db_arg"]
 
 #: Where the class of each kind of observer is.
 OBSERVERS = {
@@ -37,11 +39,16 @@ def load_observer(kind: str) -> Any:
     """
     import importlib
 
+    from sacred.core.observer_checks import ObserverMissingError
+
     module_name, _, class_name = OBSERVERS[kind].partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
+    except ImportError as error:
+        is_missing = isinstance(error, ObserverMissingError) or (
+            isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "-")
+        )
+        if not is_missing:
             raise
         raise CommandLineError(
             f'This version of sacred-journal has no "{kind}" observer yet. Leave out the option '
@@ -58,6 +65,8 @@ def file_storage_option(args: Any, run: Any) -> None:
     """
     if not str(args).strip():
         raise CommandLineError("-F needs a folder, and was given an empty text: write -F DIR.")
+    if not isinstance(args, (str, PathLike)):
+        raise CommandLineError(f"The folder of -F/--file_storage is {args!r}: give a path.")
     run.observers.append(load_observer("file")(args))
 
 
@@ -123,6 +132,8 @@ VIEW_OPTIONS: tuple[CLIOption, ...] = (
     sql_option,
     tiny_db_option,
 )
+for _option in VIEW_OPTIONS:
+    _option.refuses_empty = True
 
 
 # -- values ---------------------------------------------------------------------------------------
@@ -192,8 +203,3 @@ def _bucket_and_path(flags: str, scheme: str, args: Any) -> tuple[str, str]:
             f'"{args}" is no place for {flags}. Write {scheme}://<bucket>/path/to/exp.'
         )
     return match[1], match[2]
-
-
-def mask_password(text: str) -> str:
-    """Return the text with the password of every URL in it replaced by ``***``."""
-    return re.sub(r"(://[^/@:\s]*:)[^/\s]*(?=@)", r"\1***", text)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.core.errors import SacredError
+from sacred.journal.integers import text_of, whole_number
 from sacred.journal.root import root_around
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class RunViews:
 
     def public(self) -> list[dict[str, Any]]:
         """Return the views without their secrets, as the journal keeps them."""
-        from sacred.core.recorder import recordable
+        from sacred.core.recordable import recordable
 
         hidden = {"client", "password"}
         views = []
@@ -324,7 +325,7 @@ def _unique(name: str, names: set[str]) -> str:
 def plain_document(value: Any) -> Any:
     """Return a value as JSON can hold it: keys as text, unknown objects as text."""
     if isinstance(value, dict) or hasattr(value, "keys"):
-        return {str(key): plain_document(value[key]) for key in list(value.keys())}
+        return {text_of(key): plain_document(value[key]) for key in list(value.keys())}
     if isinstance(value, (list, tuple)):
         return [plain_document(item) for item in value]
-    return value
+    return whole_number(value) if type(value) is int else value

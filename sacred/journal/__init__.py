@@ -11,6 +11,10 @@ Usable alone, without any experiment::
     for event in JournalReader("somewhere/journal").read():
         print(event.name, event.fields)
 
+What was written is read again whatever became of its writer. The folder should be called ``journal``:
+the one around it is then what ``verify``, ``seal_run`` and the commands take for a run. One that
+has no ``RUN_ENDED`` event counts as died when its process is gone, which loses nothing.
+
 The format is ``docs/journal-format.md``; what each module does is its first sentence.
 """
 
@@ -27,18 +31,27 @@ if TYPE_CHECKING:
     from sacred.journal.bundle_writer import write_bundle
     from sacred.journal.columns import read_metrics
     from sacred.journal.errors import (
+        BlobDamagedError,
         BlobError,
+        BlobMissingError,
+        BundleError,
         InvalidEventError,
+        JournalBusyError,
         JournalError,
         JournalUnavailableError,
         JournalUnreadableError,
         NewerFormatError,
         NoRootError,
+        NotABundleError,
         NotAJournalError,
+        NotSealableError,
+        OutputPlaceError,
         PositionContradictedError,
+        RunNotFoundError,
         WriterClosedError,
     )
     from sacred.journal.events import Event, EventType
+    from sacred.journal.folder_lock import locked_journal
     from sacred.journal.following import follow
     from sacred.journal.garbage import collect
     from sacred.journal.position import Position, WriterPosition
@@ -46,15 +59,22 @@ if TYPE_CHECKING:
     from sacred.journal.repair import repair_run
     from sacred.journal.root import JournalRoot, RunFolder, find_root
     from sacred.journal.seal import seal_run
+    from sacred.journal.verdicts import Foreign, Gap, Tail, Unindexed
     from sacred.journal.verification import verify
     from sacred.journal.writer import JournalWriter
 
 __all__ = [
+    "BlobDamagedError",
     "BlobError",
+    "BlobMissingError",
     "BlobStore",
+    "BundleError",
     "Event",
     "EventType",
+    "Foreign",
+    "Gap",
     "InvalidEventError",
+    "JournalBusyError",
     "JournalError",
     "JournalReader",
     "JournalRoot",
@@ -63,16 +83,23 @@ __all__ = [
     "JournalWriter",
     "NewerFormatError",
     "NoRootError",
+    "NotABundleError",
     "NotAJournalError",
+    "NotSealableError",
+    "OutputPlaceError",
     "Position",
     "PositionContradictedError",
     "RunFolder",
+    "RunNotFoundError",
+    "Tail",
+    "Unindexed",
     "WriterClosedError",
     "WriterPosition",
     "collect",
     "find_root",
     "follow",
     "import_bundle",
+    "locked_journal",
     "read_metrics",
     "repair_run",
     "seal_run",
@@ -81,11 +108,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BlobDamagedError": "errors",
     "BlobError": "errors",
+    "BlobMissingError": "errors",
     "BlobStore": "blobs",
+    "BundleError": "errors",
     "Event": "events",
     "EventType": "events",
+    "Foreign": "verdicts",
+    "Gap": "verdicts",
     "InvalidEventError": "errors",
+    "JournalBusyError": "errors",
     "JournalError": "errors",
     "JournalReader": "reader",
     "JournalRoot": "root",
@@ -94,16 +127,23 @@ _HOMES = {
     "JournalWriter": "writer",
     "NewerFormatError": "errors",
     "NoRootError": "errors",
+    "NotABundleError": "errors",
     "NotAJournalError": "errors",
+    "NotSealableError": "errors",
+    "OutputPlaceError": "errors",
     "Position": "position",
     "PositionContradictedError": "errors",
     "RunFolder": "root",
+    "RunNotFoundError": "errors",
+    "Tail": "verdicts",
+    "Unindexed": "verdicts",
     "WriterClosedError": "errors",
     "WriterPosition": "position",
     "collect": "garbage",
     "find_root": "root",
     "follow": "following",
     "import_bundle": "bundle_import",
+    "locked_journal": "folder_lock",
     "read_metrics": "columns",
     "repair_run": "repair",
     "seal_run": "seal",

@@ -18,7 +18,9 @@ from typing import BinaryIO, NamedTuple
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
+from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import fsync_folder
+from sacred.journal.snapshot import Snapshot
 
 _CHUNK = 1 << 20
 #: Files up to here are read once into memory; larger ones are hashed first, so that a data set of
@@ -30,7 +32,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class StoredFile(NamedTuple):
-    """What storing a file found out."""
+    """What storing a file found out.
+
+    Attributes
+    ----------
+    blob
+        What an event names it by: algorithm, digest, size, encoding.
+    md5
+        Of the content, in hex: Sacred's documents have it.
+    """
 
     blob: BlobReference
     md5: str
@@ -40,17 +50,38 @@ class BlobStore:
     """The blobs of one root.
 
     May be used from several processes and threads at once: a blob appears under its name whole or
-    not at all.
+    not at all. The folder itself may be a link to another disk; one of those in it may not, and
+    nothing is stored behind it. Memory: a file of up to 4 MiB, else a piece of one.
+
+    Parameters
+    ----------
+    path
+        The folder of the blobs, as ``JournalRoot.blobs`` names it; made with the first blob.
+    durable
+        Whether what is stored survives a power cut when the call returns. If not, it survives the
+        process, and ``sync`` makes it durable: before an event names it.
     """
 
-    __slots__ = ("_durable", "path")
+    __slots__ = ("_durable", "_lasting", "path")
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
         self._durable = durable
+        #: Folders of blobs whose names were made durable by this store: half of the syncs of a
+        #: program whose sources are stored already are not needed.
+        self._lasting: frozenset[str] = frozenset()
 
     def path_of(self, digest: str) -> Path:
         """Return where the blob of this sha256 lies.
+
+        Parameters
+        ----------
+        digest
+            In hex.
+
+        Returns
+        -------
+        The path, whether there is such a blob or not.
 
         Raises
         ------
@@ -65,7 +96,17 @@ class BlobStore:
         """Store the content of a file as it is now.
 
         Durable when it returns. The name of a file that changes meanwhile is that of the bytes
-        that were stored.
+        that were stored; of one that grows, these are no more than it had at the beginning, so that
+        whoever writes it is not chased.
+
+        Parameters
+        ----------
+        filename
+            Of the file. Links are followed.
+
+        Returns
+        -------
+        What an event names it by, with its MD5.
 
         Raises
         ------
@@ -73,18 +114,38 @@ class BlobStore:
             The file can not be read, or the blob not written.
         """
         with open(filename, "rb") as file:
-            content = file.read(_SMALL + 1)
-            if len(content) <= _SMALL:
-                return self.put_bytes(content)
-            file.seek(0)
-            sha, md5, size = _hash(file, None)
+            found = Snapshot(file)
+            if found.size <= _SMALL:
+                return self.put_bytes(found.read())
+            sha, md5, size = _hash(found, None)
             if self._is_stored(sha, size):
                 return StoredFile(BlobReference("sha256", sha, size), md5)
-            file.seek(0)
-            return self._store_stream(file)
+            found.rewind()
+            return self._store_stream(found)
 
     def put_bytes(self, content: bytes, encoding: str = "identity") -> StoredFile:
-        """Store some bytes; durable when it returns."""
+        """Store some bytes.
+
+        Durable when it returns. What is stored already is not written again; it is made durable,
+        and looks young to ``collect``.
+
+        Parameters
+        ----------
+        content
+            Of the blob.
+        encoding
+            What its reader has to know: ``identity`` (the bytes of a file), ``msgpack`` (a value
+            that was too large for its event) or ``zstd``. The bytes are stored as they are.
+
+        Returns
+        -------
+        What an event names it by, with its MD5.
+
+        Raises
+        ------
+        OSError
+            The blob can not be written. Nothing is left of it.
+        """
         sha = hashlib.sha256(content).hexdigest()
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if not self._is_stored(sha, len(content)):
@@ -100,6 +161,15 @@ class BlobStore:
 
     def adopt(self, temporary: Path, digest: str) -> bool:
         """Take over a file that is durable and proved to have this content.
+
+        Durable when it returns.
+
+        Parameters
+        ----------
+        temporary
+            The file: on the same disk it is renamed, else copied.
+        digest
+            SHA-256 of its content, in hex.
 
         Returns
         -------
@@ -129,6 +199,8 @@ class BlobStore:
         """Tell whether a blob is there already; have it look young, and be durable."""
         target = self.path_of(digest)
         try:
+            if os.path.islink(target.parent):
+                return False  # nothing behind it is touched: storing it says so
             found = os.lstat(target)
             if not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 return False  # damaged, or a link to what is not ours: stored anew
@@ -150,7 +222,7 @@ class BlobStore:
             return False
         return True
 
-    def _store_stream(self, file: BinaryIO) -> StoredFile:
+    def _store_stream(self, file: Snapshot) -> StoredFile:
         temporary = self._temporary()
         try:
             with open(temporary, "xb") as out:
@@ -167,6 +239,7 @@ class BlobStore:
         except FileExistsError:
             pass
         else:
+            self._lasting = frozenset()
             if self._durable:
                 fsync_folder(self.path.parent)
 
@@ -180,7 +253,15 @@ class BlobStore:
             os.fsync(file.fileno())
 
     def _publish(self, temporary: Path, target: Path) -> None:
-        target.parent.mkdir(exist_ok=True)
+        try:
+            target.parent.mkdir()
+        except FileExistsError:
+            if os.path.islink(target.parent):
+                where = f"{self.path.name}/{target.parent.name}"
+                why = f"{where} is a link, and nothing is stored behind one: remove it"
+                raise OSError(errno.ELOOP, why, str(target.parent)) from None
+        else:
+            self._lasting -= {target.parent.name}
         os.replace(temporary, target)
         if self._durable:
             fsync_folder(target.parent)
@@ -189,23 +270,58 @@ class BlobStore:
     def sync(self, digest: str) -> None:
         """Make a blob durable that a store which is not durable wrote.
 
+        Parameters
+        ----------
+        digest
+            SHA-256 of its content, in hex.
+
         Raises
         ------
+        BlobError
+            The digest is none.
         OSError
             It is not there, or the disk refuses.
         """
         target = self.path_of(digest)
-        with open(target, "rb") as file:
+        with os.fdopen(open_regular(target), "rb") as file:
             os.fsync(file.fileno())
-        for folder in (target.parent, self.path, self.path.parent):
-            fsync_folder(folder)
+        fsync_folder(target.parent)
+        if target.parent.name not in self._lasting:
+            names = os.listdir(self.path)
+            fsync_folder(self.path)
+            fsync_folder(self.path.parent)
+            self._lasting = frozenset(names)
 
     def exists(self, digest: str) -> bool:
-        """Tell whether the blob is there (its content is not looked at)."""
+        """Tell whether the blob is there.
+
+        Parameters
+        ----------
+        digest
+            SHA-256 of its content, in hex.
+
+        Returns
+        -------
+        Whether a file has its name; the content is not looked at.
+
+        Raises
+        ------
+        BlobError
+            The digest is none.
+        """
         return self.path_of(digest).is_file()
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob for reading, unchecked.
+
+        Parameters
+        ----------
+        digest
+            SHA-256 of its content, in hex.
+
+        Returns
+        -------
+        The file; whoever asked for it closes it.
 
         Raises
         ------
@@ -213,23 +329,43 @@ class BlobStore:
             It is not there.
         BlobDamagedError
             What is there is no file: a folder, or a pipe that one would wait at for ever.
+        BlobError
+            The digest is none.
+        OSError
+            It can not be read.
         """
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            descriptor = os.open(self.path_of(digest), flags)
+            descriptor = open_regular(self.path_of(digest))
         except FileNotFoundError:
             raise BlobMissingError(f"blob {digest} is not in {self.path}") from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise BlobDamagedError(f"blob {digest} is no regular file")
+        except OSError as error:
+            if error.strerror == NO_FILE:
+                raise BlobDamagedError(f"blob {digest} is no regular file") from None
+            raise
         return os.fdopen(descriptor, "rb")
 
     def read(self, digest: str) -> bytes:
         """Return a blob's content, checked against its name.
 
+        Parameters
+        ----------
+        digest
+            SHA-256 of its content, in hex.
+
+        Returns
+        -------
+        All of it, in memory.
+
         Raises
         ------
-        BlobMissingError, BlobDamagedError
+        BlobMissingError
+            It is not there.
+        BlobDamagedError
+            Its content is not what its name says.
+        BlobError
+            The digest is none.
+        OSError
+            It can not be read.
         """
         with self.open(digest) as file:
             content = file.read()
@@ -238,11 +374,27 @@ class BlobStore:
         return content
 
     def check(self, digest: str) -> int:
-        """Read a blob through and return its size.
+        """Read a blob through.
+
+        Parameters
+        ----------
+        digest
+            SHA-256 of its content, in hex.
+
+        Returns
+        -------
+        Its size (bytes).
 
         Raises
         ------
-        BlobMissingError, BlobDamagedError
+        BlobMissingError
+            It is not there.
+        BlobDamagedError
+            Its content is not what its name says.
+        BlobError
+            The digest is none.
+        OSError
+            It can not be read.
         """
         with self.open(digest) as file:
             sha, _, size = _hash(file, None)
@@ -251,7 +403,7 @@ class BlobStore:
         return size
 
 
-def _hash(file: BinaryIO, out: BinaryIO | None) -> tuple[str, str, int]:
+def _hash(file: BinaryIO | Snapshot, out: BinaryIO | None) -> tuple[str, str, int]:
     sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     while chunk := file.read(_CHUNK):
         sha.update(chunk)

@@ -13,10 +13,10 @@ import itertools
 import json
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.errors import BundleError, NewerFormatError, NotABundleError
+from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import epoch_file_name, parse_epoch_file_name
 
 if TYPE_CHECKING:
@@ -254,9 +254,13 @@ class BundleReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise NotABundleError(f"{self.path} is no file")
-        self._file = open(path, "rb")  # noqa: SIM115 - close
+        try:
+            descriptor = open_regular(path)
+        except OSError as error:
+            if error.strerror == NO_FILE:
+                raise NotABundleError(f"{self.path} is no file") from None
+            raise
+        self._file = os.fdopen(descriptor, "rb")
         try:
             self.manifest = self._manifest()
         except BaseException:
@@ -283,8 +287,12 @@ class BundleReader:
         try:
             length = int(size, 8)
         except ValueError:
-            raise self._refused("its first header is damaged") from None
-        if length > MANIFEST_CAP or first != header(MANIFEST, length):
+            length = MANIFEST_CAP + 1
+        if length > MANIFEST_CAP:
+            raise self._refused("its first header is damaged")
+        if first != header(MANIFEST, length):
+            if _is_header(first):
+                raise self._refused(f"it is not as `sacred export` wrote it: {_REPACKED}")
             raise self._refused("its first header is damaged")
         data = self._file.read(length)
         if len(data) < length or self._file.read(-length % _BLOCK) != padding(length):
@@ -351,9 +359,25 @@ class BundleReader:
                 pass
 
 
+_REPACKED = (
+    "another tar packed it anew. Take the file that `sacred export RUN --bundle FILE` wrote, or "
+    "unpack this one into a root: `journal` and `notes` into a folder with a new number, and "
+    "`blobs` beside that"
+)
+
+
+def _is_header(block: bytes) -> bool:
+    """Tell whether a block is a whole header of a tar archive, whoever wrote it."""
+    total = sum(block[:148]) + 8 * 32 + sum(block[156:])
+    told = block[148:156].strip(b" \0").lstrip(b"0")
+    return block[257:262] == b"ustar" and told == b"%o" % total
+
+
 def _what_it_is(first: bytes) -> str:
     compressed = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip", b"\xfd7zXZ": "xz"}
     for magic, name in compressed.items():
         if first.startswith(magic):
             return f"is compressed by {name}: decompress it first"
+    if _is_header(first):
+        return f"is no bundle of a run, or {_REPACKED}"
     return "is no bundle of a run (`sacred export RUN --bundle FILE` writes one)"

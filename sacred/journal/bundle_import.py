@@ -11,6 +11,7 @@ from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle import BundleReader, Manifest
 from sacred.journal.errors import BundleError, JournalError, PositionContradictedError
 from sacred.journal.reader import JournalReader
+from sacred.journal.regular_file import open_regular
 from sacred.journal.root import RunFolder, fsync_folder
 from sacred.journal.tables import decode_length
 
@@ -63,7 +64,7 @@ class _Staged(NamedTuple):
 def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
     """Make a bundle a run of a root.
 
-    The run gets the number it had if that is free, else the next one. It appears with all its files
+    The run gets the number it had if that was never used in this root, else the next one. It appears with all its files
     at once, durable, after its blobs; what ends this before leaves no run. A run that the root has
     (its journal has the same id) is left as it is, and blobs that it lacks come back.
 
@@ -73,6 +74,10 @@ def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
         The bundle. Every byte of it is proved before anything is written.
     root
         Made if it is not there.
+
+    Returns
+    -------
+    The run's folder and what came. The run survives a power cut.
 
     Raises
     ------
@@ -179,7 +184,7 @@ def _only_one(root: JournalRoot) -> Iterator[bool]:
     except ImportError:
         yield False
         return
-    descriptor = os.open(root.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    descriptor = open_regular(root.path / _LOCK, os.O_CREAT | os.O_RDWR)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -35,7 +35,9 @@ from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.new_file import new_file
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_odd, references
-from sacred.journal.verdicts import Tail, is_damage
+from sacred.journal.regular_file import open_regular
+from sacred.journal.spool import SPOOL, flaws_from, spooled_to
+from sacred.journal.verdicts import is_damage
 from sacred.journal.verification import vanished
 
 if TYPE_CHECKING:
@@ -58,6 +60,10 @@ class Bundled(NamedTuple):
 
     Attributes
     ----------
+    path
+        The bundle, links followed.
+    manifest
+        What it says of itself: the run and its files.
     size
         Of the bundle, in bytes.
     problems
@@ -91,6 +97,10 @@ def write_bundle(
         The bundle; it appears there when it is whole and durable.
     overwrite
         Also over a file that is there.
+
+    Returns
+    -------
+    What was written, and what is wrong with it. It survives a power cut.
 
     Raises
     ------
@@ -215,10 +225,10 @@ def _measured(name: str, path: Path) -> Member:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        file = open(path, "rb")  # noqa: SIM115 - below
+        descriptor = open_regular(path)
     except FileNotFoundError:
         raise _ChangedError from None
-    with file:
+    with os.fdopen(descriptor, "rb") as file:
         yield file
 
 
@@ -229,16 +239,18 @@ class _Found:
         self.blobs: dict[str, BlobReference] = {}
         self.problems: list[str] = []
         self._children: list[Any] = []
+        self._spool_end = 0
 
     def read(self, folder: RunFolder) -> int:
         """Read the journal and return its id."""
         reader = self._read(folder.journal)
-        tails = [v for v in (*reader.verdicts, *reader.tails()) if isinstance(v, Tail)]
-        left = [str(tail) for tail in tails if not tail.superseded]
+        # What a kill leaves is no loss; what damage leaves may be what a writer is about to finish.
+        left = [str(tail) for tail in reader.tails() if is_damage(tail)]
         if left and run_liveness(folder) is not Liveness.RUNNING:
             self.problems += left
         children = [child for child in self._children if type(child) is int]
         self.problems += [str(gap) for gap in vanished(reader, children)]
+        self.problems += map(str, flaws_from(folder.journal / SPOOL, self._spool_end))
         reader.close()
         return reader.journal_id
 
@@ -260,6 +272,8 @@ class _Found:
                     redacted.add(str(event.fields.get("digest")))
                 elif event.type == EventType.CHILD_SEEN:
                     self._children.append(event.fields.get("writer"))
+                elif event.type == EventType.OUTPUT:
+                    self._spool_end = max(self._spool_end, spooled_to(event))
         for digest in redacted:
             self.blobs.pop(digest, None)
         if not reader.journal_id:

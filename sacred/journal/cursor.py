@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import Event, EventType
 from sacred.journal.frames import FrameDamagedError
 from sacred.journal.position import WriterPosition
-from sacred.journal.verdicts import Foreign, Gap, Tail
+from sacred.journal.verdicts import Foreign, Gap, Tail, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,15 +51,14 @@ class WriterCursor:
         self.began = False
         #: The index of a sealed file has shown that the next frame continues what was read.
         self.shown = False
+        #: The last frames of something else that were reported.
+        self.strangers: Foreign | None = None
 
     def poll(self, limit: int) -> Iterator[Frame]:
         """Yield the whole frames that are there now, at most about ``limit``."""
         produced = 0
         if self.file is not None and self.file.is_another():
-            # As somebody who comes from outside with this position: it has to be proved again.
-            self.reader._first_seqs.pop((self.writer, self.file.epoch), None)
-            self.file = None
-            self.unproven = self.at if self.at.next_seq else None
+            self._let_go(self.file)
         while produced < limit:
             epochs = self.reader._epochs(self.writer)
             file = self.file or self._open(epochs)
@@ -75,7 +75,9 @@ class WriterCursor:
                     continue  # stands again in a later epoch, which wins
                 taken = self._take(frame)
                 if taken is not None:
-                    produced += 1
+                    # What begins or ends a file moves no position: whoever takes one frame at a time,
+                    # with a new reader each, would be given it for ever.
+                    produced += 1 if taken.count else 0
                     yield taken
                     if produced >= limit:
                         return
@@ -84,12 +86,26 @@ class WriterCursor:
             while behind < len(epochs) and not self.reader._readable(self.writer, epochs[behind]):
                 behind += 1
             if behind == len(epochs):
-                return
+                if moved or not file.is_replaced():
+                    return
+                # Sealing a died run adds what stood in its spool.
+                self._let_go(file)
+                continue
             if not moved:
                 self._leave(file)
                 for tail in self._unread(epochs[place:behind]):
                     self.reader._report(tail._replace(superseded=True))
                 self._enter(epochs[behind])
+
+    def _let_go(self, file: EpochFile) -> None:
+        """Open what has a file's name by now: the position has to be proved there.
+
+        As by somebody who comes from outside with it.
+        """
+        file.close()
+        self.reader._first_seqs.pop((self.writer, file.epoch), None)
+        self.file = None
+        self.unproven = self.at if self.at.next_seq else None
 
     def rest(self) -> None:
         """Let go of the file until the next look: there are more writers than descriptors."""
@@ -100,8 +116,9 @@ class WriterCursor:
         """Yield the unfinished ends that are there now: here, and of later files."""
         if self.file is not None and not self.file.is_another():
             epoch = self.file.epoch
-            if left := self.left():
-                yield Tail(self.writer, epoch, self.file.offset, left)
+            left, damaged = self.left(), self.ends_in_damage(self.file)
+            if left or damaged:
+                yield Tail(self.writer, epoch, self.file.offset, left, damaged=damaged)
             yield from self._unread([e for e in self.reader._epochs(self.writer) if e > epoch])
 
     def _unread(self, epochs: list[int]) -> Iterator[Tail]:
@@ -115,19 +132,33 @@ class WriterCursor:
             # Gone meanwhile, or reported where it was opened.
             with contextlib.closing(file), contextlib.suppress(OSError):
                 if left := file.remaining():
-                    yield Tail(self.writer, epoch, 0, left)
+                    damaged = self.ends_in_damage(file)
+                    yield Tail(self.writer, epoch, 0, left, damaged=damaged)
 
     def _open(self, epochs: list[int]) -> EpochFile | None:
         if not epochs:
             return None
-        epoch = self.at.epoch if self.at.epoch in epochs else 0
-        if not epoch:
-            candidates = [number for number in epochs if number > self.at.epoch] or epochs
-            epoch = candidates[0]
+        place = bisect_right(epochs, self.at.epoch)
+        # What a file took the place of is read from those before it where nothing of it is whole.
+        known = (
+            number
+            for number in reversed(epochs[:place])
+            if self.reader._readable(self.writer, number)
+        )
+        rest = (e for e in epochs[place:] or epochs if not self._is_anothers(e))
+        epoch = next(known, None) or next(rest, None)
+        if epoch is None:
+            return None
         return self._enter(epoch, hint=self.at.offset if epoch == self.at.epoch else 0)
+
+    def _is_anothers(self, epoch: int) -> bool:
+        """Tell whether a file is of something else from its beginning on, which was said."""
+        reader, writer = self.reader, self.writer
+        return not reader._readable(writer, epoch) and reader._is_foreign(writer, epoch)
 
     def _enter(self, epoch: int, hint: int = 0) -> EpochFile:
         file = EpochFile.of(self.reader.folder, self.writer, epoch)
+        first = self.reader._first_seq(self.writer, epoch)
         self.shown = False
         self.began = False
         if hint and self._hint_holds(file, hint):
@@ -135,15 +166,13 @@ class WriterCursor:
             self.unproven = None
         else:
             file.seek(0)
+            if first is not None and first < self.at.next_seq and not self.jumped:
+                self.unproven = self.at  # what was read has to stand again in this file
             if self.unproven is not None and self.reader._is_sealed(self.writer, epoch):
                 self._look_up(file)
         self.file = file
         self.walked = self.at.next_seq if file.offset and not self.shown else 0
         self.at = self.at._replace(epoch=epoch, offset=file.offset)
-        first = self.reader._first_seq(self.writer, epoch)
-        again = first is not None and first < self.at.next_seq and file.offset == 0
-        if again and not self.jumped:
-            self.unproven = self.at  # what was read has to stand again in this file
         self.stalled_at = (-1, -1)
         return file
 
@@ -178,8 +207,32 @@ class WriterCursor:
 
     def _leave(self, file: EpochFile) -> None:
         if left := self.left():
-            self.reader._report(Tail(self.writer, file.epoch, file.offset, left, superseded=True))
+            damaged = self.ends_in_damage(file)
+            tail = Tail(self.writer, file.epoch, file.offset, left, True, damaged)
+            self.reader._report(tail)
         file.close()
+
+    def ends_in_damage(self, file: EpochFile) -> bool:
+        """Tell whether a file ends, where it stands, as neither a kill nor a power cut leaves it.
+
+        The bytes there are no beginning of a frame and no zeros; or it was sealed, and so was whole
+        once.
+        """
+        if file.sealed:
+            return False
+        at = file.offset
+        try:
+            # The name may be a sealed file's by now while this one is the live one of before.
+            if self.reader._is_sealed(self.writer, file.epoch) and file.has_its_name():
+                return True
+            try:
+                file.next_frame()
+            except FrameDamagedError:
+                return not file.is_cut()
+        except (NotYet, OSError):
+            return False
+        file.seek(at)  # it was finished a moment ago
+        return False
 
     def left(self) -> int:
         """Return how many bytes lie behind the place where the cursor stands."""
@@ -189,10 +242,17 @@ class WriterCursor:
             return 0  # it can not be read: said where that was tried
 
     def _frames(self, file: EpochFile, horizon: int | None, *, final: bool) -> Iterator[RawFrame]:
-        """Yield this journal's frames; report what is between them."""
-        while True:
+        """Yield this journal's frames; report what is between them.
+
+        Of a file that may be written still, those that begin before where it ends now: a writer
+        that is as fast as its reader would never let go of him.
+        """
+        until: int | None = None
+        while until is None or file.offset < until:
             begin = file.offset
             try:
+                if until is None and not final:
+                    until = file.look(lambda descriptor: os.fstat(descriptor).st_size)
                 frame = self._next(file, begin, horizon, final=final)
             except OSError as error:
                 self._refused(file, begin, error)
@@ -200,15 +260,7 @@ class WriterCursor:
             if frame is None:
                 return
             if not self._accepts(frame):
-                self.reader._report(
-                    Foreign(
-                        self.writer,
-                        file.epoch,
-                        begin,
-                        frame.end - begin,
-                        "a frame of another journal, writer or epoch",
-                    )
-                )
+                self._report_stranger(file.epoch, begin, frame.end)
                 continue
             yield frame
 
@@ -249,6 +301,22 @@ class WriterCursor:
         seq = self.at.next_seq
         why = f"it can not be read: {error.strerror or error}"
         self.reader._report(Gap(self.writer, file.epoch, begin, seq, -1, why))
+
+    def _report_stranger(self, epoch: int, begin: int, end: int) -> None:
+        """Report a frame of something else, together with those right before it."""
+        before, verdicts = self.strangers, self.reader.verdicts
+        if before is not None and before.epoch == epoch:
+            known = before.offset + before.size
+            if before.offset <= begin and end <= known:
+                return  # the file was read before
+            if known == begin and verdicts and verdicts[-1] == before:
+                why = "frames of another journal, writer or epoch"
+                self.strangers = before._replace(size=end - before.offset, reason=why)
+                verdicts[-1] = self.strangers
+                return
+        why = "a frame of another journal, writer or epoch"
+        self.strangers = Foreign(self.writer, epoch, begin, end - begin, why)
+        self.reader._report(self.strangers)
 
     def _same_end(self, file: EpochFile, *, final: bool) -> bool:
         """Tell whether nothing was added since the last look from this place."""
@@ -296,18 +364,16 @@ class WriterCursor:
         if frame.first_seq <= self.at.next_seq:
             size = frame.offset - begin
             self.reader._report(
-                Foreign(self.writer, frame.epoch, begin, size, f"no event was lost: {reason}")
+                Foreign(self.writer, frame.epoch, begin, size, f"{reason} (no event was lost)")
             )
         else:
-            self._gap(begin, frame, reason)
+            self._gap(begin, frame, reason, damaged=True)
 
-    def _gap(self, offset: int, frame: RawFrame, reason: str) -> None:
+    def _gap(self, offset: int, frame: RawFrame, reason: str, *, damaged: bool = False) -> None:
         first, end = self.at.next_seq, frame.first_seq
-        why = self.reader._loss(self.writer, frame.epoch, first, end)
-        known = why is not None
-        self.reader._report(
-            Gap(self.writer, frame.epoch, offset, first, end, why or reason, repaired=known)
-        )
+        gap = Gap(self.writer, frame.epoch, offset, first, end, reason, damaged=damaged)
+        for piece in explained(gap, self.reader.losses(self.writer)):
+            self.reader._report(piece)
         self.at = self.at._replace(next_seq=frame.first_seq, chain=frame.chain)
         self.jumped = True
 
@@ -335,6 +401,9 @@ class WriterCursor:
                     self._report_double(frame)
                     return None
             self.unproven = None
+        elif frame.offset and len(frame.values) < 2:
+            self._report_double(frame, "an empty frame")
+            return None
         elif self.began and self._begins(frame):
             self.reader._events(frame)  # who wrote the file
             self._report_double(frame, "the first frame of a file, not at its beginning")
@@ -368,6 +437,7 @@ class WriterCursor:
         self, file: EpochFile, frame: RawFrame, seal: dict[str, Any], after: WriterPosition
     ) -> WriterPosition:
         """Check what ends a sealed file; return where its writer's next one goes on."""
+        self.reader.seals[self.writer, frame.epoch] = seal
         if self.unproven is not None and seal.get("next_seq") == self.at.next_seq:
             if seal.get("chain") != self.at.chain:
                 raise self._contradiction()
@@ -380,11 +450,12 @@ class WriterCursor:
         elif seal.get("next_seq") != frame.first_seq:
             why = "a seal of other events"
             self.reader._report(Foreign(self.writer, frame.epoch, frame.offset, 0, why))
-        else:
+        elif after.next_seq == frame.first_seq:  # else what was read stands again in a later file
             after = after._replace(chain=chain)
         if size := file.strangers():
             why = "frames behind the end of a sealed file"
-            self.reader._report(Foreign(self.writer, frame.epoch, frame.end, size, why))
+            begin = file.size() - size
+            self.reader._report(Foreign(self.writer, frame.epoch, begin, size, why))
         return after
 
     def _before(self, frame: RawFrame) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sacred.journal.codec import unpack_all
+from sacred.journal.codec import holds_too_much, unpack_all
 from sacred.journal.frames import (
     CONTENT_CAP,
     MAGIC,
@@ -16,19 +14,37 @@ from sacred.journal.frames import (
     chain_after,
     frame_bounds,
 )
+from sacred.journal.holes import end_of_data, next_data
+from sacred.journal.regular_file import open_regular
 from sacred.journal.root import epoch_file_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sacred.journal.seal_index import SealIndex
 
-_READ = 1 << 20
+#: So much is read at once (bytes): less than what the allocator takes from the system each time.
+_READ = 120 << 10
+#: More bytes than any frame has.
+_LONGEST = CONTENT_CAP + CONTENT_CAP // 256 + 4096
 #: Contents decoded while looking for the next whole frame behind damage, per look (bytes).
 _RESYNC_BUDGET = 4 * CONTENT_CAP
+#: Bytes looked through for that, and for the beginning of the zeros that a file ends in: a writer's
+#: file ends at 256 MiB. Holes do not count, they are not looked through.
+_FARTHEST = 1 << 30
 _PREAMBLE_MARK = 0
+#: What a frame may hold beside its event: a preamble of eight values.
+_AROUND = 8
+#: Behind its first byte, the magic of the frames that zstd skips.
+_SKIPPABLE = b"\x2a\x4d\x18"
+#: No disk has smaller pieces: where a power cut left zeros in a frame, they begin at such a bound.
+_SECTOR = 512
+_NOTHING = bytes(4096)
 #: How msgpack begins an array of seven.
 _SEVEN = b"\x97"
+
+_Seen = TypeVar("_Seen")
 
 
 class RawFrame(NamedTuple):
@@ -100,6 +116,18 @@ class EpochFile:
             self.close()
         return another
 
+    def has_its_name(self) -> bool:
+        """Tell whether the file that was opened still is the one that its name leads to."""
+        found = os.stat(self.path)
+        return self._was == (found.st_dev, found.st_ino)
+
+    def is_replaced(self) -> bool:
+        """Tell whether the file that is open has no name any more, and another one has it."""
+        try:
+            return self._descriptor >= 0 and not self.has_its_name()
+        except OSError:
+            return False  # gone: said by who reads on
+
     def _identity(self) -> tuple[int, int]:
         found = os.fstat(self._descriptor)
         return found.st_dev, found.st_ino
@@ -121,12 +149,7 @@ class EpochFile:
         if self._base <= self.offset and have >= size:
             return have
         if self._descriptor < 0:
-            # Not to wait for ever where a pipe has the name of a file.
-            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(self.path, flags)
-            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                self.close()
-                raise OSError(errno.EINVAL, "it is no regular file")
+            self._descriptor = open_regular(self.path)
             self._was = self._was or self._identity()
         if self._base <= self.offset <= self._base + len(self._buffer):
             parts = [self._buffer[self.offset - self._base :]]
@@ -150,10 +173,20 @@ class EpochFile:
         from sacred.journal.seal_index import read_index
 
         try:
-            self._ensure(1)
-            return read_index(self._descriptor)
+            return self.look(read_index)
         except OSError:
             return None
+
+    def look(self, at: Callable[[int], _Seen]) -> _Seen:
+        """Return what a function sees in the file that was opened; it is given the descriptor.
+
+        Raises
+        ------
+        OSError
+            The file can not be read.
+        """
+        self._ensure(1)
+        return at(self._descriptor)
 
     def remaining(self) -> int:
         """Return how many bytes lie behind the offset."""
@@ -163,13 +196,69 @@ class EpochFile:
             self._ensure(1)
         return max(0, os.fstat(self._descriptor).st_size - self.offset)
 
+    def size(self) -> int:
+        """Return the size of the file, which was read."""
+        return os.fstat(self._descriptor).st_size
+
     def strangers(self) -> int:
-        """Return how many bytes lie behind the offset, if a frame begins there."""
-        self._ensure(len(MAGIC))
-        at = self.offset - self._base
-        if self._buffer[at : at + len(MAGIC)] != MAGIC:
-            return 0
-        return os.fstat(self._descriptor).st_size - self.offset
+        """Return how many bytes a frame and what is behind it take, if one stands behind the end.
+
+        Behind the event that ends a sealed file, or behind its index and its seek table.
+        """
+        origin = self.offset
+        try:
+            while True:
+                self._ensure(8)
+                at = self.offset - self._base
+                head = self._buffer[at : at + 8]
+                if len(head) < 8 or head[1:4] != _SKIPPABLE or not 0x50 <= head[0] <= 0x5F:
+                    break
+                self.offset += 8 + int.from_bytes(head[4:], "little")
+            if head[:4] != MAGIC:
+                return 0
+            return self.size() - self.offset
+        finally:
+            self.offset = origin
+
+    def is_cut(self) -> bool:
+        """Tell whether the file ends, where it stands, as a power cut may leave it: in zeros.
+
+        Some file systems keep a file's size sooner than its content. So nothing but zeros is behind
+        the offset; or the beginning of a frame, and zeros from the bound of a sector on. For a file
+        at whose offset no frame begins.
+
+        Raises
+        ------
+        OSError
+        """
+        end = self.size()
+        zeros = self._behind_zeros(end)
+        if zeros == self.offset:
+            return True
+        written = -(-zeros // _SECTOR) * _SECTOR
+        size = written - self.offset
+        if written >= end or size > CONTENT_CAP + CONTENT_CAP // 256:
+            return False
+        self._ensure(size)
+        start = self.offset - self._base
+        try:
+            return frame_bounds(self._buffer[start : start + size], 0) is None
+        except FrameDamagedError:
+            return False
+
+    def _behind_zeros(self, end: int) -> int:
+        """Return where the zeros begin that the file ends in, but not before the offset."""
+        nothing, left, sought = bytes(_READ), _FARTHEST, False
+        while end > self.offset and left > 0:
+            begin = max(self.offset, end - _READ)
+            os.lseek(self._descriptor, begin, os.SEEK_SET)
+            data = os.read(self._descriptor, end - begin)
+            if data != nothing[: len(data)]:  # five times as fast as to strip them
+                return begin + len(data.rstrip(b"\0"))
+            end, left = begin, left - _READ
+            if not sought:  # where zeros were seen: a hole is believed where it shows what it is
+                end, sought = end_of_data(self._descriptor, self.offset, end), True
+        return end
 
     def next_frame(self) -> RawFrame:
         """Decode the frame at the offset and move behind it.
@@ -184,14 +273,12 @@ class EpochFile:
         have = 0 if self.sealed else self._ensure(4096)
         if have == 0:
             raise NotYet
-        start = self.offset - self._base
-        bounds = frame_bounds(self._buffer, start)
-        if bounds is None:
-            grown = self._ensure(CONTENT_CAP + CONTENT_CAP // 256 + 4096)
-            start = self.offset - self._base
-            bounds = frame_bounds(self._buffer, start) if grown > have else None
-            if bounds is None:
+        while (bounds := frame_bounds(self._buffer, self.offset - self._base)) is None:
+            # Not all of it at once: mostly a frame only lies across the end of the buffer.
+            grown = self._ensure(min(2 * have, _LONGEST)) if have < _LONGEST else have
+            if grown <= have:
                 raise NotYet
+            have = grown
         return self._decode(bounds.start, bounds.end, bounds.content_size)
 
     def _decode(self, start: int, end: int, content_size: int) -> RawFrame:
@@ -199,19 +286,18 @@ class EpochFile:
         content = self.decoder.decode(self._buffer[start:end], content_size)
         if content[:1] != _SEVEN:  # before 16 MiB of anything are made into values
             raise FrameDamagedError("a frame without a preamble")
+        if holds_too_much(content, more=_AROUND):
+            raise FrameDamagedError("a frame of more values than the format allows")
         try:
             values = unpack_all(content)
             mark, journal_id, writer, epoch, first_seq, count, chain = values[0]
             if mark != _PREAMBLE_MARK:
                 raise FrameDamagedError("a frame without a preamble")
-            numbers = (journal_id, writer, epoch, first_seq, count, chain)
-            if set(map(type, numbers)) != {int} or not 0 <= min(numbers) <= max(numbers) < 1 << 64:
-                raise FrameDamagedError("a preamble that is not seven numbers")
-            events = content[_preamble_size(content) :]
+            events = content[_preamble_size(content) :]  # which are unsigned integers
         except FrameDamagedError:
             raise
-        except Exception as error:
-            raise FrameDamagedError(f"a frame whose content is not msgpack: {error}") from None
+        except Exception:
+            raise FrameDamagedError("a frame whose content is not msgpack") from None
         after = chain_after(chain, events) if count else chain
         offset = self._base + start
         self.offset = self._base + end
@@ -232,13 +318,14 @@ class EpochFile:
     def resync(self, accept: Any) -> RawFrame | None:
         """Find the next whole frame behind the offset that ``accept`` takes; None if none is there.
 
-        The offset moves behind the frame found, else it stays. Bounded: candidates whose decoding
-        would exceed the budget end the search at the end of the file's first 64 MiB behind here.
+        The offset moves behind the frame found, else it stays. Bounded by the contents that are
+        decoded on the way, and by the bytes that are looked through.
         """
         origin = self.offset
-        spent = 0
+        spent = searched = 0
+        zeros = -1
         position = origin + 1
-        while spent < _RESYNC_BUDGET:
+        while spent < _RESYNC_BUDGET and searched < _FARTHEST:
             self.offset = position
             have = self._ensure(_READ)
             if have < len(MAGIC):
@@ -248,6 +335,13 @@ class EpochFile:
                 position = self._base + len(self._buffer) - len(MAGIC) + 1
                 if have < _READ:
                     break
+                searched += have
+                if self._buffer.endswith(_NOTHING):  # no frame begins in zeros
+                    zeros = self._behind_zeros(self.size()) if zeros < 0 else zeros
+                    data = next_data(self._descriptor, position)
+                    if data < 0 or position >= zeros:
+                        break
+                    position = max(position, data)
                 continue
             self.offset = self._base + found
             position = self.offset + 1

@@ -11,6 +11,7 @@
     ├── PositionContradictedError  the journal is not the one the position was taken on
     ├── JournalUnavailableError    the journal can not be created or written (also an OSError)
     ├── WriterClosedError       an event after the end of the journal
+    ├── JournalBusyError        another process works at the journal, or was faster
     ├── NotSealableError        a file that can not be sealed as it is
     ├── OutputPlaceError        what is exported can not be written there     (also an OSError)
     ├── BundleError             a bundle that is not as it was written, or of no use here
@@ -79,6 +80,12 @@ class JournalUnavailableError(JournalError, OSError):
 
 class WriterClosedError(JournalError):
     """An event was given to a journal that was closed."""
+
+
+class JournalBusyError(JournalError):
+    """Another process works at the journal, or went on with it first."""
+
+    exit_code = 2
 
 
 class NotSealableError(JournalError):

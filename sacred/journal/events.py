@@ -143,6 +143,7 @@ _SCHEMAS = (
             _may("supersedes", "int", "writer number this one goes on for"),
             _may("durability", "str", "process, second or event"),
             _may("last_seen", "time", "in a sealed or repaired file: last sign of life"),
+            _may("status", "str", "in a sealed file in which the run ended: as in run_ended"),
             _may("lost", "list", "in a repaired file: [first seq, next seq, why] of what is lost"),
         ),
     ),
@@ -165,6 +166,11 @@ _SCHEMAS = (
             _may("beat_interval", "float", "seconds between heartbeats"),
             _may("info", "map", "info given at the start"),
             _may("views", "list", "views declared by the program, without secrets"),
+            _may(
+                "program",
+                "map",
+                "how it was called: cwd, argv, module, package, experiment, id, path",
+            ),
         ),
     ),
     EventSchema(
@@ -182,13 +188,18 @@ _SCHEMAS = (
             _may("modifications", "map", "as in run_started"),
             _may("seed", "int", "root seed"),
             _may("views", "list", "as in run_started"),
+            _may("program", "map", "as in run_started"),
         ),
     ),
     EventSchema(
         EventType.RUN_CLAIMED,
         True,
         "A worker took a queued run.",
-        (_must("worker", "str", "who took it"), _may("until", "time", "when the claim ends")),
+        (
+            _must("worker", "str", "who took it"),
+            _may("until", "time", "when the claim ends"),
+            _may("options", "map", "options given for this time, by their long flags"),
+        ),
     ),
     EventSchema(
         EventType.RUN_RELEASED,
@@ -199,11 +210,12 @@ _SCHEMAS = (
     EventSchema(
         EventType.RUN_RESUMED,
         True,
-        "A run that had died or was interrupted goes on.",
+        "A run that had died, was interrupted or failed goes on.",
         (
-            _may("reason", "str", "why"),
+            _may("reason", "str", "what it was before: DIED, INTERRUPTED, FAILED, ..."),
             _may("checkpoint", "any", "what it goes on from"),
             _may("last_seen", "time", "last sign of life before"),
+            _may("options", "map", "options given for this time, by their long flags"),
         ),
     ),
     EventSchema(
@@ -350,6 +362,7 @@ _SCHEMAS = (
             _must("md5", "str", "md5, as the views show it"),
             _may("blob", "blob", _BLOB),
             _may("main", "bool", "the file of the main function"),
+            _may("module", "str", "name it was imported by, where its place does not say it"),
             _may("error", "str", "why the content could not be stored"),
         ),
     ),
@@ -548,6 +561,7 @@ _SCHEMAS = (
             _must("chain", "int", "chain behind its last frame, as the live file had it"),
             _must("by", "str", "software that sealed it"),
             _may("last_seen", "time", "last sign of life of a run that died"),
+            _may("status", "str", "of a run that ended: as in run_ended"),
         ),
     ),
 )
@@ -561,6 +575,11 @@ _LONG_NAMES: dict[int, dict[str, str]] = {
 #: Wire keys by field name.
 KEYS: dict[int, dict[str, str]] = {
     number: {field.name: field.key for field in schema.fields} for number, schema in SCHEMAS.items()
+}
+#: Names of the fields that are always there, each with whether it may be None.
+REQUIRED: dict[int, dict[str, bool]] = {
+    number: {field.name: field.kind == "any" for field in schema.fields if field.required}
+    for number, schema in SCHEMAS.items()
 }
 CONTROL: frozenset[int] = frozenset(n for n, schema in SCHEMAS.items() if schema.control)
 #: Types that take no sequence number.

@@ -51,9 +51,22 @@ def follow(
         Wait for the system to tell of changes (with watchdog), which takes a few milliseconds, and
         look once a second where it does not tell, as on network disks. Else look 50 times a second.
 
+    Yields
+    ------
+    What is in the files, which a power cut may take back for a second (``durability``). What was
+    yielded last is before ``reader.position``, with all that its frame holds: whoever stops in the
+    middle of one and begins there again misses the rest of it.
+
     Raises
     ------
-    NotAJournalError, NewerFormatError, JournalUnreadableError, PositionContradictedError
+    NotAJournalError
+        The folder is gone.
+    NewerFormatError
+        The journal needs a newer version of this package.
+    JournalUnreadableError
+        The system does not let us read it.
+    PositionContradictedError
+        The journal is not the one on which the reader's position was taken.
     """
     begun_before = bool(reader.position)
     state, last, over = Liveness.RUNNING, 0, False

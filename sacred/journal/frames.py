@@ -186,10 +186,19 @@ class FrameDecoder:
         try:
             content = self._decompressor.decompress(frame, allow_extra_data=False)
         except (zstandard.ZstdError, MemoryError) as error:
-            raise FrameDamagedError(f"a frame that does not decode: {error}") from None
+            raise FrameDamagedError(_why_not_decoded(error)) from None
         if len(content) != content_size:
             raise FrameDamagedError("a frame whose content has not the size its header tells")
         return content
+
+
+def _why_not_decoded(error: Exception) -> str:
+    """Say in words of ours what libzstd said in its own, which change with its version."""
+    if isinstance(error, MemoryError):
+        return "a frame for whose content there is no memory"
+    if "checksum" in str(error):
+        return "a frame whose checksum is not that of its content"
+    return "a frame that can not be decompressed"
 
 
 def chain_after(chain: int, events: bytes) -> int:

@@ -8,7 +8,6 @@ that can not be read is unknown, and then no blob is.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -18,28 +17,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle_import import ASIDE, remove_aside
-from sacred.journal.errors import BlobError, JournalError, NoRootError, NotAJournalError
-from sacred.journal.events import EventType
-from sacred.journal.liveness import Liveness, state_after
-from sacred.journal.reader import JournalReader
-from sacred.journal.references import decode_odd, references
-from sacred.journal.repair import ends_in_damage
+from sacred.journal.errors import JournalError, NotAJournalError
+from sacred.journal.marks import KEPT_DAMAGE, MarkingReader, mark_of, mark_values, why_not_whole
+from sacred.journal.regular_file import read_regular
 from sacred.journal.root import (
     LAYOUT_VERSION,
     MARKER,
     NO_FOLDER,
     epoch_file_name,
     fsync_folder,
+    no_root,
     parse_epoch_file_name,
 )
-from sacred.journal.spool import read_spool
-from sacred.journal.verdicts import Gap, Tail, is_damage
+from sacred.journal.spool import SPOOL, flaws_from, read_spool
+from sacred.journal.verdicts import beyond_repair, is_unread
+from sacred.journal.verification import vanished
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sacred.journal.epoch_file import RawFrame
-    from sacred.journal.events import Event
     from sacred.journal.root import JournalRoot
 
 __all__ = ["GRACE", "SHORTEST_GRACE", "Collected", "Collection", "Obstacle", "collect"]
@@ -50,10 +46,6 @@ GRACE = 7 * 86400.0
 #: Less is taken by force only (s).
 SHORTEST_GRACE = 86400.0
 
-#: A digest as msgpack writes it: the last byte of its length, 64, and the digits. Looked for in the
-#: bytes, so that no event of a later version, no value within a value is overlooked; a text that
-#: only looks like a digest keeps a blob, which harms nobody.
-_NAMED = re.compile(rb"\x40([0-9a-f]{64})")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _PREFIX = re.compile(r"[0-9a-f]{2}\Z")
 _ASIDE_BLOB = re.compile(r"\.gc-[0-9a-f]{8}-([0-9a-f]{64})\Z")
@@ -63,9 +55,8 @@ _NEW_MARK = re.compile(r"\.high-water\.[0-9]+\Z")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 #: Of the system, on a disk that is a root as a whole; nobody else may look into it.
 _LOST = "lost+found"
-_KEPT_DAMAGE = re.compile(r"w[0-9]{4,9}-e[0-9]{4,9}\.jzst\.damaged-[0-9]+\Z")
-_SPOOL = "w0000.spool"
-_CHUNK = 1 << 20
+#: No marker is larger.
+_MARKER_BYTES = 4096
 _TOLD = 20
 
 
@@ -98,11 +89,14 @@ class Obstacle(NamedTuple):
     damaged
         What is not known is lost, and whoever says so by force may go on; else somebody else, or a
         later version, can read it, and no force helps.
+    reparable
+        A repair of the run may help: False where a file is not the run's, or can not be read.
     """
 
     where: str
     reason: str
     damaged: bool
+    reparable: bool = True
 
 
 class Collection(NamedTuple):
@@ -148,10 +142,11 @@ def collect(
 ) -> Collection:
     """Remove what no run of a root needs any more.
 
-    May be called while runs begin, go on and end, also from several processes at once: what a
-    program stores, or finds stored and uses again, meanwhile stays. Never touched is what is not
-    known by its name, a link or what lies behind one, a damaged file that a repair kept, and any
-    file of a journal.
+    May be called while runs begin, go on and end, also from several threads and processes at once:
+    what a program stores, or finds stored and uses again, meanwhile stays. Never touched is what is
+    not known by its name, a link or what lies behind one, a damaged file that a repair kept, and any
+    file of a journal. Killed at any moment, it leaves every blob that a run names in its place, or
+    to be put back there by the next call. Memory: 60 bits a blob that is named, and one frame.
 
     Parameters
     ----------
@@ -165,6 +160,11 @@ def collect(
         Remove blobs although events are lost that may have named them, although other roots may
         share them through a link, or with less than a day of grace. Never although a run was
         written by a later version, or may not be read.
+
+    Returns
+    -------
+    What was removed, or would be, and what was kept and why. What could not be read or removed is
+    in it and not raised.
 
     Raises
     ------
@@ -181,56 +181,10 @@ def collect(
             "name what it stored. With --force, if no program writes into this root, it may be less"
         )
     if not root.exists():
-        raise NoRootError(f"{root.path} is no root of journals (no {MARKER} in it)")
+        raise no_root(root.path)
     collector = _Collector(root, grace, dry_run=dry_run)
     collector.look()
     return collector.sweep(force=force)
-
-
-class _Marker(JournalReader):
-    """Reads a journal and gathers all that may be a digest."""
-
-    def __init__(self, folder: Path, marks: set[int]) -> None:
-        self._marks = marks
-        #: Values that were too large for an event: they may name blobs themselves.
-        self.values: set[str] = set()
-        self.spool_end = 0
-        #: Writers whose files were there once.
-        self.children: set[int] = set()
-        self.state = Liveness.RUNNING
-        super().__init__(folder, table_decoder=decode_odd)
-
-    def _events(self, frame: RawFrame) -> list[Event]:
-        self._marks.update(map(mark_of, _NAMED.findall(frame.events)))
-        events = super()._events(frame)
-        for event in events if frame.writer == 0 else ():
-            self.state = state_after(event.type, self.state)
-            if event.type == EventType.CHILD_SEEN and type(event.fields.get("writer")) is int:
-                self.children.add(event.fields["writer"])
-            if event.type == EventType.OUTPUT:
-                end = event.fields.get("end")
-                if type(end) is int:
-                    self.spool_end = max(self.spool_end, end)
-        if b"msgpack" in frame.events:
-            for event in events:
-                for reference in references(event):
-                    if reference.encoding == "msgpack":
-                        self.values.add(reference.digest)
-        return events
-
-    def is_over(self) -> bool:
-        """Tell whether the run ended, or was sealed, and so proved to be dead."""
-        epochs = self._epochs(0)
-        sealed = bool(epochs) and self._is_sealed(0, epochs[-1])
-        return sealed or self.state is Liveness.ENDED
-
-
-def mark_of(digest: bytes | str) -> int:
-    """Return what is remembered of a digest: 60 bits, a third of the memory.
-
-    Two of a million blobs share theirs in one of two million roots, and then one stays too long.
-    """
-    return int(digest[:15], 16)
 
 
 class _Collector:
@@ -283,8 +237,8 @@ class _Collector:
                 self._look_into(path)
 
     def _layout(self) -> int:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            layout = json.loads((self._root.path / MARKER).read_bytes())["layout"]
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            layout = json.loads(read_regular(self._root.path / MARKER, _MARKER_BYTES))["layout"]
             return layout if type(layout) is int else LAYOUT_VERSION
         return LAYOUT_VERSION
 
@@ -330,7 +284,7 @@ class _Collector:
         if any(map(parse_epoch_file_name, names)):
             self._runs += 1
             self._mark(place, names, ours=ours)
-        elif any(map(_KEPT_DAMAGE.match, names)):
+        elif any(map(KEPT_DAMAGE.match, names)):
             self._hinder(place, "only a damaged file is left of it", damaged=True)
         for name in names if ours else ():
             if _ASIDE_FILE.match(name):
@@ -338,7 +292,7 @@ class _Collector:
 
     def _mark(self, place: Path, names: list[str], *, ours: bool) -> None:
         try:
-            reader = _Marker(place, self._marks)
+            reader = MarkingReader(place, self._marks)
         except NotAJournalError:
             if os.path.isdir(place):  # else it was removed meanwhile
                 self._hinder(place, "no file of it is a regular file", damaged=True)
@@ -349,48 +303,38 @@ class _Collector:
         try:
             for _ in reader.poll():
                 pass
-            problem = _why_not_whole(reader, names)
-            reader._list()  # a child's file is there before the event that names it
-            gone = [number for number in sorted(reader.children) if not reader._epochs(number)]
+            problem = why_not_whole(reader, names)
+            found = [*reader.verdicts, *reader.tails()]
+            strange = [verdict for verdict in found if beyond_repair(verdict)]
+            gone = vanished(reader, sorted(reader.children))
             if gone and problem is None:
-                problem = f"{epoch_file_name(gone[0], 1)} was there, and is not"
+                problem = str(gone[0])
         except (JournalError, OSError) as error:
             self._hinder(place, str(error), damaged=False)
             return
         finally:
             reader.close()
-        problem = problem or self._mark_values(reader.values)
+        for damaged in (False, True):
+            for verdict in [v for v in strange if is_unread(v) is not damaged][:1]:
+                why = f"{epoch_file_name(*verdict[:2])}: {beyond_repair(verdict)}"
+                self._hinder(place, why, damaged=damaged, reparable=False)
+        problem = problem or mark_values(self._blobs, reader.values, self._marks)
         if problem is not None:
             self._hinder(place, problem, damaged=True)
-        elif ours and _SPOOL in names and reader.is_over():
-            self._spool(place / _SPOOL, reader.spool_end)
-
-    def _mark_values(self, digests: set[str]) -> str | None:
-        """Mark what large values name; return why one can not be read, None if all can."""
-        for digest in digests:
-            sha, rest = hashlib.sha256(), b""
-            try:
-                with self._blobs.open(digest) as file:
-                    while chunk := file.read(_CHUNK):
-                        sha.update(chunk)
-                        self._marks.update(map(mark_of, _NAMED.findall(rest + chunk)))
-                        rest = chunk[-64:]
-            except (BlobError, OSError) as error:
-                return str(error)
-            if sha.hexdigest() != digest:
-                return f"the content of blob {digest} is not what its name says"
-        return None
+        elif ours and not strange and SPOOL in names and reader.is_over():
+            self._spool(place / SPOOL, reader.spool_end)
 
     def _spool(self, path: Path, end: int) -> None:
         """Remove a spool that holds nothing which the journal has not."""
         with contextlib.suppress(OSError):
             read = read_spool(path, end)
-            if end and not read.chunks and read.verdict == "clean":
+            # From its beginning: a seal that was killed may have left one of which it recorded a part.
+            if end and not read.chunks and read.verdict == "clean" and not flaws_from(path, 0):
                 self._left_over("spools", path, os.path.getsize(path) == end)
 
-    def _hinder(self, path: Path, reason: str, *, damaged: bool) -> None:
+    def _hinder(self, path: Path, reason: str, *, damaged: bool, reparable: bool = True) -> None:
         where = os.path.relpath(path, self._root.path)
-        self._obstacles.append(Obstacle(where, reason, damaged))
+        self._obstacles.append(Obstacle(where, reason, damaged, reparable))
 
     # -- removing ----------------------------------------------------------------------------
 
@@ -525,26 +469,3 @@ class _Collector:
     def _fail(self, path: Path, error: OSError) -> None:
         if len(self._failures) < _TOLD:
             self._failures.append(f"{path}: {error.strerror or error}")
-
-
-def _why_not_whole(reader: JournalReader, names: list[str]) -> str | None:
-    """Return what a journal lacks that may have named a blob; None if nothing.
-
-    An end that a kill tore is nothing: the call that was to record it never returned.
-    """
-    kept = any(map(_KEPT_DAMAGE.match, names))
-    for verdict in reader.verdicts:
-        if is_damage(verdict):
-            return str(verdict)
-        if kept and isinstance(verdict, Gap):
-            return f"{verdict}; the damaged file is still beside it"
-    tails = [verdict for verdict in reader.verdicts if isinstance(verdict, Tail)]
-    tails += reader.tails()
-    if not reader.journal_id:
-        for writer, epochs in reader._listing.items():
-            tails += [Tail(writer, epoch, 0, 0) for epoch in epochs]
-    for tail in tails:
-        if ends_in_damage(reader, tail):
-            name = epoch_file_name(tail.writer, tail.epoch)
-            return f"{name} is damaged at byte {tail.offset}"
-    return None

@@ -12,6 +12,7 @@ from sacred.journal.errors import NotAJournalError
 from sacred.journal.events import EventType
 from sacred.journal.identity import YOUNG, process_lives
 from sacred.journal.reader import JournalReader
+from sacred.journal.regular_file import open_regular
 from sacred.journal.root import epoch_file_name
 from sacred.journal.tables import decode_length
 
@@ -44,7 +45,7 @@ def writer_lives(path: Path, identity: dict[str, Any] | None, last_sign: int) ->
     """
     lives = process_lives(identity) if identity is not None else None
     if lives is None:
-        lives = _lock_is_held(path)
+        lives = lock_is_held(path)
     if lives is None:
         with contextlib.suppress(OSError):
             last_sign = max(last_sign, os.stat(path).st_mtime_ns)
@@ -78,14 +79,14 @@ def why_untouched(identity: dict[str, Any], *, force: bool) -> tuple[bool, str |
     return False, None
 
 
-def _lock_is_held(path: Path) -> bool | None:
+def lock_is_held(path: Path) -> bool | None:
     """Tell whether a process of this host holds the writer's lock; None if that proves nothing."""
     try:
         import fcntl
     except ImportError:
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_regular(path)
     except OSError:
         return None
     try:
@@ -150,10 +151,49 @@ def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
     if not epochs:
         raise NotAJournalError(f"{reader.folder} has no file of the run's first writer")
     # The newest file may be empty: a writer that was killed while it made it.
-    known = [epoch for epoch in epochs if (0, epoch) in reader.identities]
-    newest = known[-1] if known else epochs[-1]
+    newest = _newest(reader) or epochs[-1]
     path = reader.folder / epoch_file_name(0, newest)
     identity = reader.identities.get((0, newest)) or None
-    if identity is not None and identity.get("opened_by") == "seal":
+    if ended_as(reader) is not None:
+        return Liveness.ENDED  # the event that says so is lost
+    if (0, newest) in reader.seals or (identity and identity.get("opened_by") == "seal"):
         return Liveness.DIED  # it was seen to be dead when the file was sealed
+    if identity is None and not lock_is_held(path):
+        # The first frame is lost. It was the process of the file before, unless the run was resumed
+        # in this one: that process would hold the lock.
+        identity = _identity_before(reader, newest)
     return Liveness.RUNNING if writer_lives(path, identity, last) else Liveness.DIED
+
+
+def _identity_before(reader: JournalReader, epoch: int) -> dict[str, Any] | None:
+    """Return who wrote the first writer's file before one; None where nobody knows."""
+    before = [e for e in reader._epochs(0) if e < epoch and (0, e) in reader.identities]
+    return reader.identities[0, before[-1]] if before else None
+
+
+def ended_as(reader: JournalReader) -> str | None:
+    """Return the status that a sealed file tells of its run, at its beginning and at its end.
+
+    It stands there for the case that damage hit the event that ends the run.
+
+    Parameters
+    ----------
+    reader
+        Has read the journal to its present end.
+
+    Returns
+    -------
+    None if the newest file of the first writer tells none: the run did not end, or it was sealed
+    by a version that did not write it.
+    """
+    newest = _newest(reader)
+    for events in (reader.identities, reader.seals):
+        status = events.get((0, newest or 0), {}).get("status")
+        if type(status) is str:
+            return status
+    return None
+
+
+def _newest(reader: JournalReader) -> int | None:
+    """Return the newest epoch of the first writer in which anything is whole."""
+    return next((e for e in reversed(reader._epochs(0)) if reader._readable(0, e)), None)

@@ -13,7 +13,7 @@ from sacred.journal.root import fsync_folder, root_around
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["free_place", "new_file"]
+__all__ = ["free_place", "new_file", "written_aside"]
 
 
 def free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -53,18 +53,47 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     OSError
         The disk refuses.
     """
-    target = free_place(path, overwrite=overwrite)
+    target = free_place(path, overwrite=True)
     if os.path.lexists(target) and not target.is_file():
-        raise OutputPlaceError(f"{target} is no file: name one")
-    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}")
+        what = "a folder: name a file in it" if target.is_dir() else "no file: name one"
+        raise OutputPlaceError(f"{target} is {what}")
+    free_place(target, overwrite=overwrite)
+    with written_aside(target, target.parent) as file:
+        yield file
+        free_place(target, overwrite=overwrite)  # somebody may have been faster
+    fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def written_aside(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str]
+) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes the place of another one when all of it is durable.
+
+    The name itself may be lost by a power cut until its folder is durable.
+
+    Parameters
+    ----------
+    path
+        Where it appears.
+    folder
+        Where it is written, under a hidden name of its own: on the same disk.
+
+    Raises
+    ------
+    OSError
+        The disk refuses. Nothing is left behind, and what was there is as it was.
+    """
+    name = os.path.basename(path)[:100]
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     try:
-        with open(temporary, "xb") as file:
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        free_place(target, overwrite=overwrite)  # somebody may have been faster
-        os.replace(temporary, target)
+        os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise
-    fsync_folder(target.parent)

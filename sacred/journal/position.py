@@ -33,7 +33,13 @@ class WriterPosition(NamedTuple):
 class Position:
     """A vector: one ``WriterPosition`` for each writer that was read from.
 
-    Immutable. Two are equal if they stand at the same events (offsets, being hints, do not count).
+    Immutable, and so thread-safe. Two are equal if they stand at the same events (offsets, being
+    hints, do not count).
+
+    Parameters
+    ----------
+    writers
+        By number; None for the beginning of a journal.
     """
 
     __slots__ = ("_writers",)
@@ -78,11 +84,33 @@ class Position:
         return list(self._writers.items())
 
     def get(self, writer: int) -> WriterPosition | None:
-        """Return the position in one writer's events, or None."""
+        """Return the position in one writer's events.
+
+        Parameters
+        ----------
+        writer
+            Its number.
+
+        Returns
+        -------
+        None if nothing of it was read.
+        """
         return self._writers.get(writer)
 
     def moved(self, writer: int, to: WriterPosition) -> Position:
-        """Return the position with one writer moved."""
+        """Return the position with one writer moved.
+
+        Parameters
+        ----------
+        writer
+            Its number.
+        to
+            Where it stands then.
+
+        Returns
+        -------
+        A new position; this one stays.
+        """
         return Position({**self._writers, writer: to})
 
     def events(self) -> int:
@@ -90,7 +118,17 @@ class Position:
         return sum(at.next_seq for at in self._writers.values())
 
     def behind(self, other: Position) -> bool:
-        """Tell whether ``other`` has events of some writer that this position has not."""
+        """Tell whether there is more before another position than before this one.
+
+        Parameters
+        ----------
+        other
+            A position in the same journal.
+
+        Returns
+        -------
+        Whether ``other`` has events of some writer that this position has not.
+        """
         return any(
             (mine := self._writers.get(writer)) is None or mine.next_seq < at.next_seq
             for writer, at in other.items()
@@ -98,7 +136,12 @@ class Position:
         )
 
     def to_wire(self) -> list[list[Any]]:
-        """Return plain lists: [writer, epoch, next_seq, chain in hex, offset]."""
+        """Return plain lists, for JSON, BSON or SQL.
+
+        Returns
+        -------
+        [writer, epoch, next_seq, chain in hex, offset] of each writer, in order.
+        """
         # Hex, because a 64-bit unsigned number fits neither BSON nor SQL nor JSON's doubles.
         return [
             [writer, at.epoch, at.next_seq, f"{at.chain:016x}", at.offset]
@@ -108,6 +151,15 @@ class Position:
     @classmethod
     def from_wire(cls, wire: Any) -> Position:
         """Read what ``to_wire`` gave.
+
+        Parameters
+        ----------
+        wire
+            The lists, or tuples; None and an empty one are the beginning.
+
+        Returns
+        -------
+        The position.
 
         Raises
         ------

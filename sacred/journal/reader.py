@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.cursor import Frame, WriterCursor
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
-from sacred.journal.errors import NewerFormatError, NotAJournalError
+from sacred.journal.errors import NewerFormatError
 from sacred.journal.events import (
     FIRST_IGNORABLE,
     FORMAT,
@@ -28,10 +29,21 @@ from sacred.journal.events import (
     long_names,
 )
 from sacred.journal.frames import FrameDamagedError
+from sacred.journal.owner import first_frame
 from sacred.journal.position import Position, WriterPosition
-from sacred.journal.root import NO_FOLDER, parse_epoch_file_name, unreadable
+from sacred.journal.regular_file import NO_FILE
+from sacred.journal.root import NO_FOLDER, no_journal, parse_epoch_file_name, unreadable
 from sacred.journal.tables import decode_table
-from sacred.journal.verdicts import Foreign, Gap, Tail, Verdict
+from sacred.journal.verdicts import (
+    ANOTHERS,
+    UNREAD,
+    Foreign,
+    Gap,
+    Loss,
+    Tail,
+    Verdict,
+    explained,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,10 +58,17 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _numbers(wire: Any, most: int) -> int:
+    """Return how many sequence numbers an event takes that is none."""
+    rows = wire.get("n") if isinstance(wire, dict) and wire.get("e") == 17 else 1
+    return rows if type(rows) is int and 0 < rows <= most else 1
+
+
 #: With more writers than this no file stays open between two looks at it.
 _OPEN_WRITERS = 64
-#: So many frames behind a damaged beginning tell whose journal it is.
-_ELECTORS = 32
+#: So many of the latest holes, and of what writers said that they lost, are held against each other:
+#: a writer names a hole in the next file that it can write.
+_HOLES = 256
 
 
 class JournalReader:
@@ -67,6 +86,13 @@ class JournalReader:
         :class:`~sacred.journal.tables.MetricTable` unless told otherwise, for readers that want
         columns of another kind, or none. What it returns has ``rows`` and ``from_row``.
 
+    Raises
+    ------
+    NotAJournalError
+        The folder is none, or has no file of a journal.
+    JournalUnreadableError
+        The system does not let us read it.
+
     Attributes
     ----------
     position
@@ -79,7 +105,9 @@ class JournalReader:
 
     Notes
     -----
-    Not thread-safe. Memory: one frame (16 MiB at most) and a buffer of the same order a writer.
+    Not thread-safe. Any number of readers, in any processes, may read a journal while it is written,
+    sealed or repaired; none of them changes it. Memory: one frame and a buffer of the same order a writer. A frame's content is
+    16 MiB at most, and with the values in it 256 MiB, whatever the bytes are.
     The order over several writers is that of arrival while reading, and by time with
     ``read(order="time")``.
     """
@@ -105,6 +133,12 @@ class JournalReader:
         self._first_seqs: dict[tuple[int, int], int | None] = {}
         self._horizons: dict[int, list[int | None]] = {}
         self._seen_verdicts: set[Verdict] = set()
+        #: By (writer, epoch), the fields of the last event of a sealed file.
+        self.seals: dict[tuple[int, int], dict[str, Any]] = {}
+        #: What is known to be lost: by writer what the run itself told, and by writer and epoch
+        #: what a repair wrote down.
+        self._told: dict[int, deque[Loss]] = {}
+        self._written_down: dict[int, dict[int, list[Loss]]] = {}
         self._refusal: OSError | None = None
         self._identify()
 
@@ -120,15 +154,14 @@ class JournalReader:
                 ]
         except OSError as error:
             if error.errno in NO_FOLDER:
-                text = f"{self.folder} holds no journal: {error.strerror}"
-                raise NotAJournalError(text) from None
+                raise no_journal(self.folder) from None
             raise unreadable(self.folder, error) from None
         listing: dict[int, list[int]] = {}
         for (writer, epoch), is_file in found:
             if is_file:
                 listing.setdefault(writer, []).append(epoch)
             else:  # a folder, or a pipe that one would wait at for ever
-                self._report(Foreign(writer, epoch, 0, 0, "it is no regular file"))
+                self._report(Foreign(writer, epoch, 0, 0, NO_FILE))
         self._listing = {writer: sorted(epochs) for writer, epochs in sorted(listing.items())}
         # A file that was not readable before may be now.
         self._first_seqs = {k: v for k, v in self._first_seqs.items() if v is not None}
@@ -141,9 +174,7 @@ class JournalReader:
         """Learn the journal's id from the first whole frame of its first readable file."""
         self._list()
         if not self._listing:
-            raise NotAJournalError(
-                f"{self.folder} holds no journal (no file like w0000-e0001.jzst)"
-            )
+            raise no_journal(self.folder)
         for writer, epochs in self._listing.items():
             for epoch in epochs:
                 file = EpochFile.of(self.folder, writer, epoch)
@@ -166,37 +197,11 @@ class JournalReader:
 
     def _first_whole(self, file: EpochFile) -> RawFrame | None:
         """Find the first whole frame that says it belongs into this file."""
-
-        def belongs(frame: RawFrame) -> bool:
-            known = not self.journal_id or frame.journal_id == self.journal_id
-            return known and (frame.writer, frame.epoch) == (file.writer, file.epoch)
-
         try:
-            frame = file.next_frame()
-        except (NotYet, FrameDamagedError):
-            frame = None
+            return first_frame(file, self.journal_id)
         except OSError as error:
             self._refusal = error
             return None
-        if frame is not None and (frame.writer, frame.epoch) == (file.writer, file.epoch):
-            return frame
-        try:
-            return file.resync(belongs) if self.journal_id else self._commonest(file, belongs)
-        except OSError as error:
-            self._refusal = error
-            return None
-
-    @staticmethod
-    def _commonest(file: EpochFile, belongs: Callable[[RawFrame], bool]) -> RawFrame | None:
-        """Find a frame behind a damaged beginning, of the journal that most of the next ones are of.
-
-        Not simply the first: damaged events may hold frames of other journals.
-        """
-        found: list[RawFrame] = []
-        while len(found) < _ELECTORS and (frame := file.resync(belongs)) is not None:
-            found.append(frame)
-        votes = [frame.journal_id for frame in found]
-        return max(found, key=lambda frame: votes.count(frame.journal_id), default=None)
 
     def _readable(self, writer: int, epoch: int) -> bool:
         return self._first_seq(writer, epoch) is not None
@@ -208,20 +213,28 @@ class JournalReader:
         file = EpochFile.of(self.folder, writer, epoch)
         frame = self._first_whole(file)
         file.close()
-        first = (
-            frame.first_seq if frame is not None and frame.journal_id == self.journal_id else None
-        )
-        if first is None:
+        if frame is None:
             self._note_foreign(file)
-        elif frame is not None and not frame.count:
+        elif not frame.count:
             self._events(frame)  # who wrote it, also for one that goes on in the middle of it
-        self._first_seqs[key] = first
+        first = self._first_seqs[key] = None if frame is None else frame.first_seq
         return first
 
     def holds(self, frame: Frame, at: WriterPosition) -> bool:
         """Tell whether a position that lies in a frame, or at its end, was taken on this journal.
 
         In a sealed file, whose frames have other bounds, its index knows.
+
+        Parameters
+        ----------
+        frame
+            As ``poll`` gave it.
+        at
+            A position in what the frame's writer wrote, between the frame's bounds.
+
+        Returns
+        -------
+        True only where it is proved.
         """
         if (at.next_seq, at.chain) == (frame.after.next_seq, frame.after.chain):
             return True
@@ -232,13 +245,48 @@ class JournalReader:
         file.close()
         return index is not None and index.proves(at.next_seq, at.chain)
 
-    def _loss(self, writer: int, epoch: int, first: int, end: int) -> str | None:
-        """Return why events are lost that a repaired file names as such; None if it does not."""
-        lost = self.identities.get((writer, epoch), {}).get("lost")
-        for entry in lost if isinstance(lost, list) else ():
-            if isinstance(entry, list) and entry[:2] == [first, end]:
-                return str(entry[2]) if len(entry) > 2 else "unknown"
-        return None
+    def losses(self, writer: int) -> list[Loss]:
+        """Return what is known to be lost of a writer: told by itself, or by a repair of a file.
+
+        Parameters
+        ----------
+        writer
+            Its number.
+
+        Returns
+        -------
+        As far as was read; of what the writer told, the last 256.
+        """
+        known = list(self._told.get(writer, ()))
+        for losses in self._written_down.get(writer, {}).values():
+            known += losses
+        return known
+
+    def _begin(self, frame: RawFrame, fields: dict[str, Any]) -> None:
+        """Take in what the first event of a file says."""
+        self._check_format(fields)
+        self.identities[frame.writer, frame.epoch] = fields
+        lost = fields.get("lost")
+        if isinstance(lost, list):
+            self._written_down.setdefault(frame.writer, {})[frame.epoch] = [
+                Loss(entry[0], entry[1], str(entry[2]) if len(entry) > 2 else "unknown")
+                for entry in lost
+                if isinstance(entry, list) and [type(end) for end in entry[:2]] == [int, int]
+            ]
+
+    def _hear(self, when: int, wire: dict[str, Any]) -> None:
+        """Take in that a writer lost events, and why; what was missed before has a reason now."""
+        writer, first, count = (wire.get(key) for key in ("writer", "first_seq", "count"))
+        if not (type(writer) is int and type(first) is int and type(count) is int and count > 0):
+            return
+        loss = Loss(first, first + count, str(wire.get("reason")), max(1, min(when, 1 << 63)))
+        self._told.setdefault(writer, deque(maxlen=_HOLES)).append(loss)
+        for place in range(len(self.verdicts) - 1, max(-1, len(self.verdicts) - 1 - _HOLES), -1):
+            verdict = self.verdicts[place]
+            if isinstance(verdict, Gap) and verdict.writer == writer:
+                pieces = explained(verdict, [loss])
+                self.verdicts[place : place + 1] = pieces
+                self._seen_verdicts.update(pieces)
 
     def _is_sealed(self, writer: int, epoch: int) -> bool:
         self._first_seq(writer, epoch)
@@ -253,12 +301,11 @@ class JournalReader:
             if ours and (frame.writer, frame.epoch) == (file.writer, file.epoch):
                 return  # it was finished a moment ago
             file.seek(0)
-            why = "a file of another journal, writer or epoch"
-            self._report(Foreign(file.writer, file.epoch, 0, file.remaining(), why))
+            self._report(Foreign(file.writer, file.epoch, 0, file.remaining(), ANOTHERS))
         except (NotYet, FrameDamagedError):
             pass  # not yet, or damaged: said where it is read
         except OSError as error:
-            why = f"can not be read: {error.strerror or error}"
+            why = f"{UNREAD}{error.strerror or error}"
             self._report(Foreign(file.writer, file.epoch, 0, 0, why))
         finally:
             file.close()
@@ -292,8 +339,10 @@ class JournalReader:
     def _events(self, frame: RawFrame) -> list[Event]:
         names: list[str] = []
         seq = frame.first_seq
+        told = seq + frame.count
         events = []
-        for wire in frame.values[1:]:
+        # One more than it tells of, and what has no number: then it is known to lie.
+        for wire in frame.values[1 : frame.count + 3]:
             try:
                 number, when = wire["e"], wire["t"]
                 if type(number) is not int or type(when) is not int or number < 0:
@@ -319,8 +368,7 @@ class JournalReader:
                     fields = long_names(number, wire)
                     event_seq = -1
                     if number == EventType.EPOCH_BEGAN:
-                        self._check_format(fields)
-                        self.identities[frame.writer, frame.epoch] = fields
+                        self._begin(frame, fields)
                 else:
                     if number not in SCHEMAS and number < FIRST_IGNORABLE:
                         raise NewerFormatError(
@@ -328,6 +376,8 @@ class JournalReader:
                             "does not know: upgrade sacred-journal"
                         )
                     fields = long_names(number, wire)
+                    if number == EventType.GAP:
+                        self._hear(when, fields)
                     seq += 1
                 events.append(Event(number, when, event_seq, frame.writer, fields))
             except NewerFormatError:
@@ -335,12 +385,24 @@ class JournalReader:
             except Exception as error:
                 # The checksum held, so that this was written so: by something else than us.
                 why = f"an event that is not one: {type(error).__name__}: {error}"[:200]
-                self._report(Foreign(frame.writer, frame.epoch, frame.offset, 0, why))
-                seq += 1
-        if seq != frame.first_seq + frame.count:
+                behind = seq + _numbers(wire, told - seq)
+                if seq < told:
+                    self._lack(frame, seq, behind, why)
+                seq = behind
+        if seq != told:
             why = f"a frame that tells of {frame.count} events and holds {seq - frame.first_seq}"
-            self._report(Foreign(frame.writer, frame.epoch, frame.offset, 0, why))
+            if seq < told:  # what stands behind it counts from there, as it says
+                self._lack(frame, seq, told, why)
+            else:
+                self._report(Foreign(frame.writer, frame.epoch, frame.offset, 0, why))
+                events = [event for event in events if event.seq + event.count <= told]
         return events
+
+    def _lack(self, frame: RawFrame, first: int, end: int, reason: str) -> None:
+        """Report numbers of which a frame that is whole holds no event."""
+        gap = Gap(frame.writer, frame.epoch, frame.offset, first, end, reason)
+        for piece in explained(gap, self.losses(frame.writer)):
+            self._report(piece)
 
     def _check_format(self, fields: dict[str, Any]) -> None:
         needed = fields.get("min_reader", 1)
@@ -372,7 +434,13 @@ class JournalReader:
         Parameters
         ----------
         limit
-            About how many frames of each writer, so that a caller can stop between batches.
+            About how many frames of each writer, so that a caller can stop between batches. Those
+            that only begin or end a file do not count.
+
+        Yields
+        ------
+        Each with its events and the position behind it. ``position`` stands behind the last one
+        that was given out.
 
         Raises
         ------
@@ -380,6 +448,10 @@ class JournalReader:
             The journal is not the one on which the position was taken: begin anew.
         NewerFormatError
             The journal needs a newer version of this package.
+        NotAJournalError
+            The folder is gone.
+        JournalUnreadableError
+            The system does not let us read the folder.
         """
         self._list()
         if not self.journal_id:
@@ -404,6 +476,15 @@ class JournalReader:
             ``"arrival"``: writer after writer, as they are found. ``"time"``: merged by time, each
             writer in its own order also where its clock stepped back (the order of a rebuilt
             view).
+
+        Yields
+        ------
+        Events, among them those that only begin or seal a file (their ``seq`` is -1).
+
+        Raises
+        ------
+        PositionContradictedError, NewerFormatError, NotAJournalError, JournalUnreadableError
+            As ``poll`` does.
         """
         if order == "arrival" or len(self._listing) < 2:
             for frame in self.poll():
@@ -444,6 +525,10 @@ class JournalReader:
 
         After reading to the present end: their files end before the position, so that they are an
         older copy, or a power cut took events back that were read.
+
+        Returns
+        -------
+        Their numbers.
         """
         begun = [writer for writer, cursor in self._cursors.items() if cursor.unproven is not None]
         return begun + [
@@ -456,6 +541,10 @@ class JournalReader:
         """Return the unfinished ends that are there now.
 
         Those at which the reader stands, and files behind them in which nothing is whole.
+
+        Returns
+        -------
+        At most one a file. While its writer lives, each means "not yet".
         """
         tails: list[Tail] = []
         for cursor in self._cursors.values():

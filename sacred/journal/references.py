@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.journal.codec import BlobReference
+from sacred.journal.codec import BlobReference, unpack
+from sacred.journal.errors import JournalError
 from sacred.journal.events import SCHEMAS, EventType
 from sacred.journal.tables import decode_length, decode_table
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.events import Event
 
-__all__ = ["decode_checked", "decode_odd", "references"]
+__all__ = ["decode_checked", "decode_odd", "files_of", "references", "references_within"]
 
 
 class _OddTable(NamedTuple):
@@ -67,10 +68,41 @@ def references(event: Event) -> Iterator[BlobReference]:
         if field.kind == "blob":
             yield from _named(value)
         elif field.name == "entries":
-            for entry in value if isinstance(value, (list, tuple)) else ():
-                if isinstance(entry, (list, tuple)) and len(entry) > 1:
-                    yield from _named(entry[1])
+            yield from _entries(value)
     yield from _within(fields)
+
+
+def files_of(event: Event) -> str | None:
+    """Return the digest of the blob that lists a folder's files, if there are too many for it."""
+    entries = event.fields.get("entries")
+    if event.type == EventType.DIRECTORY_ADDED and type(entries) is BlobReference:
+        return entries.digest
+    return None
+
+
+def references_within(content: bytes, *, files: bool) -> Iterator[BlobReference]:
+    """Yield every blob that a value names which became a blob itself.
+
+    Parameters
+    ----------
+    content
+        Of a blob with the encoding ``msgpack``. What is none names nothing.
+    files
+        It lists a folder's files, as ``entries`` of an event does.
+    """
+    try:
+        value = unpack(content)
+    except (JournalError, ValueError):
+        return
+    if files:
+        yield from _entries(value)
+    yield from _within(value)
+
+
+def _entries(value: Any) -> Iterator[BlobReference]:
+    for entry in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(entry, (list, tuple)) and len(entry) > 1:
+            yield from _named(entry[1])
 
 
 def _named(wire: Any) -> Iterator[BlobReference]:

@@ -12,18 +12,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import JournalError
 from sacred.journal.events import FORMAT, MIN_READER, EventType
+from sacred.journal.folder_lock import locked_journal
 from sacred.journal.frames import FrameDamagedError
-from sacred.journal.liveness import why_untouched
+from sacred.journal.liveness import ended_as, why_untouched
 from sacred.journal.reader import JournalReader
-from sacred.journal.sealer import write_sealed
+from sacred.journal.root import name_for_damage
+from sacred.journal.seal import Seen
+from sacred.journal.sealer import first_event, write_sealed
 from sacred.journal.tables import decode_length
-from sacred.journal.verdicts import Foreign, Gap, Tail, is_damage
+from sacred.journal.verdicts import Gap, Tail, beyond_repair, is_damage
+from sacred.journal.verification import unindexed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sacred.journal.root import RunFolder
+    from sacred.journal.seal_index import SealIndex
+    from sacred.journal.verdicts import Verdict
 
 __all__ = ["RepairOutcome", "repair_run"]
 
@@ -49,7 +55,9 @@ class RepairOutcome(NamedTuple):
     reason: str | None
 
 
-def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]:
+def repair_run(
+    folder: RunFolder, *, force: bool = False, on_wait: Callable[[], None] | None = None
+) -> list[RepairOutcome]:
     """Write the damaged files of a run anew, sealed, with all events that are whole.
 
     A damaged file keeps its bytes under a name of its own (``w0000-e0001.jzst.damaged-1``). What is
@@ -62,6 +70,8 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
     force
         Also what a process on another machine wrote, which nobody can see from here. Never what is
         written by a process that is seen to live.
+    on_wait
+        Called once if another process holds the journal: it is waited for, for a minute at most.
 
     Returns
     -------
@@ -69,77 +79,95 @@ def repair_run(folder: RunFolder, *, force: bool = False) -> list[RepairOutcome]
 
     Raises
     ------
-    NotAJournalError, NewerFormatError, JournalUnreadableError
+    NotAJournalError
+        The folder holds none.
+    NewerFormatError
+        It needs a newer version of this package.
+    JournalUnreadableError
+        The system does not let us read it.
+    JournalBusyError
+        Another process repairs or seals it, or goes on with the run, and did not end in time.
     OSError
         The disk refuses; the files are as they were.
     """
+    with locked_journal(folder.journal, on_wait=on_wait):
+        return _repair_files(folder, force=force)
+
+
+def _repair_files(folder: RunFolder, *, force: bool) -> list[RepairOutcome]:
     reader = JournalReader(folder.journal, table_decoder=decode_length)
-    for _ in reader.poll():
-        pass
-    damage: dict[tuple[int, int], list[Gap | Foreign]] = {}
-    for verdict in reader.verdicts:
-        if is_damage(verdict):
+    seen = Seen()
+    for frame in reader.poll():
+        if frame.writer == 0:
+            seen.take(frame.events)
+    found = [*reader.verdicts, *reader.tails()]
+    damage: dict[tuple[int, int], list[Verdict]] = {}
+    for verdict in [*found, *unindexed(reader, found)]:
+        # Of a file whose events stand again in the next one the end counts for nothing, and is
+        # written anew all the same: a damaged one can not be sealed.
+        # Where nothing of it is whole, there is nothing to write.
+        again = isinstance(verdict, Tail) and verdict.damaged and verdict.offset > 0
+        if is_damage(verdict) or again:
             damage.setdefault((verdict.writer, verdict.epoch), []).append(verdict)
-    for verdict in (*reader.verdicts, *reader.tails()):
-        # An end that is no beginning of a frame is damage, too, though nobody can say of how much.
-        if isinstance(verdict, Tail) and ends_in_damage(reader, verdict):
-            damage.setdefault((verdict.writer, verdict.epoch), [])
     try:
         return [
-            _repaired(reader, writer, epoch, verdicts, force=force)
+            _repaired(reader, writer, epoch, verdicts, seen, force=force)
             for (writer, epoch), verdicts in sorted(damage.items())
         ]
     finally:
         reader.close()
 
 
-def ends_in_damage(reader: JournalReader, tail: Tail) -> bool:
-    """Tell whether an end that is not whole is no beginning of a frame either."""
-    file = EpochFile.of(reader.folder, tail.writer, tail.epoch)
-    try:
-        file.seek(tail.offset)
-        file.next_frame()
-    except FrameDamagedError:
-        return True
-    except (NotYet, OSError):
-        return False
-    finally:
-        file.close()
-    return False
-
-
 def _repaired(
     reader: JournalReader,
     writer: int,
     epoch: int,
-    verdicts: list[Gap | Foreign],
+    verdicts: list[Verdict],
+    seen: Seen,
     *,
     force: bool,
 ) -> RepairOutcome:
     file = EpochFile.of(reader.folder, writer, epoch)
     path = file.path
+    for verdict in verdicts:
+        if why := beyond_repair(verdict):
+            return RepairOutcome(path, None, [], why)
+    known = file.index()
     gaps = [verdict for verdict in verdicts if isinstance(verdict, Gap)]
+    gaps += _lost_at_the_end(reader, writer, known, verdicts)
     lost = [(gap.first_seq, gap.next_seq) for gap in gaps if gap.next_seq > gap.first_seq]
     identity = reader.identities.get((writer, epoch))
+    sealed = reader._is_sealed(writer, epoch)
     epochs = reader._epochs(writer)
-    if epoch == epochs[-1] and identity:
+    if epoch == epochs[-1] and identity and not sealed:  # else nobody writes it any more
         _, reason = why_untouched(identity, force=force)
         if reason is not None:
             return RepairOutcome(path, None, lost, reason)
     try:
         before = os.stat(path)
-        known = file.index()
         first = next(_all_whole(file, reader.journal_id), None)
         if first is None:
             return RepairOutcome(path, None, lost, "no frame of this journal is whole in it")
+        if file.sealed and type(chain := first.values[1].get("chain")) is int:
+            # All before it is gone: the new file begins where the old one ended, as the live one had it.
+            first = first._replace(chain=chain)
         began = _began(first, reader.journal_id)
         losses = [[gap.first_seq, gap.next_seq, gap.reason] for gap in gaps]
         before_this = began.get("lost")
-        began["lost"] = [*(before_this if isinstance(before_this, list) else ()), *losses]
-        kept = _free_name(path)
+        if losses or before_this is not None:
+            began["lost"] = [*(before_this if isinstance(before_this, list) else ()), *losses]
+        if writer == 0 and epoch == epochs[-1]:
+            seal = reader.seals.get((writer, epoch))
+            if sealed or seal:  # what was noted then, where it is not hit
+                end = {"status": ended_as(reader), "last_seen": (seal or {}).get("last_seen")}
+            else:
+                end = seen.of_the_end(path)
+            began = first_event(began, **end)
+        kept = name_for_damage(path)
         until = reader._horizon(writer, [later for later in epochs if later > epoch])
         file.seek(0)
-        whole = _WholeFrames(file, reader.journal_id, until)
+        file.sealed = False  # the first whole frame may have been the last one
+        whole = _WholeFrames(file, reader.journal_id, until, known)
         write_sealed(path, began, first, whole, (), before, known=known, end=whole.end, kept=kept)
     except JournalError as error:
         return RepairOutcome(path, None, lost, str(error))
@@ -148,11 +176,20 @@ def _repaired(
     return RepairOutcome(path, kept, lost, None)
 
 
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    return kept
+def _lost_at_the_end(
+    reader: JournalReader, writer: int, known: SealIndex | None, verdicts: list[Verdict]
+) -> list[Gap]:
+    """Return what the damaged end of a writer's last file held, if its index tells that."""
+    at = reader.position.get(writer)
+    if known is None or at is None or known.next_seq <= at.next_seq:
+        return []
+    first = at.next_seq
+    why = "the end of the file was damaged"
+    return [
+        Gap(writer, tail.epoch, tail.offset, first, known.next_seq, why)
+        for tail in verdicts
+        if isinstance(tail, Tail) and not tail.superseded
+    ]
 
 
 def _began(frame: RawFrame, journal_id: int) -> dict[str, Any]:
@@ -179,11 +216,14 @@ def _began(frame: RawFrame, journal_id: int) -> dict[str, Any]:
 class _WholeFrames:
     """What a reader takes: frames in order, none twice, none that stands again later."""
 
-    def __init__(self, file: EpochFile, journal_id: int, until: int | None) -> None:
+    def __init__(
+        self, file: EpochFile, journal_id: int, until: int | None, known: SealIndex | None
+    ) -> None:
         self._file = file
         self._journal_id = journal_id
         self._until = until
-        self._end: tuple[int, int] | None = None
+        # The index of a sealed file tells it as well as what ends the file, which may be damaged.
+        self._end = None if known is None else (known.next_seq, known.chain)
 
     def __iter__(self) -> Iterator[RawFrame]:
         seq, until = 0, self._until

@@ -5,7 +5,7 @@
     sacred_runs/
       .sacred-journal       marks the folder as a root; version of the layout
       .gitignore            keeps git away
-      .high-water           last number given, a hint
+      .high-water           last number given, and those below it that were not; a hint
       blobs/  .trash/  .cache/
       57/                   one run
         journal/            the files of its writers
@@ -29,6 +29,7 @@ from sacred.journal.errors import (
     NotAJournalError,
     RunNotFoundError,
 )
+from sacred.journal.regular_file import create_regular, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,11 @@ _HIGH_WATER = ".high-water"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 #: What stands in a root besides ``blobs``.
 _OURS = re.compile(r"[1-9][0-9]{0,17}\Z|\.")
+#: A row of numbers in the hint, the most that is read of it (characters), and how many are kept:
+#: the last ones. What is forgotten counts as given.
+_ROW = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})\Z")
+_HINT_BYTES = 64 * 1024
+_MOST_ROWS = 1000
 _EPOCH_FILE = re.compile(r"w(\d{4,9})-e(\d{4,9})\.jzst\Z")
 
 
@@ -58,12 +64,38 @@ def parse_epoch_file_name(name: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def name_for_damage(path: Path) -> Path:
+    """Return the name under which a damaged file is kept beside the one that takes its place.
+
+    It is no name of a journal's file, and no other file has it.
+    """
+    number = 1
+    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return kept
+
+
 def fsync_folder(path: str | os.PathLike[str]) -> None:
     """Make the names in a folder durable; does nothing where folders can not be synced."""
     if os.name == "nt":
         return
     # As text: out of memory, the system's calls raise TypeError for a path that is an object.
-    descriptor = os.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(os.open(str(path), os.O_RDONLY | os.O_DIRECTORY))
+
+
+def fsync_file(path: str | os.PathLike[str]) -> None:
+    """Make what a file holds durable; does nothing where that can not be done.
+
+    Raises
+    ------
+    OSError
+        The file is not there, or the disk failed.
+    """
+    # A file that is only read can be synced, but not on Windows.
+    _fsync(open_regular(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY))
+
+
+def _fsync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -74,7 +106,7 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
 
 
 class RunFolder:
-    """The folder of one run.
+    """The folder of one run: names alone, for any thread. It need not be there.
 
     Attributes
     ----------
@@ -124,18 +156,31 @@ class RunFolder:
     def at(cls, path: str | os.PathLike[str]) -> RunFolder:
         """Take any folder that holds a journal: a run's folder, or its ``journal`` folder.
 
+        A file of a journal stands for the run in which it lies.
+
+        Parameters
+        ----------
+        path
+            Of the folder or the file.
+
+        Returns
+        -------
+        The run's folder, with a number if its name is one.
+
         Raises
         ------
         NotAJournalError
             It holds none.
+        JournalUnreadableError
+            The system does not let us look.
         """
         folder = Path(path).absolute()
+        if folder.parent.name == "journal" and folder.is_file():
+            folder = folder.parent  # a file of a run, for the run
         if folder.name == "journal" and _has_epoch_files(folder):
             folder = folder.parent
         if not _has_epoch_files(folder / "journal"):
-            if not folder.exists():
-                raise NotAJournalError(f"{folder} does not exist")
-            raise NotAJournalError(f"{folder} holds no journal (no file like w0000-e0001.jzst)")
+            raise no_journal(folder)
         number = int(folder.name) if _NUMBER.match(folder.name) else None
         return cls(folder, number)
 
@@ -149,6 +194,29 @@ def _has_epoch_files(folder: Path) -> bool:
         raise unreadable(folder, error) from error
 
 
+def no_journal(folder: Path) -> NotAJournalError:
+    """Return the error that says why nothing can be read where a run should be."""
+    if JournalRoot(folder).exists():
+        text = f"{folder} is a root, which holds runs: name one of them, and --root {folder}"
+    elif not os.path.lexists(folder):
+        if folder.name == "journal" and folder.parent.is_dir():
+            text = f"{folder.parent} holds no journal: it has no folder of that name"
+        elif folder.name == "journal" and os.path.lexists(folder.parent):
+            return no_journal(folder.parent)
+        else:
+            text = f"{folder} does not exist"
+    elif not folder.is_dir():
+        text = f"{folder} holds no journal: it is no folder, and a run is one"
+    elif folder.name != "journal" and _has_epoch_files(folder):
+        text = (
+            f"{folder} holds the files of a journal and is no run: move them into a folder called "
+            f"journal, as {folder / 'journal'}"
+        )
+    else:
+        text = f"{folder} holds no journal (no file like w0000-e0001.jzst)"
+    return NotAJournalError(text)
+
+
 def unreadable(path: Path, error: OSError) -> JournalUnreadableError:
     """Return the error that says why a journal can not be read, and what to do."""
     cure = ""
@@ -160,7 +228,13 @@ def unreadable(path: Path, error: OSError) -> JournalUnreadableError:
 class JournalRoot:
     """The folder that holds all runs.
 
-    Creating one touches nothing; ``create`` and ``claim`` do.
+    Creating one touches nothing; ``create``, ``claim`` and ``adopt`` do. May be used from several
+    threads, processes and machines at once.
+
+    Parameters
+    ----------
+    path
+        Of the folder, which need not be there; made absolute.
     """
 
     __slots__ = ("path",)
@@ -178,11 +252,13 @@ class JournalRoot:
         return self.path / "blobs"
 
     def exists(self) -> bool:
-        """Tell whether the folder is marked as a root."""
+        """Tell whether the folder is marked as a root; False, too, where nobody may look."""
         return os.path.isfile(self.path / MARKER)  # False too where nobody may look
 
     def create(self) -> None:
         """Make the folder and its marker if they are not there.
+
+        The names of the folders that were made survive a power cut where the disk lets them.
 
         Raises
         ------
@@ -209,8 +285,19 @@ class JournalRoot:
     def claim(self, preferred: int | None = None) -> RunFolder:
         """Make a run's folder: the preferred number if it is free, else the next free one.
 
-        A number that was used is never given again, also after its run was removed: the high-water
-        mark remembers, and ``mkdir`` decides between processes.
+        A number that was used is never given again, also after its run was removed and to whom
+        asks for it: the high-water mark remembers, and ``mkdir`` decides between processes.
+
+        Parameters
+        ----------
+        preferred
+            A number above 0, as a rule the run's id. A run whose id was another one's number keeps
+            its id, in a folder of another number.
+
+        Returns
+        -------
+        The run's folder, with an empty ``journal`` folder in it. Its name survives a power cut when
+        the journal's first event does.
 
         Raises
         ------
@@ -228,7 +315,13 @@ class JournalRoot:
         folder
             Lies in the root under another name, and gets the number for its name.
         preferred
-            Its number, if that is free.
+            Its number elsewhere, if that was never used here. A run that was removed from this root
+            and comes back gets another number, too: nobody can tell it from one that only had the
+            same, and links and notes that name the number mean the one that is gone.
+
+        Returns
+        -------
+        The run's folder under its new name, which survives a power cut.
 
         Raises
         ------
@@ -256,10 +349,10 @@ class JournalRoot:
         """Have a number taken that was not used yet: the preferred one, or the next that is free."""
         high = self._high_water()
         try:
-            if preferred is not None and preferred > 0 and not self._trashed(preferred):
+            if preferred is not None and preferred > 0 and not self._was_given(preferred):
                 folder = take(preferred)
                 if folder is not None:
-                    self._raise_high_water(high, preferred)
+                    self._raise_high_water(high, preferred, skipping=True)
                     return folder
             number = high
             for _ in range(1_000_000):
@@ -288,31 +381,62 @@ class JournalRoot:
             return None  # a rename takes the place of a folder that is empty (``adopt``)
         return RunFolder(path, number)
 
-    def _trashed(self, number: int) -> bool:
-        return (self.path / ".trash" / str(number)).exists()
+    def _was_given(self, number: int) -> bool:
+        """Tell whether a number was given to a run, as far as the mark knows, or the trash."""
+        if (self.path / ".trash" / str(number)).exists():
+            return True
+        return number <= self._mark() and not any(
+            first <= number <= last for first, last in self._skipped()
+        )
 
     def _high_water(self) -> int:
         return self._mark() or max(self.numbers(), default=0)
 
     def _mark(self) -> int:
-        try:
-            text = (self.path / _HIGH_WATER).read_text(encoding="ascii").strip()
-            return int(text) if _NUMBER.match(text) else 0
-        except (OSError, ValueError):
-            return 0
+        text = self._hint()[0]
+        return int(text) if _NUMBER.match(text) else 0
 
-    def _raise_high_water(self, high: int, number: int) -> None:
-        if number <= high or number <= self._mark():
-            return  # another process was given a higher one meanwhile
-        temporary = self.path / f"{_HIGH_WATER}.{os.getpid()}"
+    def _skipped(self) -> list[tuple[int, int]]:
+        """Return the first and last of each row of numbers below the mark that were not given."""
+        rows = map(_ROW.match, self._hint()[1].split())
+        return [(int(row[1]), int(row[2])) for row in rows if row]
+
+    def _hint(self) -> tuple[str, str]:
+        """Return the two lines of the mark's file."""
         try:
-            temporary.write_text(f"{number}\n", encoding="ascii")
+            with os.fdopen(open_regular(self.path / _HIGH_WATER), "rb") as file:
+                lines = [*file.read(_HINT_BYTES).decode("ascii").splitlines(), "", ""]
+                return lines[0].strip(), lines[1]
+        except (OSError, ValueError):
+            return "", ""
+
+    def _raise_high_water(self, high: int, number: int, *, skipping: bool = False) -> None:
+        """Take down that a number was given; if ``skipping``, that those up to it were not."""
+        mark, skipped = self._mark(), self._skipped()
+        rows = [row for row in skipped if not row[0] <= number <= row[1]]
+        for first, last in set(skipped).difference(rows):
+            rows += [(first, number - 1), (number + 1, last)]
+        last_given = mark or high
+        if skipping and number > last_given:
+            rows.append((last_given + 1, number - 1))
+        rows = sorted(row for row in rows if row[0] <= row[1])
+        if number <= max(high, mark) and rows == skipped:
+            return  # another process was given a higher one meanwhile
+        # By chance: under a name that can be foretold may lie a pipe, or a link that leads elsewhere.
+        temporary = self.path / f"{_HIGH_WATER}.{int.from_bytes(os.urandom(6), 'big')}"
+        text = " ".join(f"{first}-{last}" for first, last in rows[-_MOST_ROWS:])
+        try:
+            create_regular(temporary, f"{max(mark, high, number)}\n{text}".rstrip() + "\n")
             os.replace(temporary, self.path / _HIGH_WATER)
         except OSError:
             pass  # a hint: mkdir decides
 
     def numbers(self) -> list[int]:
-        """Return the numbers of all runs, in order.
+        """Return the numbers of all runs.
+
+        Returns
+        -------
+        In order. Of folders alone: what is in them is not looked at.
 
         Raises
         ------
@@ -325,11 +449,30 @@ class JournalRoot:
             raise NoRootError(f"{self.path} can not be read: {error.strerror}") from error
 
     def runs(self) -> list[RunFolder]:
-        """Return the folders of all runs, in the order of their numbers."""
+        """Return the folders of all runs.
+
+        Returns
+        -------
+        In the order of their numbers.
+
+        Raises
+        ------
+        NoRootError
+            The folder is not there or can not be read.
+        """
         return [RunFolder(self.path / str(number), number) for number in self.numbers()]
 
     def run(self, number: int) -> RunFolder:
         """Return the folder of one run.
+
+        Parameters
+        ----------
+        number
+            Of the run.
+
+        Returns
+        -------
+        Its folder. Whether it holds a journal that can be read is not looked at.
 
         Raises
         ------
@@ -358,12 +501,8 @@ def root_around(path: str | os.PathLike[str]) -> JournalRoot | None:
 
 
 def _create_file(path: Path, text: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with contextlib.suppress(FileExistsError):
+        create_regular(path, text)
 
 
 def _taken_by(path: Path) -> str | None:
@@ -398,6 +537,34 @@ def unavailable(path: Path, error: OSError) -> JournalUnavailableError:
     return JournalUnavailableError(error.errno or 5, text)
 
 
+def _has_runs(folder: Path) -> bool:
+    """Tell whether a folder looks like a root, whether it is marked as one or not."""
+    try:
+        numbers = [name for name in os.listdir(folder) if _NUMBER.match(name)]
+        return any((folder / name / "journal").is_dir() for name in numbers[:100])
+    except OSError:
+        return False
+
+
+def no_root(path: Path) -> NoRootError:
+    """Return the error that says why a folder is no root, and what to do."""
+    name = "name the folder of the runs with --root DIR or SACRED_JOURNAL_ROOT"
+    if not os.path.lexists(path):
+        return NoRootError(f"{path} does not exist: {name}")
+    if JournalRoot(path.parent).exists():
+        return NoRootError(f"{path} is no root, but lies in one: --root {path.parent}")
+    if _has_runs(path):
+        import shlex
+
+        mark = json.dumps({"layout": LAYOUT_VERSION})
+        return NoRootError(
+            f"{path} holds runs, but {MARKER} is missing, the file that makes it a root (a copy "
+            f"without hidden files lacks it). To mark it: echo '{mark}' > "
+            f"{shlex.quote(str(path / MARKER))}"
+        )
+    return NoRootError(f"{path} is no root of journals (no {MARKER} in it): {name}")
+
+
 def find_root(
     start: str | os.PathLike[str] | None = None, *, given: str | os.PathLike[str] | None = None
 ) -> JournalRoot:
@@ -411,6 +578,10 @@ def find_root(
     given
         A root that was named by the user: taken as it is, and an error if it is none.
 
+    Returns
+    -------
+    The root; nothing is made or changed.
+
     Raises
     ------
     NoRootError
@@ -423,8 +594,7 @@ def find_root(
         nested = JournalRoot(root.path / DEFAULT_NAME)
         if nested.exists():
             return nested
-        state = "is no root of journals" if root.path.exists() else "does not exist"
-        raise NoRootError(f"{root.path} {state} (no {MARKER} in it)")
+        raise no_root(nested.path if _has_runs(nested.path) else root.path)
     first = Path(start or os.getcwd()).absolute()
     for folder in (first, *first.parents):
         # In this order: it is where an experiment that was started here would write.
@@ -434,6 +604,8 @@ def find_root(
                 return root
             if candidate != folder and candidate.is_dir() and not os.access(candidate, os.X_OK):
                 raise NoRootError(f"{candidate} can not be read: {os.strerror(errno.EACCES)}")
+            if candidate != folder and _has_runs(candidate):
+                raise no_root(candidate)  # not passed over for one further up
     raise NoRootError(
         f"no root of journals in {first} or a folder above it: looked for {DEFAULT_NAME}/{MARKER}. "
         "Run an experiment first, or name the root with --root DIR or SACRED_JOURNAL_ROOT."

@@ -21,7 +21,15 @@ from sacred.journal.tables import decode_numbers, encode_numbers
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["LiveBounds", "MetricSummary", "SealIndex", "SealedFrame", "read_index", "write_index"]
+__all__ = [
+    "LiveBounds",
+    "MetricSummary",
+    "SealIndex",
+    "SealedFrame",
+    "read_index",
+    "why_unindexed",
+    "write_index",
+]
 
 INDEX_MAGIC = b"\x5a\x2a\x4d\x18"
 SEEK_TABLE_MAGIC = b"\x5e\x2a\x4d\x18"
@@ -29,6 +37,8 @@ _SEEKABLE = b"\xb1\xea\x92\x8f"
 _FOOTER = 9
 #: Largest seek table that is looked at: one of 2^20 frames.
 _SEEK_TABLE_CAP = 8 * (1 << 20) + 17
+_READ = 1 << 20
+_FRAME_CAP = CONTENT_CAP + (CONTENT_CAP >> 8) + 4096
 
 
 class SealedFrame(NamedTuple):
@@ -165,13 +175,19 @@ def write_index(index: SealIndex, sizes: Iterable[tuple[int, int]]) -> bytes:
             "metrics": [list(metric) for metric in index.metrics],
         }
     )
-    frame = FrameEncoder(level=3).encode(content) if len(content) <= CONTENT_CAP else b""
+    if len(content) > CONTENT_CAP and live.seqs:
+        # Millions of frames of one event each: a view that stood in that file begins anew.
+        return write_index(index._replace(live=LiveBounds([], [])), sizes)
+    frame = FrameEncoder(level=3).encode(content)
     parts = [_skippable(INDEX_MAGIC, frame)]
-    entries = [*sizes, (len(parts[0]), 0)]
+    parts.append(_seek_table([*sizes, (len(parts[0]), 0)]))
+    return b"".join(parts)
+
+
+def _seek_table(entries: list[tuple[int, int]]) -> bytes:
     table = b"".join(struct.pack("<II", *entry) for entry in entries)
     footer = struct.pack("<IB", len(entries), 0) + _SEEKABLE
-    parts.append(_skippable(SEEK_TABLE_MAGIC, table + footer))
-    return b"".join(parts)
+    return _skippable(SEEK_TABLE_MAGIC, table + footer)
 
 
 def _skippable(magic: bytes, content: bytes) -> bytes:
@@ -181,7 +197,8 @@ def _skippable(magic: bytes, content: bytes) -> bytes:
 def read_index(descriptor: int) -> SealIndex | None:
     """Read the index of a file.
 
-    Never raises for what the bytes are.
+    Never raises for what the bytes are. Where the seek table that says where the index begins is
+    damaged, the file's frames are walked up to it.
 
     Parameters
     ----------
@@ -197,6 +214,17 @@ def read_index(descriptor: int) -> SealIndex | None:
     OSError
         The file can not be read.
     """
+    found = _told_by_seek_table(descriptor)
+    if found is not None:
+        return found
+    sizes, end = walk(descriptor)
+    if not sizes:
+        return None
+    head = os.pread(descriptor, 8, end)
+    return _index_at(descriptor, end, 8 + int.from_bytes(head[4:], "little"))
+
+
+def _told_by_seek_table(descriptor: int) -> SealIndex | None:
     size = os.fstat(descriptor).st_size
     footer = os.pread(descriptor, _FOOTER, max(0, size - _FOOTER))
     if len(footer) < _FOOTER or footer[5:] != _SEEKABLE or footer[4]:
@@ -207,10 +235,15 @@ def read_index(descriptor: int) -> SealIndex | None:
     last = os.pread(descriptor, 8, size - _FOOTER - 8)
     index_size, content_size = struct.unpack("<II", last)
     start = size - table_size - index_size
-    if content_size or start < 0 or not 8 < index_size <= CONTENT_CAP + (CONTENT_CAP >> 8) + 64:
+    return None if content_size or start < 0 else _index_at(descriptor, start, index_size)
+
+
+def _index_at(descriptor: int, start: int, size: int) -> SealIndex | None:
+    """Return the index that stands at a place in a file, if one does."""
+    if not 8 < size <= CONTENT_CAP + (CONTENT_CAP >> 8) + 64:
         return None
-    raw = os.pread(descriptor, index_size, start)
-    if raw[:4] != INDEX_MAGIC or raw[4:8] != struct.pack("<I", index_size - 8):
+    raw = os.pread(descriptor, size, start)
+    if len(raw) < size or raw[:8] != INDEX_MAGIC + struct.pack("<I", size - 8):
         return None
     try:
         bounds = bounds_of(raw, 8)
@@ -219,6 +252,73 @@ def read_index(descriptor: int) -> SealIndex | None:
         return _parsed(unpack(FrameDecoder().decode(raw[8:], bounds.content_size)))
     except (FrameDamagedError, JournalError, ValueError, TypeError, KeyError, struct.error):
         return None
+
+
+def walk(descriptor: int) -> tuple[list[tuple[int, int]], int]:
+    """Go from frame to frame, by their headers alone.
+
+    Returns
+    -------
+    Of each frame the size that it has in the file, and that of its content; and where the first
+    byte stands that begins none.
+
+    Raises
+    ------
+    OSError
+    """
+    sizes: list[tuple[int, int]] = []
+    at = base = 0
+    buffer, wanted = b"", _READ
+    while True:
+        try:
+            bounds = bounds_of(buffer, at - base) if at - base < len(buffer) else None
+        except FrameDamagedError:
+            return sizes, at
+        if bounds is not None:
+            sizes.append((bounds.end - bounds.start, bounds.content_size))
+            at, wanted = base + bounds.end, _READ
+            continue
+        more = os.pread(descriptor, wanted, at)
+        if at == base and len(more) <= len(buffer):
+            return sizes, at
+        base, buffer, wanted = at, more, _FRAME_CAP
+
+
+def why_unindexed(descriptor: int) -> tuple[int, str] | None:
+    """Tell what is wrong behind the events of a sealed file whose events are whole.
+
+    Returns
+    -------
+    Where the events end (bytes), and half a sentence; None if index and seek table are as they were
+    written.
+
+    Raises
+    ------
+    OSError
+    """
+    sizes, end = walk(descriptor)
+    behind = os.fstat(descriptor).st_size - end
+    if not behind:
+        return end, "the index behind its events is missing"
+    head = os.pread(descriptor, 8, end)
+    size = 8 + int.from_bytes(head[4:], "little")
+    index = _index_at(descriptor, end, size)
+    if index is None or not _is_of(index, sizes):
+        return end, "the index behind its events is damaged"
+    table = _seek_table([*sizes, (size, 0)])
+    if os.pread(descriptor, len(table) + 1, end + size) != table:
+        return end, "the seek table behind its events is damaged"
+    return None
+
+
+def _is_of(index: SealIndex, sizes: list[tuple[int, int]]) -> bool:
+    """Tell whether an index speaks of frames of such sizes."""
+    begins, at = [], 0
+    for size, _ in sizes:
+        begins.append(at)
+        at += size
+    # The first frame and the last hold what begins and ends the file.
+    return [*(frame.offset for frame in index.frames), index.end] == begins[1:]
 
 
 def _parsed(wire: dict[str, Any]) -> SealIndex:

@@ -1,22 +1,23 @@
 """Sealing: a file that will not grow is written anew, smaller, with an index.
 
 The events and their sequence numbers stay. What changes is how they are packed: frames of up to
-256 KiB, points that follow each other as tables of up to 8,192 rows. The sealed file is written
-aside, read back, compared, made durable and renamed over the live one, so that at any instant one
-of the two is there whole.
+16 KiB or of one event, points that follow each other as tables of 2,048 rows and more. What begins
+and ends a run stands alone, so that damage to a frame costs what is in it and not what became of
+the run. The sealed file is written aside, read back, compared, made durable and renamed over the
+live one, so that at any instant one of the two is there whole.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal import __software__
 from sacred.journal.codec import pack, split, unpack
+from sacred.journal.descriptors import short_write
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
-from sacred.journal.epoch_writer import short_write
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import KEYS, POINT_KEYS, TABLE_KEYS, EventType
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
@@ -30,17 +31,35 @@ from sacred.journal.seal_index import (
     write_index,
 )
 from sacred.journal.tables import MetricTable, decode_table, encode_table
+from sacred.journal.verdicts import Gap, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Sealed", "output_events", "seal_file", "write_sealed"]
+    from sacred.journal.verdicts import Loss
 
-#: Largest content of a sealed frame of several events.
-_FRAME_BYTES = 256 * 1024
-#: Rows of a table: 24 bytes each, so that a table is one frame.
-_TABLE_ROWS = 8192
+__all__ = ["Sealed", "first_event", "output_events", "seal_file", "write_sealed"]
+
+#: Largest content of a sealed frame of several events: a flipped bit costs so much at most.
+_FRAME_BYTES = 16 * 1024
+#: Rows of a table, which then is a frame by itself: 13 KB for a random walk.
+_TABLE_ROWS = 2048
+#: With many metrics a table has so many rows of each, for it lists their names: 1,000 names in
+#: 2,048 rows would be 10.5 bytes a point in place of 7.8.
+_ROWS_OF_EACH = 16
+_MOST_ROWS = 8192
+#: Largest table: 24 bytes a row, the names, and what fits no column.
+_TABLE_BYTES = 255 * 1024
+#: These have a frame of their own.
+_ALONE = frozenset(
+    {
+        EventType.RUN_QUEUED,
+        EventType.RUN_STARTED,
+        EventType.RUN_RESUMED,
+        EventType.RUN_ENDED,
+    }
+)
 #: Fewer points than this are smaller as they are.
 _FEWEST_ROWS = 4
 
@@ -57,7 +76,8 @@ class Sealed(NamedTuple):
     before, after
         Its size (bytes).
     torn
-        Bytes of an unfinished frame at its end, which no reader could read.
+        Bytes at its end that are no whole frame and are left out: of an unfinished one, zeros that a
+        power cut left, or damaged ones whose events stand whole in the writer's next file.
     """
 
     path: Path
@@ -74,7 +94,9 @@ def seal_file(
     *,
     until: int | None = None,
     last_seen: int | None = None,
+    status: str | None = None,
     added: Iterable[dict[str, Any]] = (),
+    lost: Iterable[Loss] = (),
 ) -> Sealed | None:
     """Seal one file of a journal.
 
@@ -91,8 +113,12 @@ def seal_file(
         again, and counts there.
     last_seen
         When the writer was last seen alive, if it died (ns since the epoch).
+    status
+        How the run ended, where this is the file in which it did.
     added
         Events, as maps by wire key, that the writer could not write any more: its last output.
+    lost
+        What the writer itself told to be lost: where the file lacks that, it is not damaged.
 
     Returns
     -------
@@ -101,7 +127,8 @@ def seal_file(
     Raises
     ------
     NotSealableError
-        The file is damaged, or of something else, or it grew meanwhile. It is left as it is.
+        The file is of something else, or it grew meanwhile, or what counts of it is damaged. It is
+        left as it is.
     OSError
         The disk refuses. The file is left as it is.
     """
@@ -119,17 +146,22 @@ def seal_file(
         if (begin.writer, begin.epoch) != (writer, epoch):
             raise NotSealableError(f"{path} is a file of another writer or epoch")
         before = os.stat(path)
-        frames = _live_frames(file, begin, until)
-        events = write_sealed(path, _first_event(began, last_seen), begin, frames, added, before)
+        frames = _live_frames(file, begin, until, [*lost])
+        first = first_event(began, last_seen=last_seen, status=status)
+        events = write_sealed(path, first, begin, frames, added, before)
         torn = file.remaining()
     finally:
         file.close()
     return Sealed(path, events, before.st_size, os.stat(path).st_size, torn)
 
 
-def _first_event(began: dict[str, Any], last_seen: int | None) -> dict[str, Any]:
-    event = {**began, "opened_by": "seal"}
-    return event if last_seen is None else {**event, "last_seen": last_seen}
+def first_event(began: dict[str, Any], **known: Any) -> dict[str, Any]:
+    """Return the first event of a sealed file, by wire key, with what is known beside it."""
+    return {
+        **began,
+        "opened_by": "seal",
+        **{key: value for key, value in known.items() if value is not None},
+    }
 
 
 def write_sealed(
@@ -206,38 +238,56 @@ def write_sealed(
     return events
 
 
-def _next(file: EpochFile) -> RawFrame | None:
+def _next(file: EpochFile, *, spare: bool = False) -> RawFrame | None:
+    """Return the next frame; None at the end, torn or not, and at damage if that may be left out."""
     try:
         return file.next_frame()
     except NotYet:
         return None
     except FrameDamagedError as error:
+        if spare or file.is_cut():
+            return None
         raise NotSealableError(
             f"{file.path} is damaged at byte {file.offset} ({error}): repair it first"
         ) from None
 
 
-def _live_frames(file: EpochFile, begin: RawFrame, until: int | None) -> Iterator[RawFrame]:
+def _live_frames(
+    file: EpochFile, begin: RawFrame, until: int | None, lost: list[Loss]
+) -> Iterator[RawFrame]:
     """Yield the frames behind the first that count, each proved to continue the one before."""
     seq, chain = begin.first_seq, begin.chain
-    while True:
+    while until is None or seq < until:
         frame = _next(file)
         if frame is None:
-            return
+            break
         if (frame.journal_id, frame.writer, frame.epoch) != begin[2:5]:
             raise NotSealableError(f"{file.path} holds a frame of something else: repair it first")
         if not frame.count:
             continue
+        if frame.first_seq > seq:
+            hole = Gap(file.writer, file.epoch, frame.offset, seq, frame.first_seq, "")
+            if all(piece.told for piece in explained(hole, lost)):
+                seq, chain = frame.first_seq, frame.chain
         if (frame.first_seq, frame.chain) != (seq, chain):
             raise NotSealableError(
                 f"{file.path} lacks events before byte {frame.offset}: repair it first"
             )
+        if until is not None and frame.first_seq >= until:
+            break
         seq, chain = seq + frame.count, frame.chain_after
         if until is not None and seq > until:
-            if frame.first_seq < until:
-                raise NotSealableError(f"{file.path} and the file behind it share half a frame")
-            continue  # read on all the same: damage there is said
+            raise NotSealableError(f"{file.path} and the file behind it share half a frame")
         yield frame
+    if until is None:
+        return
+    if seq < until:
+        hole = Gap(file.writer, file.epoch, file.offset, seq, until, "")
+        if not all(piece.told or piece.repaired for piece in explained(hole, lost)):
+            raise NotSealableError(f"{file.path} lacks its last events: repair it first")
+    # The rest counts for nothing: it stands again in the next file, so that damage costs none of it.
+    while _next(file, spare=True) is not None:
+        pass
 
 
 class _Sealer:
@@ -254,6 +304,7 @@ class _Sealer:
         self._encoder = FrameEncoder(level=3)
         self._head = [0, begin.journal_id, begin.writer, begin.epoch]
         self._last_seen = began.get("last_seen")
+        self._status = began.get("status")
         self._chain = begin.chain
         self._seq = begin.first_seq
         self._first_seq = begin.first_seq
@@ -266,8 +317,9 @@ class _Sealer:
         self._size = self._count = 0
         self._times: list[int] = []
         self._types: set[int] = set()
-        #: Points that wait to be put into a table, as columns.
+        #: Points that wait to be put into a table, as columns, and of which metrics they are.
         self._points = _Points([], [], [], [])
+        self._names: set[str] = set()
         self._metrics: dict[str, MetricSummary] = {}
         self._offset = 0
         self.frames: list[SealedFrame] = []
@@ -286,6 +338,7 @@ class _Sealer:
             self._bounds.chains.append(frame.chain & 0xFFFF)
         self._live_seq, self._live_chain = frame.first_seq + frame.count, frame.chain_after
         names: list[str] = []
+        names_of = self._names
         pieces: list[bytes] | None = None
         for place, wire in enumerate(frame.values[1:]):
             if wire["e"] == EventType.METRIC_POINT and wire.keys() == POINT_KEYS:
@@ -295,18 +348,21 @@ class _Sealer:
                 else:
                     name = names[name]
                 self._points.add(name, wire["s"], wire["v"], wire["t"])
+                names_of.add(name)
             elif wire["e"] == EventType.METRIC_TABLE and wire.keys() <= TABLE_KEYS:
                 table = decode_table(wire)
                 self._points.extend(table)
+                names_of.update(table.metrics)
             else:
                 self._flush_points()
                 if pieces is None:
                     pieces = split(frame.events)
                 seqs = wire["n"] if wire["e"] == EventType.METRIC_TABLE else 1
                 self._put(pieces[place], seqs, wire["e"], wire["t"])
-            while len(self._points.names) >= _TABLE_ROWS:
-                self._put_table(self._points.first(_TABLE_ROWS))
-                self._points.drop(_TABLE_ROWS)
+            while len(self._points.names) >= (rows := self._rows()):
+                self._put_table(self._points.first(rows))
+                self._points.drop(rows)
+                names_of.clear()
 
     def add(self, events: Iterable[dict[str, Any]]) -> None:
         """Take events that no live frame holds, as if one more had held them all."""
@@ -344,6 +400,8 @@ class _Sealer:
         }
         if self._last_seen is not None:
             event["last_seen"] = self._last_seen
+        if self._status is not None:
+            event["status"] = self._status
         end = self._offset
         self._write([pack(event)], 0)
         index = SealIndex(
@@ -361,13 +419,16 @@ class _Sealer:
     # -- frames ------------------------------------------------------------------------------
 
     def _put(self, event: bytes, seqs: int, kind: int, *times: int) -> None:
-        if self._body and self._size + len(event) > _FRAME_BYTES:
+        alone = kind in _ALONE
+        if self._body and (alone or self._size + len(event) > _FRAME_BYTES):
             self._flush()
         self._body.append(event)
         self._size += len(event)
         self._count += seqs
         self._types.add(kind)
         self._times += times
+        if alone:
+            self._flush()
 
     def _flush(self) -> None:
         if not self._body:
@@ -391,14 +452,19 @@ class _Sealer:
         self.written.append((len(frame), len(content), self._chain))
 
     def _write_bytes(self, data: bytes) -> None:
-        if os.write(self._descriptor, data) != len(data):
-            raise short_write()
+        if (done := os.write(self._descriptor, data)) != len(data):
+            raise short_write(self._descriptor, data[done:])
         self._offset += len(data)
 
     # -- points ------------------------------------------------------------------------------
 
+    def _rows(self) -> int:
+        """Return how many rows the next table has."""
+        return min(max(_TABLE_ROWS, _ROWS_OF_EACH * len(self._names)), _MOST_ROWS)
+
     def _flush_points(self) -> None:
         points, self._points = self._points, _Points([], [], [], [])
+        self._names.clear()
         if len(points.names) >= _FEWEST_ROWS:
             self._put_table(points)
         elif points.names:
@@ -413,7 +479,7 @@ class _Sealer:
         fields.update(encode_table(names, steps, times, values))
         event = pack(fields)
         rows = len(names)
-        if len(event) > _FRAME_BYTES - 1024 and rows > 1:  # long texts among the values
+        if len(event) > _TABLE_BYTES and rows > 1:  # long texts among the values
             self._put_table(points.first(rows // 2))
             points.drop(rows // 2)
             self._put_table(points)
@@ -441,7 +507,8 @@ class _Sealer:
                 values.append(value)
                 by_name[name] = (values, step)
         for name, (values, step) in by_name.items():
-            numbers = [v for v in values if type(v) in _NUMBERS and math.isfinite(v)]
+            # (An integer is finite, also one that is too large for a float.)
+            numbers = [v for v in values if type(v) is int or (type(v) is float and isfinite(v))]
             known = self._metrics.get(name)
             if known is not None:
                 numbers += [v for v in (known.least, known.greatest) if v is not None]
@@ -519,8 +586,20 @@ def _check(descriptor: int, sealer: _Sealer) -> None:
         raise NotSealableError("the index that was written did not come back as it was")
 
 
-def output_events(chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the events that record what a spool holds, as maps by wire key."""
+def output_events(
+    chunks: Iterable[Any], lost: Iterable[str] = (), time_ns: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Yield the events that record what a spool holds, as maps by wire key.
+
+    Parameters
+    ----------
+    chunks
+        Of the spool.
+    lost
+        A sentence for each part of it that could not be read; looked at behind the chunks.
+    time_ns
+        Of the messages that say so: no later than the run's last sign of life.
+    """
     keys = KEYS[EventType.OUTPUT]
     for chunk in chunks:
         yield {
@@ -531,6 +610,8 @@ def output_events(chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
             keys["begin"]: chunk.begin,
             keys["end"]: chunk.end,
         }
+    for text in lost:
+        yield {"t": time_ns, "e": int(EventType.MESSAGE), "level": "warning", "text": text}
 
 
 def _remove(path: Path) -> None:

@@ -34,20 +34,6 @@ _HOMES = {
 }
 
 
-#: Observers of Sacred that are still to come.
-_LATER = frozenset(
-    {
-        "GoogleCloudStorageObserver",
-        "S3Observer",
-        "SlackObserver",
-        "SqlObserver",
-        "TelegramObserver",
-        "TinyDbObserver",
-        "TinyDbReader",
-    }
-)
-
-
 def __getattr__(name: str) -> Any:
     import importlib
 
@@ -55,13 +41,13 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     elif name in _HOMES.values():
         value = importlib.import_module(f"{__name__}.{name}")
-    elif name in _LATER:
-        # Not an AttributeError: ``from sacred.observers import ...`` would hide the text.
-        raise ImportError(
-            f"this version of sacred-journal has no {name} yet; without it the run is journalled "
-            "all the same, and a later sacred-replay brings it there"
-        )
     else:
+        from sacred.observers.later import LATER, not_here_yet
+
+        if name in LATER:
+            raise not_here_yet(name)
+        if name in LATER.values():
+            return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sacred.core.observers import RunObserver
 
 if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sacred.core.launch import Channel
     from sacred.observers.direct import DirectView
     from sacred.replayers.sink import Sink
 
-__all__ = ["DeclaredObserver", "declares_a_view"]
+__all__ = ["DeclaredObserver", "declares_a_view", "extended", "is_as_written", "logger"]
 
-_Class = TypeVar("_Class", bound="type[DeclaredObserver]")
-
-_EVENTS = (
-    "queued_event",
-    "started_event",
-    "heartbeat_event",
-    "completed_event",
-    "interrupted_event",
-    "failed_event",
-    "resource_event",
-    "artifact_event",
-    "log_metrics",
-    "join",
-)
+_Class = TypeVar("_Class", bound=type)
 
 
 def declares_a_view(cls: _Class) -> _Class:
@@ -37,8 +27,45 @@ def declares_a_view(cls: _Class) -> _Class:
     People assign to the methods of these classes and subclass them. Another process would not know
     of that, so what was changed is called in this one, event by event.
     """
-    cls._as_written = _attributes(cls)
+    cls._as_written = _attributes(cls)  # type: ignore[attr-defined]
     return cls
+
+
+def is_as_written(observer: object) -> bool:
+    """Return whether an observer's class and the observer itself are as they were written."""
+    if "_as_written" not in vars(type(observer)):
+        return False
+    for cls in type(observer).__mro__:
+        written = vars(cls).get("_as_written")
+        now = _attributes(cls)
+        if written and (
+            written.keys() != now.keys()
+            or any(now[name] is not value for name, value in written.items())
+        ):
+            return False
+    return not any(callable(getattr(type(observer), name, None)) for name in vars(observer))
+
+
+@contextmanager
+def extended(entry: dict[str, Any], name: str, found: list[Any]) -> Iterator[None]:
+    """Have more in a list of an entry while it is saved, and from then on if that works.
+
+    If it does not, the event comes again, and it would be in the list twice.
+    """
+    before = entry[name]
+    entry[name] = [*before, *found]
+    try:
+        yield
+    except BaseException:
+        entry[name] = before
+        raise
+
+
+def logger() -> logging.Logger:
+    """Return where observers tell what stops nothing."""
+    import logging
+
+    return logging.getLogger("sacred")
 
 
 def _attributes(cls: type) -> dict[str, Any]:
@@ -57,30 +84,15 @@ class DeclaredObserver(RunObserver):
         view has everything.
     """
 
-    _as_written: ClassVar[dict[str, Any]] = {}
     required = False
 
     def declare_view(self) -> dict[str, Any] | None:
         """Return the view's specification; None if this object has to be called itself."""
-        return self._specification() if self._is_plain() else None
+        return self._specification() if is_as_written(self) else None
 
     def _specification(self) -> dict[str, Any] | None:
         """Return ``{"kind", "url", "options", "name"}``, or None if that does not say it all."""
         raise NotImplementedError
-
-    def _is_plain(self) -> bool:
-        """Return whether class and object are as they were written."""
-        if "_as_written" not in vars(type(self)):
-            return False
-        for cls in type(self).__mro__:
-            written = vars(cls).get("_as_written")
-            now = _attributes(cls)
-            if written and (
-                written.keys() != now.keys()
-                or any(now[name] is not value for name, value in written.items())
-            ):
-                return False
-        return not any(name in vars(self) for name in _EVENTS)
 
     def open_channel(self) -> Channel:
         """Open a way to a replayer in a thread of this process, where no other can be started."""

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
+from sacred.journal.snapshot import Snapshot
 from sacred.journal.writer import journal_id_text, new_journal_id
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from sacred.replayers.sink import Sink
 
-__all__ = ["DirectView"]
+__all__ = ["DirectView", "each_file", "plain_value"]
 
 
 class DirectView:
@@ -106,10 +107,10 @@ class DirectView:
             run_id=given,
             name=ex_info.get("name"),
             command=command,
-            config=config,
-            meta=meta_info,
-            experiment=experiment,
-            host=host_info,
+            config=plain_value(config),
+            meta=plain_value(meta_info),
+            experiment=plain_value(experiment),
+            host=plain_value(host_info),
         )
         base = str(ex_info.get("base_dir") or os.getcwd())
         for name, md5 in ex_info.get("sources") or ():
@@ -125,9 +126,9 @@ class DirectView:
         self, info: dict[str, Any], captured_out: str, beat_time: dt.datetime, result: Any
     ) -> None:
         """Write what is known by now."""
-        self._apply(EventType.INFO_SNAPSHOT, beat_time, info=dict(info))
+        self._apply(EventType.INFO_SNAPSHOT, beat_time, info=plain_value(info))
         self._apply(EventType.OUTPUT_FILTERED, beat_time, keep=0, text=captured_out or "")
-        self._apply(EventType.RESULT_CHANGED, beat_time, result=result)
+        self._apply(EventType.RESULT_CHANGED, beat_time, result=plain_value(result))
         self._apply(EventType.HEARTBEAT, beat_time)
         self._write()
 
@@ -149,19 +150,17 @@ class DirectView:
         self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
     ) -> None:
         """Write a file that the run made."""
-        version = self._versions[name] = self._versions.get(name, 0) + 1
-        guessed = None
-        if content_type is None:
-            import mimetypes
+        from sacred.core.artifacts import content_type_of
 
-            guessed = mimetypes.MimeTypes(filenames=()).guess_type(filename)[0]
+        version = self._versions[name] = self._versions.get(name, 0) + 1
         self._apply(
             EventType.ARTIFACT_ADDED,
             None,
             name=name,
             filename=filename,
             metadata=metadata,
-            content_type=content_type or guessed,
+            content_type=(content_type_of(filename) if content_type is None else content_type)
+            or None,
             version=version,
             **_content(filename),
         )
@@ -179,7 +178,7 @@ class DirectView:
         """Write the end."""
         fields: dict[str, Any] = {"how": how, "status": status}
         if how == "completed":
-            fields["result"] = result
+            fields["result"] = plain_value(result)
         if fail_trace is not None:
             fields["fail_trace"] = fail_trace
         self._apply(EventType.RUN_ENDED, when, **fields)
@@ -213,6 +212,40 @@ class DirectView:
             )
         )
         self._waiting.clear()
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as a view shows it: readable lists, maps, numbers and text.
+
+    The same as if it had gone through a journal, passwords of addresses masked.
+    """
+    from sacred.core.passwords import masked_within
+    from sacred.journal.codec import pack, unpack
+    from sacred.replayers.plain import plain, plain_text
+
+    value = masked_within(value)
+    return plain_text(value) if type(value) is str else plain(unpack(pack(value)))
+
+
+def each_file(name: str, filename: str, places: Container[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield a file's name and path, or those of all files in a folder.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    filename
+        A file, or a folder; places of journals in it are left out.
+    places
+        Real paths of more folders that are left out.
+    """
+    if not os.path.isdir(filename):
+        yield name, filename
+        return
+    from sacred.core.artifacts import files_of
+
+    for relative in files_of(filename, places).files:
+        yield f"{name}/{relative}", os.path.join(filename, relative)
 
 
 def _merged(changes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -257,7 +290,8 @@ def _content(path: str) -> dict[str, Any]:
     sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
+            content = Snapshot(file)
+            while chunk := content.read(1 << 20):
                 sha.update(chunk)
                 md5.update(chunk)
                 size += len(chunk)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.arguments import checked_priority, file_name
+from sacred.core.lending import lend
 from sacred.core.view_options import file_storage_option
-from sacred.observers.declaration import DeclaredObserver, declares_a_view
+from sacred.observers.declaration import declares_a_view
+from sacred.observers.file_entry import FileEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +23,13 @@ DEFAULT_FILE_STORAGE_PRIORITY = 20
 
 
 @declares_a_view
-class FileStorageObserver(DeclaredObserver):
+class FileStorageObserver(FileEntry):
     """Declares that runs shall be written as a tree of files.
 
     The run's folder is made at the start, in this process, with ``config.json`` in it; everything
-    else is written by a process of its own.
+    else is written by a process of its own. A subclass, an observer with a replaced method or with
+    a template (which is code) is called event by event instead, in the run's process, and writes as
+    Sacred's does.
 
     Parameters
     ----------
@@ -32,7 +38,8 @@ class FileStorageObserver(DeclaredObserver):
     resource_dir, source_dir
         Where resources and sources are kept; ``_resources`` and ``_sources`` by default.
     template
-        A template for a report at the end of each run.
+        A mako template for a report at the end of each run; a ``template.html`` in ``basedir`` by
+        default.
     priority
         Higher ones are asked for a run's id first.
     copy_artifacts, copy_sources
@@ -42,9 +49,9 @@ class FileStorageObserver(DeclaredObserver):
     ------
     FileNotFoundError
         The template does not exist.
+    InvalidArgumentError
+        ``basedir`` is no path, or ``priority`` no number. It is a ``TypeError``.
     """
-
-    VERSION = "FileStorageObserver-0.7.0"
 
     def __init__(
         self,
@@ -57,7 +64,8 @@ class FileStorageObserver(DeclaredObserver):
         copy_sources: bool = True,
         required: bool = False,
     ) -> None:
-        base = Path(basedir)
+        name = type(self).__name__
+        base = Path(file_name(basedir, f"{name}(PATH)"))
         if template is not None and not os.path.exists(template):
             raise FileNotFoundError(f"Couldn't find template file '{template}'")
         self.required = required
@@ -66,7 +74,7 @@ class FileStorageObserver(DeclaredObserver):
             Path(resource_dir) if resource_dir is not None else base / "_resources",
             Path(source_dir) if source_dir is not None else base / "_sources",
             template,
-            priority,
+            checked_priority(priority, name),
             copy_artifacts,
             copy_sources,
         )
@@ -107,13 +115,20 @@ class FileStorageObserver(DeclaredObserver):
         self.priority = priority
         self.copy_artifacts = copy_artifacts
         self.copy_sources = copy_sources
-        self.dir: str | None = None
+        self.dir = None
+        self.run_entry = self.config = self.info = None
+        self.cout, self.cout_write_cursor = "", 0
         # Absolute as of now: the program may change its folder before the first run.
+        self._where = os.getcwd()
         self._base = os.path.abspath(basedir)
 
     # -- the declaration -------------------------------------------------------------------------
 
-    def _specification(self) -> dict[str, Any]:
+    def _specification(self) -> dict[str, Any] | None:
+        # A template is code, and a replayer runs none of the user's.
+        return self._declaration() if self._template() is None else None
+
+    def _declaration(self) -> dict[str, Any]:
         return {
             "kind": "file",
             "url": self._base,
@@ -121,7 +136,6 @@ class FileStorageObserver(DeclaredObserver):
             "options": {
                 "resource_dir": os.path.abspath(self.resource_dir),
                 "source_dir": os.path.abspath(self.source_dir),
-                "template": os.path.abspath(self.template) if self.template else None,
                 "copy_artifacts": self.copy_artifacts,
                 "copy_sources": self.copy_sources,
                 "priority": self.priority,
@@ -156,7 +170,7 @@ class FileStorageObserver(DeclaredObserver):
         from sacred.replayers.claims import claim_in_process
         from sacred.replayers.sinks.file import FileSink
 
-        specification = self._specification()
+        specification = self._declaration()
         given, folder = claim_in_process(specification, journal_id, run_id, document)
         if strict and str(given) != str(run_id):
             from sacred.replayers.sink import RunKey, SinkSpec
@@ -200,56 +214,6 @@ class FileStorageObserver(DeclaredObserver):
 
         return artifact_file(name)
 
-    # -- called directly -------------------------------------------------------------------------
-
-    def queued_event(self, *args: Any, **kwargs: Any) -> str:
-        """Write a queued run, now and in this process; returns its id."""
-        return self._begun_as(super().queued_event(*args, **kwargs))
-
-    def started_event(self, *args: Any, **kwargs: Any) -> str:
-        """Write the start of a run, now and in this process; returns its id."""
-        return self._begun_as(super().started_event(*args, **kwargs))
-
-    def _begun_as(self, given: Any) -> str:
-        self.dir = os.path.join(self.basedir, str(given))
-        return str(given)
-
-    def artifact_event(
-        self,
-        name: str,
-        filename: str,
-        metadata: dict[str, Any] | None = None,
-        content_type: str | None = None,
-    ) -> None:
-        """Write a file that the run made.
-
-        Raises
-        ------
-        FileExistsError
-            The name is one of the tree's own files.
-        """
-        name = name or os.path.basename(filename)
-        _check_name(name)
-        super().artifact_event(name, filename, metadata, content_type)
-
-    def save_file(self, filename: str | os.PathLike[str], target_name: str | None = None) -> None:
-        """Copy a file into the run's folder, now.
-
-        Raises
-        ------
-        FileExistsError
-            The name is one of the tree's own files.
-        RuntimeError
-            No run began yet.
-        """
-        import shutil
-
-        if self.dir is None:
-            raise RuntimeError("There is no run yet.")
-        name = target_name or os.path.basename(filename)
-        _check_name(name)
-        shutil.copy(filename, os.path.join(self.dir, name))
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FileStorageObserver) and self.basedir == other.basedir
 
@@ -259,10 +223,11 @@ class FileStorageObserver(DeclaredObserver):
         return f"<{type(self).__name__} {self.basedir}>"
 
 
-def _check_name(name: str) -> None:
-    from sacred.replayers.sinks.file.names import OWN_FILES
-
-    if name in OWN_FILES:
-        raise FileExistsError(
-            f"You are trying to overwrite a file necessary for the FileStorageObserver: {name}"
-        )
+#: What Sacred's module has because it imports it.
+lend(
+    sys.modules[__name__],
+    RunObserver="sacred.core.observers",
+    cli_option="sacred.core.options",
+    flatten="sacred.serializer",
+    get_digest="sacred.core.sources",
+)

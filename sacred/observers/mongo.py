@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sacred.core.view_options import mask_password, mongo_db_option, parse_mongo_db_arg
-from sacred.observers.declaration import DeclaredObserver, declares_a_view
+from sacred.core.arguments import InvalidArgumentError, checked_priority
+from sacred.core.lending import lend
+from sacred.core.passwords import mask_password
+from sacred.core.view_options import mongo_db_option, parse_mongo_db_arg
+from sacred.observers.bson_forms import force_bson_encodeable, force_valid_bson_key
+from sacred.observers.declaration import declares_a_view
+from sacred.observers.mongo_driver import (
+    check_client,
+    driver_is_replaced,
+    modern_keywords,
+    require_driver,
+)
+from sacred.observers.mongo_entry import MongoEntry
 from sacred.observers.queue import QueueObserver
 
 if TYPE_CHECKING:
     import os
-
-    from sacred.replayers.sink import Sink
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "DEFAULT_MONGO_PRIORITY",
     "MongoObserver",
     "QueueCompatibleMongoObserver",
     "QueuedMongoObserver",
+    "force_bson_encodeable",
+    "force_valid_bson_key",
     "mongo_db_option",
     "parse_mongo_db_arg",
 ]
@@ -26,31 +39,21 @@ __all__ = [
 DEFAULT_MONGO_PRIORITY = 30
 _DEFAULT_URL = "mongodb://localhost:27017"
 
-#: Keywords of the MongoClient of PyMongo 3 that PyMongo 4 refuses, and what they are called now.
-_OLD_KEYWORDS = {
-    "ssl": "tls",
-    "ssl_ca_certs": "tlsCAFile",
-    "ssl_certfile": "tlsCertificateKeyFile",
-    "ssl_keyfile": "tlsCertificateKeyFile",
-    "ssl_pem_passphrase": "tlsCertificateKeyFilePassword",
-    "ssl_crlfile": "tlsCRLFile",
-    "ssl_match_hostname": "tlsAllowInvalidHostnames",
-    "ssl_cert_reqs": "tlsAllowInvalidCertificates",
-}
-_NEGATED = {"ssl_match_hostname"}
-
 
 @declares_a_view
-class MongoObserver(DeclaredObserver):
+class MongoObserver(MongoEntry):
     """Declares that runs shall be written into MongoDB.
 
     Nothing is connected here: a process of its own writes the run from its journal, while it goes
-    on and after it ended, whether or not the server is up.
+    on and after it ended, whether or not the server is up. A subclass, an observer with a replaced
+    method, with a ``client`` or with collections of its own is called event by event instead, in
+    the run's process, and writes as Sacred's does.
 
     Parameters
     ----------
     url
-        ``mongodb://...`` or ``host:port``; the server of this machine by default.
+        ``mongodb://...`` or ``host:port``, or a list of these, the servers of a replica set; the
+        server of this machine by default.
     db_name
         The database.
     collection
@@ -62,13 +65,14 @@ class MongoObserver(DeclaredObserver):
     priority
         Higher ones are asked for a run's id first.
     client
-        A ``pymongo.MongoClient`` of one's own; the run is then written by a thread of this process.
+        A ``pymongo.MongoClient`` of one's own.
     failure_dir
-        Kept for what was written for Sacred: the journal has what could not be written.
-    required
-        True: a run does not begin without the server, and ends when everything is there.
+        Where an observer that is called event by event puts an entry that it can not save. A run's
+        journal has it in any case.
     kwargs
-        For ``pymongo.MongoClient``; the names of PyMongo 3 are understood as well.
+        For ``pymongo.MongoClient``; the names of PyMongo 3 are understood as well. One is ours:
+        ``required=True``, with which a run does not begin without the server, and ends when
+        everything is there.
 
     Raises
     ------
@@ -76,6 +80,10 @@ class MongoObserver(DeclaredObserver):
         Both a URL and a client, a client that is none, a collection together with a prefix.
     KeyError
         A collection that MongoDB or a tool uses for itself.
+    ImportError
+        pymongo is not installed.
+    InvalidArgumentError
+        ``url`` is no address, or ``priority`` no number. It is a ``TypeError``.
     """
 
     COLLECTION_NAME_BLACKLIST: ClassVar[set[str]] = {
@@ -86,11 +94,10 @@ class MongoObserver(DeclaredObserver):
         "search_space",
         "search_spaces",
     }
-    VERSION = "MongoObserver-0.7.0"
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         db_name: str = "sacred",
         collection: str = "runs",
         collection_prefix: str = "",
@@ -98,11 +105,14 @@ class MongoObserver(DeclaredObserver):
         priority: int = DEFAULT_MONGO_PRIORITY,
         client: Any = None,
         failure_dir: str | os.PathLike[str] | None = None,
-        required: bool = False,
         **kwargs: Any,
     ) -> None:
+        require_driver()
+        name = type(self).__name__
+        full_url = _full_url(url, name)
+        checked_priority(priority, name)
         if client is not None:
-            _check_client(client)
+            check_client(client)
             if url is not None:
                 raise ValueError("Cannot pass both a client and a url.")
         if collection != "runs":
@@ -118,21 +128,26 @@ class MongoObserver(DeclaredObserver):
         for name in (runs, metrics):
             if name in self.COLLECTION_NAME_BLACKLIST:
                 raise KeyError(f'Collection name "{name}" is reserved. Please use a different one.')
-        self.url: str | None = _full_url(url)
+        self.url: str | None = full_url
         self.db_name = db_name
         self.collection = collection
         self.collection_prefix = collection_prefix
         self.overwrite = overwrite
         self.priority = priority
         self.failure_dir = failure_dir
-        self.required = required
-        self._client = client
-        self._client_is_given = client is not None
-        self._client_keywords = _modern_keywords(kwargs)
+        self.required = bool(kwargs.pop("required", False))
+        self._client_keywords = modern_keywords(kwargs)
         self._names = (runs, metrics)
-        self._handles: dict[str, Any] = {}
-        self._journal_id: str | None = None
-        self._run_id: Any = None
+        if client is None and driver_is_replaced():
+            # By a test, which looks into what it put there: no other process has that.
+            import pymongo
+
+            client = pymongo.MongoClient(url, **kwargs)
+            self._use(client, {})
+            # What is put there may be gone when the first event comes.
+            self._handles = {"runs": self.runs, "metrics": self.metrics, "fs": self.fs}
+        else:
+            self._use(client, {})
 
     @classmethod
     def create(cls, *args: Any, **kwargs: Any) -> MongoObserver:
@@ -168,17 +183,27 @@ class MongoObserver(DeclaredObserver):
         self.overwrite = overwrite
         self.priority = priority
         self.failure_dir = failure_dir
-        self._client = None
-        self._client_is_given = True
         self._client_keywords = {}
-        self._handles = {"runs": runs_collection, "fs": fs, "metrics": metrics_collection}
-        self._journal_id = None
-        self._run_id = None
+        self._names = ("runs", "metrics")
+        self._use(None, {"runs": runs_collection, "fs": fs, "metrics": metrics_collection})
+        if overwrite is not None:
+            self._entry = self._overwritten()
+
+    def _use(self, client: Any, handles: dict[str, Any]) -> None:
+        self._client = client
+        self._handles = handles
+        self._client_is_given = client is not None or bool(handles)
+        self._journal_id: str | None = None
+        self._run_id: Any = None
+        self._entry = None
+        self._overwrote = False
+        self._references, self._half_done = [], {}
 
     # -- the declaration -------------------------------------------------------------------------
 
     def _specification(self) -> dict[str, Any] | None:
-        if self._client_is_given or not _is_plain_data(self._client_keywords):
+        live = self._client_is_given or driver_is_replaced()
+        if live or not _is_plain_data(self._client_keywords):
             return None
         return {
             "kind": "mongo",
@@ -193,19 +218,11 @@ class MongoObserver(DeclaredObserver):
             },
         }
 
-    def _new_sink(self) -> Sink:
-        if not self._client_is_given:
-            return super()._new_sink()
-        from sacred.replayers.sink import SinkSpec
-        from sacred.replayers.sinks.mongo import MongoSink
-
-        spec = SinkSpec("mongo", "", {"overwrite": self.overwrite}, "mongo:client")
-        return MongoSink(spec, runs=self.runs, metrics=self.metrics, fs=self.fs)
-
     def run_began(self, *, journal_id: str, run_id: Any, **_: Any) -> None:
         """Remember the run, for ``run_entry``."""
         self._journal_id = journal_id
         self._run_id = run_id
+        self._entry = None
 
     # -- handles, connected when they are asked for ----------------------------------------------
 
@@ -216,41 +233,66 @@ class MongoObserver(DeclaredObserver):
             self._client = pymongo.MongoClient(self.url, **self._client_keywords)
         return self._client[self.db_name]
 
+    def _handle(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._handles:
+            self._handles[name] = make()
+        return self._handles[name]
+
+    def _set_handle(self, name: str, handle: Any) -> None:
+        # Another process can not have it: from now on this observer is called.
+        self._handles[name] = handle
+        self._client_is_given = True
+
     @property
     def runs(self) -> Any:
         """The collection of the runs."""
-        if self._handles.get("runs") is None:
-            self._handles["runs"] = self._database()[self._names[0]]
-        return self._handles["runs"]
+        return self._handle("runs", lambda: self._database()[self._names[0]])
+
+    @runs.setter
+    def runs(self, collection: Any) -> None:
+        self._set_handle("runs", collection)
 
     @property
     def metrics(self) -> Any:
         """The collection of the metrics."""
-        if "metrics" not in self._handles:
-            self._handles["metrics"] = self._database()[self._names[1]]
-        return self._handles["metrics"]
+        return self._handle("metrics", lambda: self._database()[self._names[1]])
+
+    @metrics.setter
+    def metrics(self, collection: Any) -> None:
+        self._set_handle("metrics", collection)
 
     @property
     def fs(self) -> Any:
         """The GridFS of sources and artifacts."""
-        if self._handles.get("fs") is None:
-            import gridfs
+        import gridfs
 
-            self._handles["fs"] = gridfs.GridFS(self._database())
-        return self._handles["fs"]
+        return self._handle("fs", lambda: gridfs.GridFS(self._database()))
+
+    @fs.setter
+    def fs(self, fs: Any) -> None:
+        self._set_handle("fs", fs)
 
     @property
     def run_entry(self) -> dict[str, Any] | None:
-        """The run's document as it is in the database now; None before the run."""
-        if self._direct is not None:
-            document: dict[str, Any] | None = self._direct.document()
-            return document
+        """The run's document; None before the run.
+
+        Called event by event it is what the observer writes with the next save, and may be
+        changed. Else it is the document as it is in the database now.
+        """
+        if self._entry is not None:
+            return self._entry
         if self._journal_id is None:
-            return None
+            if self.overwrite is not None:
+                self._entry = self._overwritten()
+            return self._entry
         found = self.runs.find_one({"_journal.id": self._journal_id})
         if found is None:
             found = self.runs.find_one({"_id": self._run_id})
         return dict(found) if found is not None else None
+
+    @run_entry.setter
+    def run_entry(self, entry: dict[str, Any] | None) -> None:
+        self._entry = entry
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MongoObserver):
@@ -266,15 +308,21 @@ class MongoObserver(DeclaredObserver):
         return f"<{type(self).__name__} {where}>"
 
 
+@declares_a_view
 class QueueCompatibleMongoObserver(MongoObserver):
-    """Kept under its name; a MongoObserver."""
+    """A MongoObserver whose saves raise if the connection is lost: the queue tries them again."""
 
-    _as_written: ClassVar[dict[str, Any]] = {}
+    def save(self) -> None:
+        """Write all of ``run_entry``."""
+        self._update()
+
+    def final_save(self, attempts: int) -> None:
+        """Write all of ``run_entry`` for the last time, in one attempt; the queue makes more."""
+        del attempts
+        self._save_for_good()
 
 
-declares_a_view(QueueCompatibleMongoObserver)
-
-
+@declares_a_view
 class QueuedMongoObserver(QueueObserver):
     """The same as a ``MongoObserver``: that one never makes a run wait.
 
@@ -290,7 +338,7 @@ class QueuedMongoObserver(QueueObserver):
         self,
         interval: float = 20.0,
         retry_interval: float = 10.0,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         db_name: str = "sacred",
         collection: str = "runs",
         overwrite: int | str | None = None,
@@ -321,20 +369,17 @@ class QueuedMongoObserver(QueueObserver):
         return cls(*args, **kwargs)
 
 
-def _check_client(client: Any) -> None:
-    import pymongo
-
-    kind = pymongo.MongoClient
-    # Tests put a function in the class's place; then there is nothing to check against.
-    if isinstance(kind, type) and not isinstance(client, kind):
-        raise ValueError(  # noqa: TRY004 - what Sacred raises
-            f"client needs to be a pymongo.MongoClient, but is {type(client)} instead"
-        )
-
-
-def _full_url(url: str | None) -> str:
+def _full_url(url: Any, observer: str) -> str:
     if url is None:
         return _DEFAULT_URL
+    if isinstance(url, (list, tuple)) and url and all(isinstance(host, str) for host in url):
+        # As PyMongo takes the servers of a replica set.
+        url = ",".join([url[0], *(host.removeprefix("mongodb://") for host in url[1:])])
+    if not isinstance(url, str):
+        raise InvalidArgumentError(
+            f"The url of {observer}(...) is {url!r}: give the address of the server, as in "
+            f'{observer}("{_DEFAULT_URL}", "sacred").'
+        )
     return url if "://" in url else f"mongodb://{url}"
 
 
@@ -344,23 +389,20 @@ def _host_of(url: str) -> str:
     return place.partition("/")[0].rpartition("@")[2]
 
 
-def _modern_keywords(keywords: dict[str, Any]) -> dict[str, Any]:
-    modern: dict[str, Any] = {}
-    for name, value in keywords.items():
-        if name in _NEGATED:
-            said = not value
-        elif name == "ssl_cert_reqs":
-            # ssl.CERT_NONE is 0, and its old spelling is a text.
-            said = value in (0, None, "CERT_NONE")
-        else:
-            said = value
-        modern[_OLD_KEYWORDS.get(name, name)] = said
-    return modern
-
-
 def _is_plain_data(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(k, str) and _is_plain_data(v) for k, v in value.items())
     if isinstance(value, (list, tuple)):
         return all(_is_plain_data(item) for item in value)
     return value is None or type(value) in (bool, int, float, str)
+
+
+#: What Sacred's module has because it imports it.
+lend(
+    sys.modules[__name__],
+    ObserverError="sacred.core.errors",
+    RunObserver="sacred.core.observers",
+    cli_option="sacred.core.options",
+    flatten="sacred.serializer",
+    get_digest="sacred.core.sources",
+)

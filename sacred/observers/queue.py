@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import Any
 
+from sacred.core.lending import lend
 from sacred.core.observers import RunObserver, copy_of
 from sacred.core.views import declared_view
+from sacred.observers.declaration import declares_a_view, is_as_written, logger
 
 __all__ = ["QueueObserver"]
 
 #: Seconds that the end of a run waits for the events of a covered observer.
 _END_WAIT = 10.0
+#: And until another attempt, while somebody waits.
+_SOON = 1.0
 
 
+@declares_a_view
 class QueueObserver(RunObserver):
     """Takes the events for another observer and hands them on in a thread, again and again.
 
     Around one of our observers that declares a view it is that same declaration, because such a
-    view waits for nothing anyway.
+    view waits for nothing anyway. Else an event that fails comes again until it passes, and nothing
+    overtakes it; the end of a run and ``join`` wait ten seconds for it, and no longer.
 
     Parameters
     ----------
@@ -40,11 +47,14 @@ class QueueObserver(RunObserver):
         self._queue: deque[tuple[str, tuple[Any, ...], dict[str, Any]]] = deque()
         self._wake = threading.Condition()
         self._worker: threading.Thread | None = None
+        self._waiting = 0
+        self._patience = _END_WAIT
+        self._leaving = False
         self.priority = getattr(covered_observer, "priority", 0)
 
     def declare_view(self) -> dict[str, Any] | None:
         """Return the specification of the covered view; None if it has to be called."""
-        return declared_view(self._covered_observer)
+        return declared_view(self._covered_observer) if is_as_written(self) else None
 
     def queued_event(self, *args: Any, **kwargs: Any) -> Any:
         """Have a queued run written at once: its id is waited for."""
@@ -84,13 +94,28 @@ class QueueObserver(RunObserver):
             self._put("log_metrics", (), {"metrics_by_name": metrics_by_name, "info": info})
 
     def join(self) -> None:
-        """Wait, within bounds, until the queue is empty."""
-        self._drain(_END_WAIT)
-        self._covered_observer.join()
+        """Wait, within bounds, until the queue is empty; say so if it is not."""
+        self._drain()
+        with self._wake:
+            left = len(self._queue)
+            self._leaving = True
+            self._wake.notify_all()
+        if left:
+            logger().warning(
+                "%d events are not delivered to the '%s' observer, which keeps failing.",
+                left,
+                self._covered_observer,
+            )
+            return
+        join = getattr(self._covered_observer, "join", None)
+        if join is not None:
+            join()
 
     def _put(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with self._wake:
+            self._patience = _END_WAIT
             self._queue.append((event, copy_of(args), copy_of(kwargs)))
+            self._leaving = False
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(target=self._run, name="sacred-queue", daemon=True)
                 self._worker.start()
@@ -98,29 +123,34 @@ class QueueObserver(RunObserver):
 
     def _finish(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._put(event, args, kwargs)
-        self._drain(_END_WAIT)
+        if not self._drain():
+            # The end of a run calls `join` next, and has waited.
+            self._patience = 0.0
 
-    def _drain(self, patience: float) -> None:
+    def _drain(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: not self._queue, patience)
+            patience, self._patience = self._patience, _END_WAIT
+            self._waiting += 1
+            self._wake.notify_all()  # what waits for its next attempt, is tried now
+            is_empty = self._wake.wait_for(lambda: not self._queue, patience)
+            self._waiting -= 1
+        return is_empty
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                if not self._queue and not self._wake.wait_for(lambda: self._queue, self._interval):
+                self._wake.wait_for(lambda: self._queue or self._leaving, self._interval)
+                if not self._queue:
                     self._worker = None
                     return
                 event, args, kwargs = self._queue[0]
             try:
                 getattr(self._covered_observer, event)(*args, **kwargs)
             except Exception:  # it comes again
-                import logging
-
-                logging.getLogger("sacred").debug(
-                    "%s of %s failed", event, self._covered_observer, exc_info=True
-                )
+                logger().debug("%s of %s failed", event, self._covered_observer, exc_info=True)
                 with self._wake:
-                    self._wake.wait(self._retry_interval)
+                    soon = min(self._retry_interval, _SOON)
+                    self._wake.wait(soon if self._waiting else self._retry_interval)
                 continue
             with self._wake:
                 self._queue.popleft()
@@ -137,3 +167,7 @@ class QueueObserver(RunObserver):
         return False
 
     __hash__ = None  # type: ignore[assignment]
+
+
+#: What Sacred's module has because it imports it.
+lend(sys.modules[__name__], IntervalTimer="sacred.core.heartbeat")

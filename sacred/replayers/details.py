@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.codec import BlobReference, unpack
 from sacred.journal.errors import BlobError, JournalError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.journal.spool import chunks_from
-from sacred.journal.verdicts import is_damage
+from sacred.journal.spool import SPOOL, spooled_to, tolerant_chunks
+from sacred.journal.verdicts import Tail, is_damage
 from sacred.replayers.jsontext import event_lines as lines_of
-from sacred.replayers.jsontext import jsonable, spool_line
+from sacred.replayers.jsontext import instant, jsonable, spool_line
 from sacred.replayers.listing import RunOutline, outline
 from sacred.replayers.memo import ViewMemo, read_memos
+from sacred.replayers.plain import plain_text
 from sacred.replayers.projection import RunProjection
 
 if TYPE_CHECKING:
@@ -25,12 +26,37 @@ if TYPE_CHECKING:
 
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
-    from sacred.journal.spool import SpoolChunk
+    from sacred.journal.spool import SpoolChunk, SpoolFlaw
+    from sacred.journal.verdicts import Verdict
 
-__all__ = ["MetricSummary", "RunDetails", "blob_resolver", "details", "event_lines", "spool_beyond"]
+__all__ = [
+    "Message",
+    "MetricSummary",
+    "Repository",
+    "Resumption",
+    "RunDetails",
+    "SeriesSummary",
+    "blob_resolver",
+    "details",
+    "event_lines",
+    "patches",
+    "spool_beyond",
+]
+
+#: What is logged besides numbers.
+_SERIES = {
+    EventType.TEXT_LOGGED: "text",
+    EventType.IMAGE_LOGGED: "image",
+    EventType.ARRAY_LOGGED: "array",
+    EventType.HISTOGRAM_LOGGED: "histogram",
+}
 
 #: Characters of output that are kept while a journal is read.
 _KEPT = 1 << 18
+#: What tells that a process begins or goes on with a run that was there.
+_BEGINNINGS = frozenset({EventType.RUN_CLAIMED, EventType.RUN_RESUMED})
+#: Messages that are kept: the last ones.
+_MESSAGES = 1000
 
 
 @dataclass(slots=True)
@@ -77,6 +103,134 @@ class MetricSummary:
         }
 
 
+class Repository(NamedTuple):
+    """A repository that sources of a run lie in.
+
+    Attributes
+    ----------
+    url, commit, dirty
+        Where it comes from, what is checked out, whether tracked files differ from that.
+    root
+        Its folder; None if the journal does not say.
+    diff
+        The stored difference, a patch; None if there is none.
+    """
+
+    url: str
+    commit: str
+    dirty: bool
+    root: str | None
+    diff: BlobReference | None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        diff = self.diff and {"sha256": self.diff.digest, "size": self.diff.size}
+        return {**self._asdict(), "diff": diff}
+
+
+@dataclass(slots=True)
+class SeriesSummary:
+    """What became of a series of texts, pictures, arrays or histograms.
+
+    Attributes
+    ----------
+    kind
+        ``text``, ``image``, ``array`` or ``histogram``.
+    entries
+        How many.
+    last_step
+        Of the entry that came last, as it was logged.
+    """
+
+    name: str
+    kind: str
+    entries: int = 0
+    last_step: Any = None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "entries": self.entries,
+            "last_step": jsonable(self.last_step),
+        }
+
+
+class Resumption(NamedTuple):
+    """That a process began a queued run, or went on with one that had ended early.
+
+    Attributes
+    ----------
+    time
+        When (ns since the epoch).
+    status
+        What it was before: ``QUEUED``, ``DIED``, ``INTERRUPTED``, ``FAILED``, ...; None if it was
+        not said.
+    last_seen
+        Its last sign of life before (ns since the epoch), or None.
+    options
+        The options that were given for this time, by their long flags.
+    """
+
+    time: int
+    status: str | None
+    last_seen: int | None
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> Resumption:
+        """Take it from its event, ``RUN_RESUMED`` or ``RUN_CLAIMED``."""
+        status = event.fields.get("reason") if event.type == EventType.RUN_RESUMED else "QUEUED"
+        seen, options = event.fields.get("last_seen"), event.fields.get("options")
+        return cls(
+            event.time,
+            None if status is None else plain_text(str(status)),
+            seen if type(seen) is int else None,
+            options if isinstance(options, dict) else {},
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {
+            "time": instant(self.time),
+            "status": self.status,
+            "last_seen": instant(self.last_seen),
+            "options": jsonable(self.options),
+        }
+
+
+class Message(NamedTuple):
+    """Something that a person looking at a run should know, as the run recorded it.
+
+    Attributes
+    ----------
+    time
+        When (ns since the epoch).
+    level
+        ``info``, ``warning`` or ``error``.
+    text
+        The sentence.
+    source
+        What said it, or None.
+    """
+
+    time: int
+    level: str
+    text: str
+    source: str | None
+
+    @classmethod
+    def of(cls, event: Event) -> Message:
+        """Take it from its event."""
+        level, text, source = (event.fields.get(name) for name in ("level", "text", "source"))
+        return cls(event.time, str(level), str(text), None if source is None else str(source))
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {**self._asdict(), "time": instant(self.time)}
+
+
 @dataclass(slots=True)
 class RunDetails:
     """What ``sacred show`` shows of a run.
@@ -87,8 +241,14 @@ class RunDetails:
         Its line of the listing.
     document
         Sacred's run document: config, info, host, artifacts, ...; empty if it never began.
-    metrics
-        In the order in which they appeared.
+    metrics, logged
+        The metrics, and what else was logged, in the order in which they appeared.
+    repositories
+        Those that its sources lie in, with their uncommitted changes.
+    resumed
+        Each time that somebody went on with it.
+    messages
+        What the run recorded for people: facts that could not be collected, ...; the last 1,000.
     output
         The end of what it printed, at most 256 Ki characters, with what is still in the spool.
     writers
@@ -102,6 +262,10 @@ class RunDetails:
     outline: RunOutline
     document: dict[str, Any] = field(default_factory=dict)
     metrics: list[MetricSummary] = field(default_factory=list)
+    logged: list[SeriesSummary] = field(default_factory=list)
+    repositories: list[Repository] = field(default_factory=list)
+    resumed: list[Resumption] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     output: str = ""
     writers: list[int] = field(default_factory=list)
     views: list[dict[str, Any]] = field(default_factory=list)
@@ -114,15 +278,29 @@ class RunDetails:
         for name in ("config", "meta", "host", "info", "fail_trace"):
             record["host_info" if name == "host" else name] = jsonable(document.get(name))
         record["metrics"] = [metric.record() for metric in self.metrics]
+        record["logged"] = [series.record() for series in self.logged]
         for name in ("artifacts", "resources"):
             record[name] = [_file(entry) for entry in document.get(name) or ()]
         record["sources"] = [_file(entry) for entry in experiment.get("sources") or ()]
         record["dependencies"] = jsonable(experiment.get("dependencies") or [])
-        record["repositories"] = jsonable(experiment.get("repositories") or [])
+        record["repositories"] = [jsonable(repository.record()) for repository in self.repositories]
+        record["resumed"] = [each.record() for each in self.resumed]
+        record["messages"] = [jsonable(message.record()) for message in self.messages]
         record["views"] = jsonable(self.views)
         record["writers"] = self.writers
         record["output"] = self.output
         return record
+
+
+def _repository(fields: dict[str, Any]) -> Repository:
+    root = fields.get("root")
+    return Repository(
+        plain_text(str(fields.get("url"))),
+        plain_text(str(fields.get("commit"))),
+        bool(fields.get("dirty")),
+        None if root is None else plain_text(str(root)),
+        BlobReference.from_wire(fields.get("diff")),
+    )
 
 
 def _file(entry: Any) -> dict[str, Any]:
@@ -178,7 +356,9 @@ def details(folder: RunFolder) -> RunDetails:
     projection = RunProjection(resolve=blob_resolver(folder.root))
     tail = _OutputTail()
     metrics: dict[str, MetricSummary] = {}
+    logged: dict[tuple[str, str], SeriesSummary] = {}
     writers: set[int] = set()
+    messages: deque[Message] = deque(maxlen=_MESSAGES)
     try:
         reader = JournalReader(folder.journal)
         try:
@@ -187,6 +367,19 @@ def details(folder: RunFolder) -> RunDetails:
                 if event.type in {EventType.METRIC_POINT, EventType.METRIC_TABLE}:
                     _summarize(metrics, event)
                     continue
+                if event.type == EventType.REPOSITORY_FOUND:
+                    repository = _repository(event.fields)
+                    if repository not in found.repositories:
+                        found.repositories.append(repository)
+                elif event.type == EventType.MESSAGE:
+                    messages.append(Message.of(event))
+                if event.writer == 0 and event.type in _BEGINNINGS:
+                    found.resumed.append(Resumption.of(event))
+                if event.type in _SERIES:
+                    kind, name = _SERIES[EventType(event.type)], str(event.fields.get("name"))
+                    series = logged.setdefault((kind, name), SeriesSummary(name, kind))
+                    series.entries += 1
+                    series.last_step = event.fields.get("step")
                 projection.apply(event)
                 _take(projection, tail, at_least=_KEPT)
         finally:
@@ -200,8 +393,10 @@ def details(folder: RunFolder) -> RunDetails:
         text += rest.decode("utf-8", "replace")
     found.document = projection.document()
     found.metrics = list(metrics.values())
+    found.logged = list(logged.values())
     found.output = text[-_KEPT:]
     found.writers = sorted(writers)
+    found.messages = list(messages)
     found.views = _views(projection.views, folder.views)
     return found
 
@@ -231,6 +426,26 @@ def _summarize(metrics: dict[str, MetricSummary], event: Event) -> None:
         _metric(metrics, table.metrics[number]).add(steps, values)
 
 
+def patches(folder: RunFolder) -> Iterator[bytes]:
+    """Yield the uncommitted changes of each repository of a run, as ``git apply`` takes them.
+
+    Each begins with a line that names the repository.
+
+    Raises
+    ------
+    BlobMissingError, BlobDamagedError
+        They were recorded, and are not there or not whole.
+    """
+    from sacred.journal.blobs import BlobStore
+
+    store = BlobStore(folder.root.blobs)
+    for repository in details(folder).repositories:
+        if repository.diff is not None:
+            place = " ".join((repository.root or repository.url).split("\n"))
+            title = f"# {place} at {repository.commit}\n"
+            yield title.encode("utf-8", "replace") + store.read(repository.diff.digest)
+
+
 def _metric(metrics: dict[str, MetricSummary], name: Any) -> MetricSummary:
     text = str(name)
     found = metrics.get(text)
@@ -239,8 +454,10 @@ def _metric(metrics: dict[str, MetricSummary], name: Any) -> MetricSummary:
     return found
 
 
-def spool_beyond(folder: RunFolder, offset: int) -> Iterator[SpoolChunk]:
-    """Yield what a run printed and what no event of its journal holds yet.
+def spool_beyond(
+    folder: RunFolder, offset: int, flaws: list[SpoolFlaw] | None = None
+) -> Iterator[SpoolChunk]:
+    """Yield what a run printed and what no event of its journal holds yet. Never raises.
 
     Parameters
     ----------
@@ -248,9 +465,10 @@ def spool_beyond(folder: RunFolder, offset: int) -> Iterator[SpoolChunk]:
         Of the run.
     offset
         The largest ``end`` of its output events, 0 if there is none.
+    flaws
+        Gets what can not be read.
     """
-    with contextlib.suppress(OSError):
-        yield from chunks_from(folder.journal / "w0000.spool", offset)
+    yield from tolerant_chunks(folder.journal / SPOOL, offset, [] if flaws is None else flaws)
 
 
 def _views(declared: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -268,7 +486,9 @@ def _seen(memo: ViewMemo) -> dict[str, Any]:
     return {"id": memo.view_id, "state": memo.state, "error": memo.error}
 
 
-def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
+def event_lines(
+    folder: RunFolder, problems: list[str], notes: list[str] | None = None
+) -> Iterator[str]:
     """Yield every event of a run as a line of JSON, by time, then what only the spool holds.
 
     Parameters
@@ -277,6 +497,8 @@ def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
         Of the run.
     problems
         Gets a sentence for each thing that is wrong with the journal.
+    notes
+        Gets one for each that is no damage: what a kill left, what is known to be lost.
 
     Raises
     ------
@@ -286,17 +508,23 @@ def event_lines(folder: RunFolder, problems: list[str]) -> Iterator[str]:
     spool_end = 0
     try:
         for event in reader.read(order="time"):
-            end = event.fields.get("end") if event.type == EventType.OUTPUT else None
-            if type(end) is int:
-                spool_end = max(spool_end, end)
+            spool_end = max(spool_end, spooled_to(event))
             yield from lines_of(event)
-        for chunk in spool_beyond(folder, spool_end):
+        flaws: list[SpoolFlaw] = []
+        for chunk in spool_beyond(folder, spool_end, flaws):
             yield spool_line(chunk)
         found = outline(folder)
-        if found.problem:
-            problems.extend(str(verdict) for verdict in reader.verdicts if is_damage(verdict))
-            problems.extend(str(tail) for tail in reader.tails() if not tail.superseded)
-            if not problems and not reader.verdicts:
+        if found.problem or found.note:  # else its writer lives, and may finish what it began
+            told = [v for v in (*reader.verdicts, *reader.tails()) if not _superseded(v)]
+            problems.extend(str(verdict) for verdict in told if is_damage(verdict))
+            if notes is not None:
+                notes.extend(str(verdict) for verdict in told if not is_damage(verdict))
+            problems.extend(map(str, flaws))
+            if found.problem and not told and not flaws:
                 problems.append(found.problem)
     finally:
         reader.close()
+
+
+def _superseded(verdict: Verdict) -> bool:
+    return isinstance(verdict, Tail) and verdict.superseded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, PositionContradictedError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sacred.journal.codec import BlobReference
     from sacred.journal.reader import Frame
     from sacred.journal.root import RunFolder
+    from sacred.journal.spool import SpoolFlaw
     from sacred.replayers.sink import ViewPosition
 
 __all__ = ["RunFold"]
@@ -48,6 +50,8 @@ class RunFold:
         The document, and what of it was not taken yet.
     spool
         How far the spool's output is in the view (bytes).
+    spool_flaws
+        What could not be read of it, at the last look.
     ended
         Whether the journal says that the run ended.
 
@@ -62,6 +66,7 @@ class RunFold:
         self.reader = JournalReader(folder.journal)
         self.projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
         self.spool = 0
+        self.spool_flaws: list[SpoolFlaw] = []
         self.ended = False
         self._held = HeldFrames(Position())
         #: Per writer the first event whose output was not taken.
@@ -113,6 +118,22 @@ class RunFold:
     def _note_end(self, frame: Frame) -> None:
         if frame.writer == 0:
             self.ended = self.projection.how not in {None, "queued", "running"}
+
+    def add_end(self) -> bool:
+        """Fold how the run ended where the event that ends it is lost: the seal tells, too.
+
+        Call it when all frames were folded. True if anything was new.
+        """
+        from sacred.journal.liveness import ended_as
+
+        if self.projection.how != "running":
+            return False
+        status = ended_as(self.reader)
+        if status is None:
+            return False
+        self.projection.end_as(status)
+        self.ended = True
+        return True
 
     def _start_is_lost(self, frame: Frame) -> bool:
         """Tell whether the event that begins a run was in what is damaged before this frame."""
@@ -185,8 +206,18 @@ class RunFold:
                     self._output_from = {}
             if not moved:
                 self._is_shorter(short(proof), view)
+        if not fresh and self._has_the_end(known.get(0)):
+            self.add_end()
+            self.projection.drop_changes()
         self.spool = found.spool
         return fresh
+
+    def _has_the_end(self, known: WriterPosition | None) -> bool:
+        """Tell whether a view stands behind the event that ends the run, which may be lost by now."""
+        epochs = self.reader._epochs(0)
+        if known is None or not epochs or (0, epochs[-1]) not in self.reader.seals:
+            return False
+        return known.next_seq == self.reader.position[0].next_seq
 
     def _prove(self, frame: Frame, *wanted: dict[int, WriterPosition]) -> None:
         """Raise if a position that lies in a frame was taken on another journal."""
@@ -250,15 +281,17 @@ class RunFold:
 
         ``settled``: the view has all that was folded, and so perhaps the spool's end too.
         """
-        path = self.folder.journal / "w0000.spool"
-        if not path.exists() or self.writer_lives():
-            return False
-        from sacred.journal.spool import chunks_from
+        from sacred.journal.spool import SPOOL, flaws_from, tolerant_chunks
 
-        if settled and self.spool and next(chunks_from(path, self.spool), None) is None:
+        path = self.folder.journal / SPOOL
+        self.spool_flaws = []
+        if not os.path.lexists(path) or self.writer_lives():
             return False
         begin = self.projection.spool_end
-        for chunk in chunks_from(path, begin):
+        if settled and self.spool and next(tolerant_chunks(path, self.spool, []), None) is None:
+            self.spool_flaws = flaws_from(path, begin)
+            return False
+        for chunk in tolerant_chunks(path, begin, self.spool_flaws):
             fields = {"stream": chunk.stream, "data": chunk.data, "end": chunk.end}
             event = Event(int(EventType.OUTPUT), chunk.time_ns, -1, 0, fields)
             self.projection.apply(event)

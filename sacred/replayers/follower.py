@@ -19,6 +19,7 @@ from sacred.journal.errors import (
     NotAJournalError,
     PositionContradictedError,
 )
+from sacred.journal.finding import start_fields
 from sacred.journal.position import Position
 from sacred.journal.verdicts import is_damage
 from sacred.replayers.errors import (
@@ -33,7 +34,6 @@ from sacred.replayers.growth import POINT_BYTES, Growth
 from sacred.replayers.memo import ViewMemo
 from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
-from sacred.replayers.start import start_fields
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
@@ -351,6 +351,9 @@ class Follower:
                 projection.pending_output >= BATCH_CHARACTERS
             ):
                 self._flush(fold, complete=False, everything=True)
+        if fold.add_end():
+            news = True
+            self._settled = False
         if (complete or not news) and fold.add_spool(settled=self._settled):
             complete = True
         self._flush(fold, complete=complete)
@@ -358,7 +361,8 @@ class Follower:
             fold = self._rebuild_in_order(fold)
         self._finished = complete
         self.ended = fold.ended
-        self._damage = tuple(str(verdict) for verdict in fold.reader.verdicts if is_damage(verdict))
+        damage = [*filter(is_damage, fold.reader.verdicts), *fold.spool_flaws]
+        self._damage = tuple(map(str, damage))
         return news
 
     def _detach(self) -> None:
@@ -544,6 +548,7 @@ class Follower:
         fold = self._begin_anew(key, "its writers merged by time")
         self._order = "time"
         fold.add_by_time()
+        fold.add_end()
         fold.ended = ended
         fold.add_spool(settled=False)
         self._flush(fold, complete=True)

@@ -1,7 +1,8 @@
 """What a journal holds as JSON that every parser takes.
 
 JSON has no NaN, no infinities, no bytes and no times: they are the texts ``"NaN"``, ``"Infinity"``,
-``"-Infinity"``, the text or base64 of the bytes, and ISO 8601.
+``"-Infinity"``, the text or base64 of the bytes, and ISO 8601. Integers of more than 4,300 digits,
+which many parsers refuse, are hexadecimal text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.events import EventType
+from sacred.journal.integers import is_long
 from sacred.replayers.plain import plain
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def _point_line(writer: int, seq: int, time: Any, point: tuple[Any, Any, Any]) -
 
 def _scalar(value: Any) -> str:
     kind = type(value)
-    if kind is int or (kind is float and math.isfinite(value)):
+    if (kind is int and not is_long(value)) or (kind is float and math.isfinite(value)):
         return repr(value)
     return to_json(value)
 

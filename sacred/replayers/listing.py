@@ -16,15 +16,19 @@ from sacred.journal.errors import (
     NewerFormatError,
 )
 from sacred.journal.events import EventType
-from sacred.journal.liveness import Liveness, state_after, state_now
+from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
+from sacred.journal.verdicts import is_damage
 from sacred.replayers.jsontext import instant, jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.journal.spool import SpoolFlaw
+    from sacred.journal.verdicts import Verdict
 
 __all__ = ["RunOutline", "outline", "outlines"]
 
@@ -62,6 +66,11 @@ class RunOutline:
         As it is in the journal.
     problem
         What is wrong with the journal in a sentence, or None.
+    note
+        What is not as in a run that went well and is no damage, in a sentence, or None: an end that
+        a kill left, events that the run itself told to be lost, or that a repair wrote down.
+    spool_end
+        Where in the spool the output ends that the journal has (bytes).
     """
 
     run: int | None
@@ -80,6 +89,8 @@ class RunOutline:
     result: Any = None
     host: str | None = None
     problem: str | None = None
+    note: str | None = None
+    spool_end: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
@@ -98,6 +109,7 @@ class RunOutline:
             "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
             "path": self.path,
             "problem": self.problem,
+            "note": self.note,
         }
 
 
@@ -150,6 +162,7 @@ def _fold(reader: JournalReader, found: RunOutline) -> Liveness:
                 found.last = max(found.last, event.time)
             state = state_after(event.type, state)
             _take(found, event.type, event.time, event.fields)
+            found.spool_end = max(found.spool_end, spooled_to(event))
     found.journal_id = reader.journal_id
     return state
 
@@ -199,16 +212,24 @@ def _judge(reader: JournalReader, found: RunOutline, state: Liveness, now: int |
         if became is Liveness.DIED:
             # A run that was cut off before its start event died all the same.
             found.status = DIED
+        elif became is Liveness.ENDED and state is not became:
+            found.status = ended_as(reader) or found.status
         elif alive and found.status == EMPTY:
             found.status = "RUNNING"
     elif found.status == EMPTY:
         found.problem = "it has no file of the run's first writer"
     tails = [] if alive else [tail for tail in reader.tails() if not tail.superseded]
-    problems = [*(v for v in verdicts if not getattr(v, "superseded", False)), *tails]
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        found.problem = f"{problems[0]}{more}"
+    told = [*(v for v in verdicts if not getattr(v, "superseded", False)), *tails]
+    damage: list[Verdict | SpoolFlaw] = [verdict for verdict in told if is_damage(verdict)]
+    damage += flaws_from(reader.folder / SPOOL, found.spool_end)
+    found.problem = _first(damage) or found.problem
+    found.note = _first([verdict for verdict in told if not is_damage(verdict)])
     found.duration = _duration(found, alive=alive, now=now)
+
+
+def _first(verdicts: Sequence[Verdict | SpoolFlaw]) -> str | None:
+    more = f" (and {len(verdicts) - 1} more)" if len(verdicts) > 1 else ""
+    return f"{verdicts[0]}{more}" if verdicts else None
 
 
 def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | None:

@@ -11,10 +11,15 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.journal.regular_file import create_regular, read_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["ViewMemo", "read_memos"]
+
+#: No memo is larger (bytes): a reason why a view is behind is a sentence.
+_MOST = 1 << 20
 
 
 class ViewMemo(NamedTuple):
@@ -40,19 +45,24 @@ class ViewMemo(NamedTuple):
     def save(self, folder: Path, key: str) -> None:
         """Write it into a run's ``views`` folder; in silence where that can not be written."""
         path = folder / f"{key}.json"
-        temporary = folder / f".{key}.{os.getpid()}"
+        temporary = folder / f".{key}.{os.urandom(6).hex()}"
         with contextlib.suppress(OSError):  # an archive that is read-only stays so
             folder.mkdir(exist_ok=True)
-            temporary.write_text(json.dumps(self._asdict()) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
+            try:
+                create_regular(temporary, json.dumps(self._asdict()) + "\n")
+                os.replace(temporary, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
 
     @classmethod
     def load(cls, folder: Path, key: str) -> ViewMemo | None:
         """Read it; None if there is none."""
         try:
-            found = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+            found = json.loads(read_regular(folder / f"{key}.json", _MOST))
             return cls(**found)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
 

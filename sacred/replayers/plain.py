@@ -7,12 +7,13 @@ import datetime as dt
 from typing import Any
 
 from sacred.journal.codec import Array, BlobReference, ObjectText, pack
+from sacred.journal.integers import text_of, whole_number
 from sacred.replayers.sink import FileEntry
 
 __all__ = ["plain", "plain_text", "utc"]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
-_ATOMS = (type(None), bool, int, float)
+_ATOMS = (type(None), bool, float)
 #: So many containers may stand within one another: each takes every reader of a view a part of its
 #: stack, which ends at some hundreds in most of them.
 MAX_DEPTH = 200
@@ -41,19 +42,21 @@ def plain(value: Any, depth: int = 0) -> Any:
     """Return a value made of dicts with text keys, lists, numbers, text, None and datetimes.
 
     Arrays, tuples and sets become lists, objects the text that stands for them, bytes text
-    (base64 if they are none), aware times naive UTC, and what lies deeper than 200 containers a
-    text that says so. Nothing raises for its type.
+    (base64 if they are none), aware times naive UTC, integers of more than 4,300 digits
+    hexadecimal text, and what lies deeper than 200 containers a text that says so. Nothing raises for its type.
     """
     kind = type(value)
     if kind in _ATOMS or kind is FileEntry:
         return value
+    if kind is int:
+        return whole_number(value)
     if kind is str:
         return plain_text(value)
     if isinstance(value, dict):
         if depth >= MAX_DEPTH:
             return _TOO_DEEP
         inside = depth + 1
-        return {plain_text(str(key)): plain(item, inside) for key, item in value.items()}
+        return {plain_text(text_of(key)): plain(item, inside) for key, item in value.items()}
     if kind is list:
         if depth >= MAX_DEPTH:
             return _TOO_DEEP
@@ -89,6 +92,8 @@ def _plain_rare(value: Any, depth: int) -> Any:
         return value.astimezone(dt.timezone.utc).replace(tzinfo=None)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, int) and type(value) is not bool:
+        return whole_number(int(value))
+    if isinstance(value, (bool, float)):
         return value
-    return plain_text(str(value))
+    return plain_text(text_of(value))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.columns import EXACT, RawTable, decode_lanes
+from sacred.journal.columns import EXACT, RawTable
 from sacred.journal.events import EventType
+from sacred.journal.integers import text_of
+from sacred.journal.lanes import decode_together
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import COLUMN_INT, decode_table
 from sacred.replayers.jsontext import to_json
@@ -45,7 +47,7 @@ def exact_number(value: Any) -> tuple[float | None, str | None]:
         try:
             number = float(value)
         except OverflowError:
-            return None, str(value)
+            return None, text_of(int(value))
         return number, None if int(number) == value else str(int(value))
     if value is None:
         return None, None
@@ -263,11 +265,11 @@ class _Arrays:
         for key, column in (("r", runs), ("w", writers)):
             chunk[key][place] = np.broadcast_to(column, (len(tables), rows))[wanted]
         chunk["q"][place] = (seqs - skip + within)[wanted]
-        times = decode_lanes([table.times for table in tables], rows).view("<i8")
+        times = decode_together([table.times for table in tables], rows).view("<i8")
         chunk["x"][place] = np.clip(times, -_MICROS, _MICROS)[wanted]
         for number, key in enumerate("sv"):
             columns = [table.values if number else table.steps for table in tables]
-            lanes = self._in_order(decode_lanes(columns, rows), order)
+            lanes = self._in_order(decode_together(columns, rows), order)
             floats = lanes.view("<f8")
             ints = np.array([table.kinds[number] == COLUMN_INT for table in tables])[:, None]
             if ints.any():

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.events import EventType
+from sacred.journal.info import info_after
+from sacred.journal.media import picture_name
 from sacred.replayers.plain import plain, plain_text, utc
 from sacred.replayers.sink import OWNED_FIELDS, FieldsChanged, FileEntry, OutputChanged, PointsAdded
 
@@ -28,6 +30,8 @@ __all__ = ["PROJECTOR", "RunProjection"]
 PROJECTOR = 1
 
 _Points = tuple[list[int], list[int], list[Any], list[Any], list[int]]
+#: Of the statuses that are no interruption's, which may have any.
+_HOW = {"COMPLETED": "completed", "FAILED": "failed"}
 
 
 class RunProjection:
@@ -198,6 +202,23 @@ class RunProjection:
         if trace is not None:
             lines = trace if isinstance(trace, (list, tuple)) else [trace]
             self._set("fail_trace", [plain_text(str(line)) for line in lines])
+        self._end_output()
+
+    def end_as(self, status: str) -> None:
+        """Take in that the run ended, where the event that says so is lost.
+
+        What else was in it stays unknown: the time, the result, the stack trace.
+
+        Parameters
+        ----------
+        status
+            As the seal of the run's last file tells it.
+        """
+        self.how = _HOW.get(status, "interrupted")
+        self._set("status", plain_text(status))
+        self._end_output()
+
+    def _end_output(self) -> None:
         for stream in list(self._decoders):
             rest = self._decoders.pop(stream).decode(b"", True)
             if rest and not self._filtered:
@@ -212,18 +233,8 @@ class RunProjection:
 
     # state
 
-    def _info_changed(self, fields: dict[str, Any], _event: Event) -> None:
-        for path in fields.get("deleted") or ():
-            _delete_path(self._info, path)
-        for path, value in fields.get("set") or ():
-            if path:
-                _set_path(self._info, path, value)
-            else:
-                self._info = _mapping(value)
-        self._dirty.add("info")
-
-    def _info_snapshot(self, fields: dict[str, Any], _event: Event) -> None:
-        self._info = _mapping(fields.get("info"))
+    def _info_changed(self, fields: dict[str, Any], event: Event) -> None:
+        self._info = info_after(self._info, event.type, fields)
         self._dirty.add("info")
 
     def _result_changed(self, fields: dict[str, Any], _event: Event) -> None:
@@ -235,8 +246,11 @@ class RunProjection:
 
     # files
 
-    def _source_added(self, fields: dict[str, Any], _event: Event) -> None:
+    def _source_added(self, fields: dict[str, Any], event: Event) -> None:
         name = str(fields.get("filename"))
+        # Workers name what they import themselves; of one file the run's own process has the say.
+        if event.writer and name in self._sources:
+            return
         entry = _entry("source", name, str(fields.get("path") or name), fields)
         self._sources[name] = entry
         experiment = self._fields.get("experiment")
@@ -279,6 +293,15 @@ class RunProjection:
             else:
                 self._artifacts.append(_entry("artifact", f"{name}/{relative}", path, about))
                 self._dirty.add("artifacts")
+
+    def _image_logged(self, fields: dict[str, Any], _event: Event) -> None:
+        # Clients have no place for pictures but among the artifacts, where they show them.
+        kind = _text_or_none(fields.get("content_type"))
+        name = picture_name(str(fields.get("name")), plain(fields.get("step")), kind)
+        caption = fields.get("caption")
+        about = {"metadata": None if caption is None else {"caption": caption}}
+        self._artifacts.append(_entry("artifact", name, name, {**fields, **about}))
+        self._dirty.add("artifacts")
 
     # output
 
@@ -511,11 +534,12 @@ _HANDLERS: dict[int, Callable[[RunProjection, dict[str, Any], Event], None]] = {
     EventType.OUTPUT: RunProjection._output,
     EventType.OUTPUT_FILTERED: RunProjection._output_filtered,
     EventType.INFO_CHANGED: RunProjection._info_changed,
-    EventType.INFO_SNAPSHOT: RunProjection._info_snapshot,
+    EventType.INFO_SNAPSHOT: RunProjection._info_changed,
     EventType.RESULT_CHANGED: RunProjection._result_changed,
     EventType.RESOURCE_ADDED: RunProjection._resource_added,
     EventType.ARTIFACT_ADDED: RunProjection._artifact_added,
     EventType.DIRECTORY_ADDED: RunProjection._directory_added,
+    EventType.IMAGE_LOGGED: RunProjection._image_logged,
     EventType.SOURCE_ADDED: RunProjection._source_added,
     EventType.DEPENDENCIES_FOUND: RunProjection._dependencies_found,
     EventType.REPOSITORY_FOUND: RunProjection._repository_found,
@@ -566,40 +590,3 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(before, dict) and isinstance(value, dict)
         merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
     return merged
-
-
-def _set_path(root: Any, path: list[Any], value: Any) -> None:
-    holder = root
-    for key in path[:-1]:
-        step = _step(holder, key)
-        if step is None:
-            if not isinstance(holder, dict):
-                return
-            step = holder[key] = {}
-        holder = step
-    last = path[-1]
-    if isinstance(holder, dict):
-        holder[last] = value
-    elif isinstance(holder, list) and isinstance(last, int):
-        if 0 <= last < len(holder):
-            holder[last] = value
-        else:
-            holder.append(value)
-
-
-def _delete_path(root: Any, path: list[Any]) -> None:
-    holder = root
-    for key in path[:-1]:
-        holder = _step(holder, key)
-        if holder is None:
-            return
-    if isinstance(holder, dict):
-        holder.pop(path[-1], None)
-
-
-def _step(holder: Any, key: Any) -> Any:
-    if isinstance(holder, dict):
-        return holder.get(key)
-    if isinstance(holder, list) and isinstance(key, int) and 0 <= key < len(holder):
-        return holder[key]
-    return None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
+from sacred.journal.finding import looking_root
+from sacred.journal.integers import text_of
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.journal.tables import decode_length
@@ -19,7 +21,6 @@ from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import outline
-from sacred.replayers.naming import looking_root
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
@@ -252,6 +253,9 @@ def _sentence(error: Exception) -> str:
     else:
         said = text
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)
+    refused = re.match(r'Cannot access (?:file|directory) "(.*?)"', said)
+    if refused:
+        said = f'a query reads the runs and no file, such as "{refused[1]}"'
     return " ".join(said.split()) + place
 
 
@@ -282,7 +286,7 @@ class _Loader:
             self._add(
                 "runs",
                 folder.number,
-                None if found.id is None else plain_text(str(found.id)),
+                None if found.id is None else plain_text(text_of(found.id)),
                 found.name and plain_text(found.name),
                 found.command and plain_text(found.command),
                 plain_text(found.status),

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError
+from sacred.journal.finding import find_runs, start_fields
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.root import JournalRoot
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.listing import outline
-from sacred.replayers.naming import find_runs
 from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
 from sacred.replayers.sink import SinkSpec
-from sacred.replayers.start import start_fields
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:

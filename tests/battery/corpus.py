@@ -17,7 +17,7 @@ from typing import NamedTuple
 from golden.journals.samples import START, E
 from golden.make import Place
 
-from sacred.journal import JournalReader, epoch_writer, sealer
+from sacred.journal import JournalReader, file_writer, sealer
 from sacred.journal.epoch_file import EpochFile, NotYet
 from sacred.journal.frames import FrameEncoder
 from sacred.journal.root import parse_epoch_file_name
@@ -63,11 +63,11 @@ class Corpus(NamedTuple):
 
 @contextlib.contextmanager
 def _real_time():
-    kept = os.write, os.open, time.time_ns, time.monotonic_ns, epoch_writer.own_identity
+    kept = os.write, os.open, time.time_ns, time.monotonic_ns, file_writer.own_identity
     try:
         yield
     finally:
-        os.write, os.open, time.time_ns, time.monotonic_ns, epoch_writer.own_identity = kept
+        os.write, os.open, time.time_ns, time.monotonic_ns, file_writer.own_identity = kept
 
 
 def _tiny(place):
@@ -121,24 +121,12 @@ def _utf8(place):
 
 def _epochs(place):
     """Three files, each begun because the one before was large."""
-    writer = place.writer()
-    for part in range(3):
-        place.messages(writer, 4, 4 * part)
-        place.points(writer, [("loss", step, step / 4) for step in range(20)])
-        if part < 2:
-            writer._rotate()
-    writer.close()
+    place.three_files(messages=4)
 
 
 def _overlap(place):
     """After a fault the second file holds again what was not durable in the first."""
-    writer = place.writer()
-    place.messages(writer, 3)
-    writer._sync_file()
-    place.messages(writer, 3, 3)
-    writer._fail(OSError(5, os.strerror(5)))
-    place.messages(writer, 3, 6)
-    writer.close()
+    place.faulted()
 
 
 def _writers(place):

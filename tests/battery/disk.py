@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import fcntl
 import io
 import os
 import pathlib
@@ -92,6 +93,8 @@ class Recorder:
             if name != "open_file":
                 monkeypatch.setattr(os, name, getattr(self, f"_{name}"))
         monkeypatch.setattr(os, "remove", self._unlink)
+        self._real["fcntl"] = fcntl.fcntl
+        monkeypatch.setattr(fcntl, "fcntl", self._fcntl)
         monkeypatch.setattr(builtins, "open", self._open_file)
         monkeypatch.setattr(io, "open", self._open_file)
         accessor = getattr(pathlib, "_NormalAccessor", None)  # Python 3.10 keeps the functions
@@ -177,6 +180,12 @@ class Recorder:
     def _dup(self, descriptor):
         other = self._real["dup"](descriptor)
         if descriptor in self._descriptors:
+            self._descriptors[other] = self._descriptors[descriptor]
+        return other
+
+    def _fcntl(self, descriptor, command, *argument):
+        other = self._real["fcntl"](descriptor, command, *argument)
+        if command == fcntl.F_DUPFD_CLOEXEC and descriptor in self._descriptors:
             self._descriptors[other] = self._descriptors[descriptor]
         return other
 

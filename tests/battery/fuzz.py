@@ -152,9 +152,14 @@ class Target:
     def _compare(self):
         def page(folder):
             try:
-                return self.page(folder)
+                events = self.page(folder)
             except Exception as error:
                 raise _Refused from error
+            # It does not look whether a frame is of the writer whose file it stands in.
+            named = {int(path.name[1:].partition("-")[0]) for path in Path(folder).glob("w*.jzst")}
+            if not {writer for writer, _ in events} <= named:
+                raise _Refused
+            return events
 
         try:
             opinion.compare(self.folder, page, strange=True)

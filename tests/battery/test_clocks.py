@@ -44,7 +44,7 @@ def test_no_clock_changes_what_is_read(tmp_path, monkeypatch, name, durability):
     writer.close()
     for sealed in (False, True):
         if sealed:
-            outcomes = seal_run(RunFolder.at(tmp_path / "1"), closed=frozenset({0}))
+            outcomes = seal_run(RunFolder.at(tmp_path / "1"), closed={0: 1})
             assert ["sealed"] == [outcome.state for outcome in outcomes]
         seen = oracle.look(writer.folder)
         assert [] == seen.verdicts

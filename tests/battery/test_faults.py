@@ -32,7 +32,7 @@ import pytest
 
 from battery import oracle
 from sacred.journal import EventType, JournalWriter
-from sacred.journal import writer as writer_module
+from sacred.journal.flusher import Turns
 
 if not hasattr(os, "fdatasync"):
     pytest.skip("this machine has no fdatasync", allow_module_level=True)
@@ -194,7 +194,7 @@ def test_durability_process_costs_no_processor(tmp_path):
             waits.append(timeout)
             raise Empty
 
-    turns = writer_module._Turns(weakref.ref(writer), Wake())
+    turns = Turns(weakref.ref(writer), Wake())
     for _ in range(8):
         assert turns.take()
     assert waits[-1] is None

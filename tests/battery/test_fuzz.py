@@ -9,7 +9,7 @@ import pytest
 
 from battery import soak
 
-SECONDS = 12
+SECONDS = 20
 
 
 def _fuzz(how):

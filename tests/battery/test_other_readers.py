@@ -20,7 +20,7 @@ from battery.test_damage import _damage
 
 KINDS = [kind for kind in corpora.KINDS if "large" not in kind]
 #: Files harmed of each kind.
-HARMED = 60
+HARMED = 240
 
 
 def _contents(data):
@@ -98,9 +98,9 @@ def _compare(corpus, name, data, theirs):
     found = judge.read(corpus.folder)
     said = [v for v in (*found.verdicts, *found.tails) if (v.writer, v.epoch) == corpora.at(name)]
     whole = corpus.files[name]
+    # What ends a sealed file serves other programs: a reader of events does not look at it.
+    beyond = corpus.sealed and data.startswith(whole[: corpus.ends[name]])
     if theirs is None:
-        # What ends a sealed file serves other programs: a reader of events does not look at it.
-        beyond = corpus.sealed and data.startswith(whole[: corpus.ends[name]])
         # What stands again in the next file is not missed here.
         again = name != max(n for n in corpus.files if corpora.at(n)[0] == corpora.at(name)[0])
         if not (said or beyond or again or not found.known):
@@ -108,7 +108,9 @@ def _compare(corpus, name, data, theirs):
         return False
     if said or not found.known:
         return False  # frames that are whole, and not where they belong
-    if theirs != _contents(data[: corpus.ends[name]]):
+    events = _contents(data[: corpus.ends[name]])
+    # Damage may have made a frame of the index, which they decode behind the events.
+    if theirs != events and not (beyond and theirs.startswith(events)):
         raise AssertionError(f"{name} holds something else")
     return True
 

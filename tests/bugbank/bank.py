@@ -92,7 +92,7 @@ def judge(scratch, bug):
     place = Path(tempfile.mkdtemp(dir=scratch))
     package = place / "sacred"
     shutil.copytree(PACKAGE, package)  # with what is compiled: a second a bug
-    path = package / "journal" / bug.file
+    path = package / bug.place
     for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
         compiled.unlink()
     try:

@@ -15,6 +15,8 @@ WRITER = "tests/journal/test_writer.py"
 DURABILITY = "tests/journal/test_durability.py"
 SEAL = "tests/journal/test_seal.py"
 REPAIR = "tests/journal/test_repair.py"
+SEALED_DAMAGE = "tests/journal/test_sealed_damage.py"
+LOSSES = "tests/journal/test_losses.py"
 TABLES = "tests/journal/test_tables.py"
 CODEC = "tests/journal/test_codec.py"
 BLOBS = "tests/journal/test_blobs.py"
@@ -22,8 +24,15 @@ LIVENESS = "tests/journal/test_liveness.py"
 ROOT = "tests/journal/test_root.py"
 GOLDEN = "tests/journal/test_golden.py"
 SPOOL = "tests/journal/test_spool.py"
+SPOOL_DAMAGE = "tests/journal/test_spool_damage.py"
+REGULAR = "tests/journal/test_regular_file.py"
 EDGES = "tests/journal/test_edges.py"
 SEAL_EDGES = "tests/journal/test_seal_edges.py"
+GO_ON = "tests/journal/test_go_on.py"
+GONE_ON = "tests/battery/test_gone_on.py"
+KILLS = "tests/battery/test_kills.py"
+ZEROS = "tests/journal/test_zeros.py"
+DESCRIPTORS = "tests/journal/test_descriptors.py"
 
 
 class Bug(NamedTuple):
@@ -36,7 +45,7 @@ class Bug(NamedTuple):
     tempting
         Why somebody would write it so.
     file
-        Below ``sacred/journal``.
+        Below ``sacred/journal``, or with a slash below ``sacred``.
     old, new
         What stands there, and what would.
     tests
@@ -52,6 +61,11 @@ class Bug(NamedTuple):
     new: str
     tests: tuple[str, ...]
     more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the file lies below ``sacred``."""
+        return self.file if "/" in self.file else f"journal/{self.file}"
 
 
 BUGS = (
@@ -164,8 +178,8 @@ BUGS = (
         "verdict-without-numbers",
         "that there is a gap, and at which byte, is all that a person needs",
         "cursor.py",
-        "Gap(self.writer, frame.epoch, offset, first, end, why or reason, repaired=known)",
-        "Gap(self.writer, frame.epoch, offset, end, end, why or reason, repaired=known)",
+        "Gap(self.writer, frame.epoch, offset, first, end, reason, damaged=damaged)",
+        "Gap(self.writer, frame.epoch, offset, end, end, reason, damaged=damaged)",
         (
             f"{READER}::test_dropped_doubled_and_swapped_frames_are_noticed",
             f"{READER}::test_every_flipped_bit_costs_the_frame_it_hit",
@@ -262,11 +276,27 @@ BUGS = (
         "        for *_, event in heapq.merge(sorted(merged, key=lambda item: item[3].time)):\n",
         (f"{READER}::test_several_writers_merge_by_time",),
     ),
+    Bug(
+        "search-ends-in-zeros",
+        "a file that ends in zeros was cut there by a loss of power: behind them is nothing",
+        "epoch_file.py",
+        "                    if data < 0 or position >= zeros:\n                        break\n",
+        "                    break\n",
+        (f"{ZEROS}::test_what_is_behind_a_hole_is_found",),
+    ),
+    Bug(
+        "zeros-read-to-the-last",
+        "zeros are read at gigabytes a second, and no file has more than one",
+        "epoch_file.py",
+        "            end, left = begin, left - _READ\n",
+        "            end = begin\n",
+        (f"{ZEROS}::test_more_zeros_on_the_disk_than_a_file_has_are_damage",),
+    ),
     # -- writer --------------------------------------------------------------------------------
     Bug(
         "file-reopened-for-append",
         "without O_EXCL a writer simply goes on in the file that is there",
-        "epoch_writer.py",
+        "file_writer.py",
         "flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY",
         "flags = os.O_CREAT | os.O_WRONLY",
         (
@@ -277,7 +307,7 @@ BUGS = (
     Bug(
         "no-append-flag",
         "the descriptor's place is at the end anyway",
-        "epoch_writer.py",
+        "file_writer.py",
         "os.O_WRONLY | os.O_APPEND |",
         "os.O_WRONLY |",
         (f"{DURABILITY}::test_a_frame_lands_at_the_end_wherever_the_offset_is",),
@@ -285,7 +315,7 @@ BUGS = (
     Bug(
         "no-fsync-of-the-folder",
         "the file's bytes are durable; that its name may not be is the oldest mistake of all",
-        "epoch_writer.py",
+        "durable_writer.py",
         "                            fsync_folder(folder)\n",
         "                            pass\n",
         (
@@ -296,7 +326,7 @@ BUGS = (
     Bug(
         "failed-fsync-retried",
         "the next fsync may succeed; it does, and the pages that failed are gone",
-        "epoch_writer.py",
+        "durable_writer.py",
         "                self._fail(failure)\n\n    def _forget_below",
         "                self._dirty = True\n\n    def _forget_below",
         (f"{WRITER}::test_after_a_failed_fsync_the_file_is_not_trusted",),
@@ -304,7 +334,7 @@ BUGS = (
     Bug(
         "torn-frame-truncated",
         "after a short write the file is cut back to what was whole; the size it knows is not that",
-        "epoch_writer.py",
+        "file_writer.py",
         "        if self._fd >= 0 and self._can_sync:\n",
         "        if self._fd >= 0:\n"
         "            os.ftruncate(self._fd, self._size)\n"
@@ -314,8 +344,9 @@ BUGS = (
     Bug(
         "short-write-believed",
         "write(2) to a file writes all or raises",
-        "epoch_writer.py",
-        "        if os.write(descriptor, frame) != len(frame):\n            raise short_write()\n",
+        "file_writer.py",
+        "        if (done := os.write(descriptor, frame)) != len(frame):\n"
+        "            raise descriptors.short_write(descriptor, frame[done:])\n",
         "        os.write(descriptor, frame)\n",
         (f"{WRITER}::test_a_disk_that_refuses_for_a_while_costs_nothing",),
     ),
@@ -330,7 +361,7 @@ BUGS = (
     Bug(
         "watermark-behind-the-fsync",
         "what is durable is asked for after the fsync, when more has been written",
-        "epoch_writer.py",
+        "durable_writer.py",
         "        self.durable_seq = max(self.durable_seq, seq)\n        self._forget_below(seq)\n",
         "        self.durable_seq = self.next_seq\n        self._forget_below(self.next_seq)\n",
         (f"{EDGES}::test_what_is_written_during_a_sync_is_not_durable_by_it",),
@@ -338,7 +369,7 @@ BUGS = (
     Bug(
         "dirty-cleared-after-the-fsync",
         "the mark is taken away when the work is done; what came meanwhile is never synced",
-        "epoch_writer.py",
+        "durable_writer.py",
         "        self.durable_seq = max(self.durable_seq, seq)\n",
         "        self.durable_seq = max(self.durable_seq, seq)\n        self._dirty = False\n",
         (f"{EDGES}::test_what_is_written_during_a_sync_is_not_durable_by_it",),
@@ -354,7 +385,7 @@ BUGS = (
     Bug(
         "named-before-it-is-whole",
         "the next file gets its name at once; a kill before all is written again hides what was there",
-        "epoch_writer.py",
+        "file_writer.py",
         '            if self._ring and os.name != "nt":',
         "            if False:",
         (f"{WRITER}::test_a_kill_while_a_file_is_written_again_costs_nothing",),
@@ -370,15 +401,47 @@ BUGS = (
     Bug(
         "removed-file-written-on",
         "an open descriptor can be written: nobody looks whether the file still has a name",
-        "epoch_writer.py",
-        "            if os.fstat(self._fd).st_nlink:\n",
-        "            if self._fd:\n",
+        "durable_writer.py",
+        "        if state is None or state.st_nlink:\n",
+        "        if state is None or self._fd:\n",
         (f"{WRITER}::test_a_journal_that_is_removed_is_noticed",),
+    ),
+    Bug(
+        "number-trusted",
+        "the descriptor is ours: who else would close it",
+        "file_writer.py",
+        "            if (state.st_dev, state.st_ino) == self._identity:\n",
+        "            if self._identity:\n",
+        (f"{DESCRIPTORS}::test_a_number_that_the_program_was_given_is_left_to_it",),
+    ),
+    Bug(
+        "anothers-number-closed",
+        "a file that is left behind is closed by its number",
+        "descriptors.py",
+        "    if descriptor >= 0 and not is_anothers(descriptor, identity):\n",
+        "    if descriptor >= 0:\n",
+        (f"{DESCRIPTORS}::test_files_that_wait_to_be_durable_are_looked_at_too",),
+    ),
+    Bug(
+        "unreadable-is-removed",
+        "what took the place of the file can not be opened: then all of it is lost",
+        "durable_writer.py",
+        "            error, known = problem, self.next_seq\n",
+        "            error = problem\n",
+        (f"{DESCRIPTORS}::test_what_took_the_place_of_a_file_can_not_be_read",),
+    ),
+    Bug(
+        "told-excuses-damage",
+        "events that the writer told to be lost are missing: nothing is wrong",
+        "verdicts.py",
+        "    if gap.damaged and all(piece.told for piece in pieces):\n",
+        "    if gap.damaged and not pieces:\n",
+        (f"{LOSSES}::test_what_was_told_does_not_excuse_damage",),
     ),
     Bug(
         "child-writes-the-parents-points",
         "a fork copies what was pending, and both write it",
-        "writer.py",
+        "pending_writer.py",
         "        self._flusher = None\n        self._cells.clear()\n",
         "        self._flusher = None\n",
         (f"{EDGES}::test_what_waits_at_a_fork_is_the_parents",),
@@ -386,7 +449,7 @@ BUGS = (
     Bug(
         "control-events-wait",
         "an event more or less in the batch: all of them wait 10 ms",
-        "writer.py",
+        "pending_writer.py",
         "        if control or not self._patient:",
         "        if not self._patient:",
         (f"{WRITER}::test_a_control_event_is_in_the_file_when_its_call_returns",),
@@ -394,15 +457,15 @@ BUGS = (
     Bug(
         "clock-trusted",
         "what is due later than now is not due",
-        "writer.py",
-        "(now >= self._due - PATIENCE + _YOUNG or now < self._due - PATIENCE)",
-        "now >= self._due - PATIENCE + _YOUNG",
+        "pending_writer.py",
+        "(now >= self._due - PATIENCE + YOUNG or now < self._due - PATIENCE)",
+        "now >= self._due - PATIENCE + YOUNG",
         (f"{WRITER}::test_a_clock_that_is_put_back_delays_nothing",),
     ),
     Bug(
         "taken-whatever-became-of-it",
         "what was given to the frame waits no more; an interrupt before there is a frame loses it",
-        "writer.py",
+        "pending_writer.py",
         "            if self._taken != before:\n                del self._cells[gone]\n",
         "            if self._taken >= before:\n                del self._cells[gone]\n",
         (f"{EDGES}::test_an_interrupt_before_a_frame_keeps_what_waits",),
@@ -511,16 +574,16 @@ BUGS = (
         "seal-of-a-damaged-file",
         "what can be read is sealed, and the damage is gone",
         "sealer.py",
-        '    except FrameDamagedError as error:\n        raise NotSealableError(\n            f"{file.path} is damaged',
-        '    except FrameDamagedError as error:\n        return None\n        raise NotSealableError(\n            f"{file.path} is damaged',
+        "        if spare or file.is_cut():\n",
+        "        if True:\n",
         (f"{SEAL_EDGES}::test_a_damaged_file_is_not_sealed",),
     ),
     Bug(
         "overlap-sealed-twice",
         "each file is sealed with all that is in it; the same events then stand in two indices",
         "seal.py",
-        "_sealed(folder.journal, writer, epoch, until=until)",
-        "_sealed(folder.journal, writer, epoch)",
+        "_sealed(reader, writer, epoch, until=until)",
+        "_sealed(reader, writer, epoch)",
         (f"{SEAL_EDGES}::test_what_stands_again_later_is_not_sealed_twice",),
     ),
     Bug(
@@ -547,14 +610,184 @@ BUGS = (
         'began["lost"] = losses',
         (f"{SEAL_EDGES}::test_a_second_repair_names_both_losses",),
     ),
+    Bug(
+        "damaged-index-unseen",
+        "no event needs the index, so whether it is whole is nobody's business",
+        "verification.py",
+        "        if flaw is not None:",
+        "        if False:",
+        (f"{SEALED_DAMAGE}::test_every_flip_behind_the_events_is_noticed_and_mended",),
+    ),
+    Bug(
+        "seek-table-unproved",
+        "the seek table is for other tools, and its last entry is the only one that is used here",
+        "seal_index.py",
+        "    if os.pread(descriptor, len(table) + 1, end + size) != table:",
+        "    if os.pread(descriptor, len(table) + 1, end + size)[-9:] != table[-9:]:",
+        (f"{SEALED_DAMAGE}::test_every_flip_behind_the_events_is_noticed_and_mended",),
+    ),
+    Bug(
+        "sealed-end-missing-unseen",
+        "a file that ends where a frame ends is whole",
+        "cursor.py",
+        "            if left or damaged:\n",
+        "            if left:\n",
+        (f"{SEALED_DAMAGE}::test_a_sealed_file_never_ends_in_silence",),
+    ),
+    Bug(
+        "start-and-end-among-the-rest",
+        "a frame of its own for one event wastes forty bytes",
+        "sealer.py",
+        "        alone = kind in _ALONE\n",
+        "        alone = False\n",
+        (f"{SEALED_DAMAGE}::test_what_begins_and_ends_a_run_stands_alone",),
+    ),
+    Bug(
+        "told-loss-is-damage",
+        "a hole is a hole",
+        "verdicts.py",
+        "        return not (verdict.repaired or verdict.told)\n",
+        "        return not verdict.repaired\n",
+        (f"{LOSSES}::test_a_full_disk_is_named_with_its_reason_and_is_no_damage",),
+    ),
+    Bug(
+        "told-loss-covers-damage",
+        "the writer said that something is lost here, so all of the hole is that",
+        "verdicts.py",
+        "            end = min(piece.next_seq, loss.next_seq)\n            if first >= end or",
+        "            first, end = piece.first_seq, piece.next_seq\n            if first >= end or",
+        (f"{LOSSES}::test_a_hole_that_is_told_in_part_is_damage_in_the_rest",),
+    ),
+    # -- going on, and joining -----------------------------------------------------------------
+    Bug(
+        "go-on-in-the-same-file",
+        "the last frame is whole, so there is no torn end to write behind: a new file is a waste",
+        "writer.py",
+        '            writer._open_epoch(at.epoch + 1, "resume")\n',
+        "            writer.path = writer.folder / epoch_file_name(0, at.epoch)\n"
+        "            writer._fd = os.open(writer.path, os.O_WRONLY | os.O_APPEND)\n"
+        "            state = os.fstat(writer._fd)\n"
+        "            writer._identity = state.st_dev, state.st_ino\n"
+        "            numbers = [0, journal_id, 0, at.epoch, 0, 0, 0]\n"
+        "            writer._prefix, writer.epoch = writer._packer.pack(numbers)[:-3], at.epoch\n",
+        (
+            f"{GO_ON}::test_the_sequence_goes_on",
+            f"{GO_ON}::test_one_of_two_is_given_the_file",
+            f"{GONE_ON}::test_a_kill_while_the_spool_is_taken_costs_and_doubles_nothing",
+        ),
+    ),
+    Bug(
+        "go-on-behind-what-is-not-durable",
+        "the killed process synced its file every second",
+        "writer.py",
+        "                    fsync_file(writer.folder / epoch_file_name(0, epoch))\n",
+        "                    epoch_file_name(0, epoch)\n",
+        (f"{GONE_ON}::test_what_a_power_cut_leaves_of_a_run_that_is_gone_on_with",),
+    ),
+    Bug(
+        "go-on-behind-the-file-that-was-read",
+        "the next file is the one behind the last event; that somebody was killed making it is forgotten",
+        "core/recorded.py",
+        "        self.at = WriterPosition(max(epochs), at.next_seq, at.chain)\n",
+        "        self.at = WriterPosition(at.epoch, at.next_seq, at.chain)\n",
+        (f"{GONE_ON}::test_a_kill_while_the_spool_is_taken_costs_and_doubles_nothing",),
+    ),
+    Bug(
+        "spool-removed-before-it-is-durable",
+        "all of it is in the file, and the background syncs every second",
+        "core/recorder.py",
+        "            writer.sync()\n            if writer.fault",
+        "            writer.flush()\n            if writer.fault",
+        (f"{GONE_ON}::test_what_a_power_cut_leaves_of_a_run_that_is_gone_on_with",),
+    ),
+    Bug(
+        "spool-removed-before-it-is-taken",
+        "what was read is in memory, and its name only invites somebody else to read it, too",
+        "core/recorder.py",
+        "                self.spool_begin = chunk.end\n        except OSError",
+        "                self.spool_begin = chunk.end\n"
+        "                path.unlink(missing_ok=True)\n        except OSError",
+        (f"{GONE_ON}::test_a_kill_while_the_spool_is_taken_costs_and_doubles_nothing",),
+    ),
+    Bug(
+        "spool-taken-from-its-beginning",
+        "the spool is what the killed process left; that it took a part of it before is forgotten",
+        "core/recorder.py",
+        "            for chunk in chunks_from(path, begin, flaws):\n",
+        "            for chunk in chunks_from(path, 0, flaws):\n",
+        (f"{GONE_ON}::test_what_a_power_cut_leaves_of_a_run_that_is_gone_on_with",),
+    ),
+    Bug(
+        "position-of-the-spool-forgotten",
+        "the new spool is another file, and begins at its beginning",
+        "core/recorder.py",
+        "                self.spool_begin = chunk.end\n",
+        "",
+        (f"{GONE_ON}::test_a_kill_while_the_spool_is_taken_costs_and_doubles_nothing",),
+    ),
+    Bug(
+        "spool-kept",
+        "who knows what it is still good for",
+        "core/recorder.py",
+        "            # A tee that still lives goes on writing into it, under no name.\n"
+        "            path.unlink(missing_ok=True)\n",
+        "            path.exists()\n",
+        (f"{GONE_ON}::test_a_kill_while_the_spool_is_taken_costs_and_doubles_nothing",),
+    ),
+    Bug(
+        "lock-released-too-early",
+        "the lock is for looking at the run: whoever makes the next file has it, and needs no lock",
+        "core/resume.py",
+        "            check_state(self.record, resume=self.resume, force=self.force)\n"
+        "            recorder.go_on(",
+        "            check_state(self.record, resume=self.resume, force=self.force)\n"
+        "        recorder.go_on(",
+        (f"{GONE_ON}::test_nobody_comes_in_before_the_spool_is_taken",),
+    ),
+    Bug(
+        "state-not-looked-at-below-the-lock",
+        "whether the run can be gone on with was looked at a moment ago",
+        "core/resume.py",
+        "            check_state(self.record, resume=self.resume, force=self.force)\n"
+        "            recorder.go_on(",
+        "            recorder.go_on(",
+        (f"{KILLS}::test_a_killed_run_is_gone_on_with_by_one_process_and_loses_nothing",),
+    ),
+    Bug(
+        "lock-kept-by-children",
+        "closing a file gives back its lock; that a child has it open, too, is forgotten",
+        "folder_lock.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_UN)\n",
+        "        pass\n",
+        (f"{GO_ON}::test_a_child_that_was_forked_meanwhile_does_not_keep_the_lock",),
+    ),
+    Bug(
+        "id-of-the-joined-journal-unchecked",
+        "whoever joins was given the id by the run itself",
+        "writer.py",
+        "        _check_journal_id(journal_id)\n"
+        "        writer = cls(Path(folder), journal_id, durability, blobs, on_fault)\n"
+        "        writer._joined",
+        "        writer = cls(Path(folder), journal_id, durability, blobs, on_fault)\n"
+        "        writer._joined",
+        (f"{GO_ON}::test_an_id_that_is_none",),
+    ),
+    Bug(
+        "who-joins-lets-events-wait",
+        "a worker logs as the run does, and has a thread that writes",
+        "writer.py",
+        "        writer._patient, writer._unclaimed = False, True\n",
+        "        writer._unclaimed = True\n",
+        (f"{WRITER}::test_a_worker_joins_a_journal_that_another_process_began",),
+    ),
     # -- who lives -----------------------------------------------------------------------------
     Bug(
         "lock-before-pid",
         "a lock that is held proves a living writer; a forked worker of a killed one holds it too",
         "liveness.py",
         "    lives = process_lives(identity) if identity is not None else None\n"
-        "    if lives is None:\n        lives = _lock_is_held(path)\n",
-        "    lives = _lock_is_held(path)\n"
+        "    if lives is None:\n        lives = lock_is_held(path)\n",
+        "    lives = lock_is_held(path)\n"
         "    if lives is None and identity is not None:\n        lives = process_lives(identity)\n",
         (f"{EDGES}::test_a_worker_that_outlives_its_run_does_not_make_it_live",),
     ),
@@ -606,6 +839,39 @@ BUGS = (
         "        if end > len(data):\n            break\n",
         "        end = min(end, len(data))\n",
         (f"{EDGES}::test_a_torn_record_of_a_spool_is_not_yet",),
+    ),
+    Bug(
+        "first-header-behind-damage-believed",
+        "a header that looks like one is one",
+        "spool.py",
+        "                if found > begin and self._leads_on(found, beyond=found):\n",
+        "                if found > begin:\n",
+        (f"{SPOOL_DAMAGE}::test_nothing_follows",),
+    ),
+    Bug(
+        "text-behind-damage-is-records",
+        "where records follow one another, the one around them was damaged",
+        "spool.py",
+        "        return known > 0 and at > beyond\n",
+        "        return known > 0\n",
+        (f"{SPOOL_DAMAGE}::test_a_spool_that_was_printed_is_text",),
+        (("        while known < _CHAIN or at <= beyond:\n", "        while known < _CHAIN:\n"),),
+    ),
+    Bug(
+        "waiting-for-a-pipe",
+        "what has the name of a file is one, as is seen when it is open",
+        "regular_file.py",
+        "        descriptor = os.open(str(path), flags | _NEVER, 0o666)\n",
+        "        descriptor = os.open(str(path), flags, 0o666)\n",
+        (f"{REGULAR}::test_a_pipe_is_opened_by_somebody_who_does_not_wait",),
+    ),
+    Bug(
+        "written-behind-a-link",
+        "a link in a root was put there by whoever owns it",
+        "regular_file.py",
+        "        flags |= _HERE\n",
+        "        flags |= 0\n",
+        (f"{REGULAR}::test_a_link_is_read_and_never_written_behind",),
     ),
     Bug(
         "number-used-again",

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-import sacred.journal
+import sacred
 from bugbank.bank import with_bug
 from bugbank.bugs import BUGS
 
-PACKAGE = Path(sacred.journal.__file__).parent
+PACKAGE = Path(sacred.__file__).parent
 TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_bug_applies_and_names_tests(bug):
     """Row 22: its text stands in the code once, what comes out is Python, its tests exist."""
-    text = (PACKAGE / bug.file).read_text(encoding="utf-8")
+    text = (PACKAGE / bug.place).read_text(encoding="utf-8")
     ast.parse(with_bug(bug, text))
     assert bug.tests
     for test in bug.tests:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_into_files(root, run_sacred, tmp_path):
     assert (0, f"{count} lines in {tmp_path}/runs.jsonl\n", "") == (done.code, done.out, done.err)
     done = run_sacred("export", 1, "--format", "parquet", "-o", "tables")
     assert 0 == done.code
-    assert done.out.startswith("1 runs, 30 metrics, ")
+    assert done.out.startswith("1 run, 30 metrics, ")
     for args in (["-o", "runs.jsonl"], ["--format", "parquet", "-o", "tables"]):
         done = run_sacred("export", 1, *args)
         assert 2 == done.code
@@ -158,6 +160,9 @@ def test_missing_files_are_told(root, run_sacred):
         (["1", "--bundle", "x", "--format", "jsonl"], "goes without --format and -o"),
         (["--all", "--bundle", "x"], "a bundle is of one run"),
         (["1", "2", "--bundle", "x"], "a bundle is of one run"),
+        (["1", "--bundle", ""], "the name of what to write is empty"),
+        (["1", "-o", ""], "the name of what to write is empty"),
+        (["1", "-o", "."], "is a folder: name a file in it"),
         (["7"], "there is no run 7"),
         (["1", "-o", "no/x"], "does not exist: make it first"),
         (["1", "--bundle", "sacred_runs/1/x.tar"], "lies among the journals"),
@@ -197,3 +202,63 @@ def test_the_help_shows_what_works(root, run_sacred):
             words = [word for word in rest[:stop] if word not in {"here", "there"}]
             done = run_sacred(name, *words, "--force" if name == "export" else "--json")
             assert (0, "") == (done.code, done.err)
+
+
+def piped(tmp_path, command, stdin=b""):
+    """Run a command of ``sacred`` between two pipes."""
+    code = "import sys; from sacred.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", code, *command],
+        cwd=tmp_path,
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_through_a_pipe(root, run_sacred, tmp_path):
+    """A bundle goes out by stdout and comes in by stdin, the same bytes as in a file."""
+    root.completed()
+    run_sacred("export", 1, "--bundle", "run.tar")
+    out = piped(tmp_path, ["export", "1", "--bundle", "-"])
+    assert (0, (tmp_path / "run.tar").read_bytes()) == (out.returncode, out.stdout)
+    assert out.stderr == f"sacred: run 1: {len(out.stdout):,} bytes, 0 stored files\n".encode()
+    into = piped(tmp_path, ["import", "-", "--root", "there"], out.stdout)
+    assert (0, b"") == (into.returncode, into.stderr)
+    assert into.stdout == f"run 1: imported into {tmp_path}/there, 33 events\n".encode()
+    assert {"run.tar", "sacred_runs", "there"} == set(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code", "sentence"),
+    [
+        (b"", 2, "standard input is no bundle of a run"),
+        (b"{}", 2, "standard input is no bundle of a run"),
+        (None, 1, "standard input is no whole bundle: it is cut off"),
+    ],
+)
+def test_a_pipe_with_something_else(root, tmp_path, stdin, code, sentence):
+    """It is refused in one sentence that names where it came from, and nothing is made."""
+    root.completed()
+    if stdin is None:
+        stdin = piped(tmp_path, ["export", "1", "--bundle", "-"]).stdout[:3000]
+    done = piped(tmp_path, ["import", "-", "--root", "there"], stdin)
+    assert (code, b"") == (done.returncode, done.stdout)
+    assert f"sacred: {sentence}" in done.stderr.decode()
+    assert 1 == done.stderr.count(b"\n")
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_damaged_run_names_the_command(root, run_sacred):
+    """What is not in an export is followed by the command that tells what to do."""
+    file = root.file(root.completed(metrics=(("loss", 900),)))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    for what in (["-o", "x.jsonl"], ["--bundle", "x.tar"], ["--format", "parquet", "-o", "x"]):
+        done = run_sacred("export", 1, *what)
+        first, last = done.err.splitlines()
+        assert first.startswith("sacred: run 1: w0000-e0001.jzst: events ")
+        assert "sacred: not all of it could be exported: sacred verify 1 says what to do" == last
+        assert 1 == done.code

@@ -50,7 +50,7 @@ def test_a_line_for_each_kind_and_the_bytes(root, run_sacred, used, orphan):
         "files that were being stored: 0 {0}, 0 bytes\n"
         "journal files that were being written: 0 {0}, 0 bytes\n"
         "spools whose output is in the journal: 0 {0}, 0 bytes\n"
-        "1 stored files are in use, 0 are too young to judge\n"
+        "stored files in use: 1, too young to judge: 0\n"
     )
     tried = run_sacred("gc", "--dry-run")
     assert (0, "") == (tried.code, tried.err)
@@ -78,12 +78,36 @@ def test_a_damaged_run(root, run_sacred, used, orphan):
     done = run_sacred("gc")
     assert 1 == done.code
     assert done.err.startswith("sacred: 1/journal: ")
-    assert "no stored file was removed: sacred repair mends what can be" in done.err
-    assert "1 are kept because it is not known who needs them" in done.out
+    assert "no stored file was removed: sacred repair 1 mends what can be" in done.err
+    assert "kept because it is not known who needs them: 1" in done.out
     assert orphan.exists()
     forced = run_sacred("gc", "--force")
     assert 0 == forced.code
     assert "1/journal: " in forced.err
+    assert [False, True] == [orphan.exists(), used.exists()]
+
+
+def test_a_file_of_another_run(root, run_sacred, used, orphan):
+    """It has to be moved away, which no repair does; --force removes all the same."""
+    stranger = root.last.journal / "w0007-e0001.jzst"
+    stranger.write_bytes(root.file(root.completed()).read_bytes())
+    (root.last.journal / "w0000-e0002.jzst").mkdir()
+    done = run_sacred("gc")
+    assert 1 == done.code
+    assert done.err.splitlines() == [
+        (
+            "sacred: 1/journal: w0007-e0001.jzst: it is of something else than this run: move it out of "
+            "the folder"
+        ),
+        "sacred: 2/journal: w0000-e0002.jzst: it is no regular file: move it out of the folder",
+        (
+            "sacred: so no stored file was removed: see to that first; --force removes stored files in "
+            "spite of all that"
+        ),
+    ]
+    damage(root)
+    assert "removed: sacred repair 2 mends what can be" in run_sacred("gc").err
+    assert 0 == run_sacred("gc", "--force").code
     assert [False, True] == [orphan.exists(), used.exists()]
 
 

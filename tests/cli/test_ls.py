@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from sacred import cli
 from sacred.journal import EventType
 from sacred.replayers.listing import outline, outlines
 
@@ -119,12 +120,12 @@ def test_folder_without_journal(root, run_sacred, inside, status, problem):
 
 
 def test_truncated(root):
-    """A run with a torn last frame is DIED, and the torn end is named."""
+    """A run with a torn last frame is DIED; the torn end is named, and no problem."""
     file = root.file(root.died())
     file.write_bytes(file.read_bytes()[:-3])
     found = next(outlines(root.journals))
     assert "DIED" == found.status
-    assert found.problem.endswith("are not whole")
+    assert (None, True) == (found.problem, found.note.endswith("are not whole"))
 
 
 def test_newer(root):
@@ -191,6 +192,107 @@ def test_root_given(root, tmp_path, run_sacred):
     done = run_sacred("ls", "--root", tmp_path / "else")
     assert 2 == done.code
     assert f"{tmp_path / 'else'} is no root of journals" in done.err
+
+
+@pytest.mark.parametrize("option", ["-J", "--journal", "--root"])
+def test_a_root_by_the_name_that_experiments_have_for_it(
+    root, tmp_path, capsys, monkeypatch, option
+):
+    """The three are one option of every command; it may stand before the command, and behind it wins."""
+    folder = root.completed()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    place = str(root.path)
+    verbs = [
+        ["ls"],
+        ["show", "1"],
+        ["events", "1"],
+        ["verify", "1"],
+        ["seal", "1"],
+        ["repair", "1"],
+    ]
+    verbs += [["query", "select 1"], ["export", "1"], ["gc", "--dry-run"]]
+    verbs += [["replay", "--to", f"file:{tmp_path / 'view'}"]]
+    for verb in verbs:
+        for words in (
+            [*verb, option, place],
+            [option, place, *verb],
+            ["-J", ".", *verb, option, place],
+        ):
+            assert (words, 0) == (words, cli.main(words))
+        assert (verb, 2) == (verb, cli.main([option, "", *verb]))
+        assert "a folder is needed, not an empty text" in capsys.readouterr().err
+    bundle = str(tmp_path / "run.tar")
+    assert 0 == cli.main([option, place, "export", "1", "--bundle", bundle])
+    assert 0 == cli.main([option, str(tmp_path / "new"), "import", bundle])
+    assert (tmp_path / "new" / "1").is_dir()
+    capsys.readouterr()
+    assert 2 == cli.main([option, place, "run", "1"])
+    assert "run 1 is COMPLETED" in capsys.readouterr().err
+    assert 0 == cli.replay_main(
+        [option, place, "--to", f"file:{tmp_path / 'view'}", str(folder.path)]
+    )
+
+
+def test_a_root_without_its_marker(root, tmp_path, run_sacred):
+    """A copy without hidden files: the sentence has the command that makes it a root again."""
+    root.completed()
+    (root.path / ".sacred-journal").unlink()
+    for words, cwd in (((), tmp_path), (("--root", root.path), "/"), (("-J", tmp_path), "/")):
+        done = run_sacred("ls", *words, cwd=cwd)
+        assert (2, "") == (done.code, done.out)
+        assert done.err.startswith(
+            f"sacred: {root.path} holds runs, but .sacred-journal is missing"
+        )
+        assert 1 == done.err.count("\n")
+    command = done.err.rstrip("\n").partition("To mark it: ")[2]
+    subprocess.run(["/bin/sh", "-c", command], check=True, timeout=60)
+    assert "COMPLETED" in run_sacred("ls").out
+
+
+def test_a_root_without_its_marker_is_not_passed_over(root, tmp_path, run_sacred):
+    """What a program that is started here would write to comes before a root further up."""
+    root.completed()
+    root.path.rename(tmp_path / "other")
+    inner = tmp_path / "other" / "deep" / "sacred_runs"
+    (inner / "1" / "journal").mkdir(parents=True)
+    done = run_sacred("ls", cwd=inner.parent)
+    assert 2 == done.code
+    assert f"{inner} holds runs, but .sacred-journal is missing" in done.err
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("nothing", "{0}/nothing does not exist: name the folder of the runs with --root DIR"),
+        ("sacred_runs/1", "{0}/sacred_runs/1 is no root, but lies in one: --root {0}/sacred_runs"),
+        ("file", "{0}/file is no root of journals (no .sacred-journal in it): name the folder"),
+    ],
+)
+def test_what_is_no_root(root, tmp_path, run_sacred, given, sentence):
+    """It is said what it is, and what to name; also where the environment names it."""
+    root.completed()
+    (tmp_path / "file").touch()
+    said = sentence.format(tmp_path)
+    assert run_sacred("ls", "--root", given).err.startswith(f"sacred: {said}")
+    done = run_sacred("ls", env={"SACRED_JOURNAL_ROOT": given})
+    assert done.err.startswith(f"sacred: SACRED_JOURNAL_ROOT names no root: {said}")
+
+
+def test_in_a_folder_that_was_removed(tmp_path):
+    """One sentence, exit code 2."""
+    (tmp_path / "gone").mkdir()
+    code = "import os; os.rmdir(os.getcwd()); from sacred.cli import main; raise SystemExit(main(['ls']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert 2 == done.returncode
+    assert b"sacred: this folder was removed: go to another one\n" == done.stderr
 
 
 def test_root_above_and_environment(root, tmp_path, run_sacred):

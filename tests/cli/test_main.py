@@ -38,7 +38,7 @@ def test_version(run_sacred, name, command):
         (["lss"], "there is no command 'lss': did you mean ls? (sacred --help tells more)"),
         (
             ["zzz"],
-            "there is no command 'zzz': there are ls, show, events, verify, seal, repair, query, export, import, replay",
+            "there is no command 'zzz': there are ls, show, events, run, verify, seal, repair, query, export, import, replay",
         ),
         (["ls", "--rot", "x"], "no such option"),
         (["ls", "extra"], "got unexpected extra argument (extra)"),
@@ -189,6 +189,31 @@ def test_progress_bar(root, tmp_path):
     shown = on_a_terminal(tmp_path, ["replay", "--to", f"file:{tmp_path / 'out'}"], 80)
     assert "\r\x1b[K[########################] 1/1  run 1 -> file:" in shown
     assert shown.endswith("\r\x1b[K1 of 1 up to date\n")
+
+
+def test_progress_of_verify(root, tmp_path):
+    """Verifying draws which run is read on a terminal, and takes it away before the verdict."""
+    root.completed()
+    root.completed()
+    shown = on_a_terminal(tmp_path, ["verify", "--all"], 80, NO_COLOR="1")
+    assert "\r\x1b[K[............" in shown
+    assert "] 1/2  run 2\r\x1b[Krun 2: clean, 33 events in 1 file, 0 stored files\n" in shown
+    assert shown.endswith("files\n")
+
+
+def test_no_bundle_on_a_terminal(root, monkeypatch, capsys):
+    """A bundle is not written to a terminal, nor read from one."""
+    root.completed()
+    monkeypatch.chdir(root.path.parent)
+    monkeypatch.setattr(terminal, "is_terminal", lambda *_: True)
+    for words, what in (
+        (["export", "1", "--bundle", "-"], "have a program read it"),
+        (["import", "-"], "have a program write it"),
+    ):
+        assert 2 == cli.main(words)
+        told = capsys.readouterr()
+        assert "" == told.out
+        assert f"a bundle is no text: name a file, or {what}" in told.err
 
 
 def test_wide_rows(root, tmp_path):

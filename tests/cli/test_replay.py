@@ -110,6 +110,20 @@ def test_a_server_that_is_down_for_many(root, run_sacred):
     assert others == [f"run {n} -> mongo:db@{address}: behind, replay again" for n in (2, 3)]
 
 
+def test_every_view_that_failed_says_why(root, tmp_path, run_sacred):
+    """Each run in each view has its line with its reason, also where that is the same; exit code 1."""
+    for _ in range(2):
+        root.completed()
+    (tmp_path / "taken").write_text("")
+    out = f"file:{tmp_path / 'taken' / 'out'}"
+    done = run_sacred("replay", "--to", out, "--to", out)
+    lines = done.out.splitlines()
+    reason = lines[0].removeprefix(f"run 1 -> {out}: failed: ")
+    assert "can not be written: Not a directory." in reason
+    assert lines == [f"run {run} -> {out}: failed: {reason}" for run in (1, 1, 2, 2)]
+    assert 1 == done.code
+
+
 def test_view_below_a_file(root, tmp_path, run_sacred):
     """A folder that can never be made: the view failed, exit code 1, in one line."""
     root.completed()

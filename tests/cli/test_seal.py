@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -46,6 +47,37 @@ def test_sealing(root, run_sacred, ended):
     assert run_sacred("query", "select count(*) as n from metrics where run = 1").out == "n\n900\n"
 
 
+def test_sealing_tells_what_it_left_out(run_sacred, ended):
+    """A power cut left zeros: their number is told, and nothing is damaged."""
+    path = ended.journal / "w0000-e0001.jzst"
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    done = run_sacred("verify", "1")
+    assert (0, True) == (done.code, done.out.startswith("run 1: tail, 902 events in 1 file"))
+    done = run_sacred("seal", "1")
+    assert 0 == done.code
+    assert done.out.startswith("run 1 w0000-e0001.jzst: sealed, ")
+    assert done.out.endswith(" bytes (its last 4,096 bytes held no whole event)\n")
+    assert "run 1: clean, 902 events" in run_sacred("verify", "1").out
+
+
+def test_a_damaged_run_is_sealed_as_far_as_that_goes(run_sacred, ended):
+    """What is whole is sealed; the rest is named, with the command; exit code 1."""
+    first = ended.journal / "w0000-e0001.jzst"
+    first.with_name("w0001-e0001.jzst").write_bytes(first.read_bytes())
+    data = bytearray(first.read_bytes())
+    data[-300] ^= 1
+    first.write_bytes(data)
+    done = run_sacred("seal", "1", "--json")
+    assert 1 == done.code
+    records = json.loads(done.out)
+    assert ["damaged", "damaged"] == [record["state"] for record in records]
+    assert [None, None] == [record["left_out"] for record in records]
+    first, second = run_sacred("seal", "1").out.splitlines()
+    assert "damaged: it is not whole: repair it first, with sacred repair 1" in first
+    assert "it is of something else than this run: move it out of the folder" in second
+    assert "sacred repair" not in second
+
+
 def test_repairing(root, run_sacred, ended):
     """A damaged run is repaired, its loss stays named, and verify then calls it clean."""
     file = root.file(ended)
@@ -54,7 +86,10 @@ def test_repairing(root, run_sacred, ended):
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     assert run_sacred("verify", "1").code == 1
-    assert run_sacred("seal", "1").code == 1
+    sealing = run_sacred("seal", "1")
+    assert sealing.code == 1
+    assert sealing.out.endswith(": repair it first, with sacred repair 1\n")
+    assert "it is damaged" not in sealing.out
     done = run_sacred("repair", "1")
     assert done.code == 0
     assert done.out.startswith("run 1 w0000-e0001.jzst: repaired, ")
@@ -64,6 +99,36 @@ def test_repairing(root, run_sacred, ended):
     assert "lost before it was repaired" in checked.out
     assert run_sacred("events", "1").code == 0
     assert "lost before it was repaired" in run_sacred("ls").out
+
+
+@pytest.mark.parametrize("verb", ["seal", "repair"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_waiting_is_told_at_once(root, ended, capsys, monkeypatch, verb, terminal):
+    """Another process holds a run: what is waited for is said once on stderr, on a terminal or not."""
+    from sacred import cli
+    from sacred.journal import locked_journal
+
+    holds = locked_journal(ended.journal)
+    holds.__enter__()
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(capsys.readouterr())
+        if len(pauses) == 3:
+            holds.__exit__(None, None, None)
+
+    monkeypatch.setattr("sacred.journal.folder_lock.time.sleep", pause)
+    monkeypatch.setattr("sacred.terminal.is_terminal", lambda *_: terminal)
+    assert 0 == cli.main([verb, "--all", "-J", str(root.path)])
+    assert [
+        (
+            "sacred: waiting for another process that seals, repairs or goes on with run 1, for a minute "
+            "at most\n"
+        ),
+        "",
+        "",
+    ] == [pause.err for pause in pauses]
+    assert "" == capsys.readouterr().err
 
 
 _DIES = """
@@ -111,3 +176,20 @@ def test_one_run_that_can_not_be_read_stops_no_other(root, run_sacred, ended):
     done = run_sacred("repair", "--all", "--json")
     assert done.code == 2
     assert [3] == [record["run"] for record in json.loads(done.out)]
+
+
+def test_what_can_not_be_repaired(root, run_sacred):
+    """A pipe with the name of a file, and files without a frame: said, and no other run is stopped."""
+    os.mkfifo(root.completed().journal / "w0001-e0001.jzst")
+    root.file(root.completed()).write_bytes(b"something else")
+    root.completed()
+    done = run_sacred("repair", "--all")
+    assert done.code == 1
+    assert done.out.splitlines() == [
+        (
+            "run 1 w0001-e0001.jzst: not repaired: it is no regular file: move it out of the folder; "
+            "see sacred verify 1"
+        ),
+        "run 2: nothing that a repair could keep, see sacred verify 2",
+        "run 3: nothing to repair",
+    ]

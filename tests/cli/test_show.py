@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +14,8 @@ from sacred.journal import BlobStore, EventType
 from sacred.journal.events import Event
 from sacred.journal.spool import encode_record
 from sacred.replayers.jsontext import event_lines
+
+START = 1_700_000_000 * 10**9
 
 
 def test_text(root, run_sacred):
@@ -43,6 +47,122 @@ def test_text(root, run_sacred):
     assert ["loss", "40", "39", "1", "1", "40"] in [line.split() for line in lines]
     assert ["acc", "40", "39", "39", "0", "39"] in [line.split() for line in lines]
     assert ["100%", "red"] == lines[-2:]
+
+
+def test_a_run_that_was_resumed(root, run_sacred):
+    """When, from what status and how often; none of it for a run that nobody went on with."""
+    writer = root.writer()
+    root.start(writer, 1)
+    second = 10**9
+    given = {"--capture": "fd", "-d": True}
+    for number, more in enumerate(
+        ({"reason": "DIED", "last_seen": START + second}, {"options": given})
+    ):
+        writer.append(EventType.RUN_RESUMED, time_ns=START + (60 + number) * second, **more)
+    root.end(writer)
+    lines = run_sacred("show", "1", env={"TZ": "UTC"}).out.splitlines()
+    at = lines.index("resumed")
+    assert ["  2023-11-14 22:14:20, was DIED", "  2023-11-14 22:14:21, with --capture fd -d"] == (
+        lines[at + 1 : at + 3]
+    )
+    assert [
+        {
+            "time": "2023-11-14T22:14:20.000000000Z",
+            "status": "DIED",
+            "last_seen": "2023-11-14T22:13:21.000000000Z",
+            "options": {},
+        },
+        {
+            "time": "2023-11-14T22:14:21.000000000Z",
+            "status": None,
+            "last_seen": None,
+            "options": given,
+        },
+    ] == json.loads(run_sacred("show", "1", "--json").out)["resumed"]
+    writer = root.writer()
+    root.start(writer, 2)
+    writer.append(EventType.RUN_RESUMED, time_ns=START + second, reason="\x1b[31mFAILED")
+    root.end(writer)
+    out = run_sacred("show", "2", env={"TZ": "UTC"}).out
+    assert "\nresumed\n  2023-11-14 22:13:21, was \\x1b[31mFAILED\n" in out
+    root.completed()
+    assert "\nresumed\n" not in run_sacred("show", "3").out
+    found = json.loads(run_sacred("show", "3", "--json").out)
+    assert [[], []] == [found["resumed"], found["messages"]]
+
+
+def test_messages(root, run_sacred):
+    """What the run recorded for people, with time and level; the last ten, and 1,000 as JSON."""
+    writer = root.writer()
+    root.start(writer, 1)
+    about = {"level": "warning", "source": "sacred"}
+    writer.append(EventType.MESSAGE, time_ns=START, text="no git\nfor \x1b[2J", **about)
+    lines = run_sacred("show", "1", env={"TZ": "UTC"}).out.splitlines()
+    at = lines.index("messages")
+    assert "  2023-11-14 22:13:20  warning: no git\\nfor \\x1b[2J" == lines[at + 1]
+    (found,) = json.loads(run_sacred("show", "1", "--json").out)["messages"]
+    assert {
+        "time": "2023-11-14T22:13:20.000000000Z",
+        "text": "no git\nfor \x1b[2J",
+        **about,
+    } == found
+    for number in range(1004):
+        writer.append(EventType.MESSAGE, level="info", text=f"m{number}")
+    root.end(writer)
+    lines = run_sacred("show", "1").out.splitlines()
+    at = lines.index("messages (the last 10)")
+    assert [f"info: m{number}" for number in range(994, 1004)] == [
+        line.strip().partition("  ")[2] for line in lines[at + 1 : at + 11]
+    ]
+    found = json.loads(run_sacred("show", "1", "--json").out)["messages"]
+    assert (1000, "m4", None) == (len(found), found[0]["text"], found[0]["source"])
+
+
+def test_uncommitted_changes(root, run_sacred):
+    """The repositories are shown, and --diff prints their changes as `git apply` takes them."""
+    patch = b"diff --git a/x b/x\n+\xff\x1b[2J\n"
+    store = BlobStore(root.journals.blobs)
+    writer = root.writer(blobs=store)
+    root.start(writer, 1)
+    stored = store.put_bytes(patch).blob
+    about = {"commit": "c0ffee", "dirty": True}
+    for _ in range(2):  # a resumed run tells it again
+        writer.append(
+            EventType.REPOSITORY_FOUND, url="u", root="/a\nb", diff=stored.to_wire(), **about
+        )
+    writer.append(EventType.REPOSITORY_FOUND, url="v", commit="ab", dirty=False)
+    root.end(writer)
+    lines = run_sacred("show", "1").out.splitlines()
+    at = lines.index("repositories")
+    assert [
+        "  u  c0ffee  (changed: 26 bytes, --diff shows them)",
+        "  v  ab",
+    ] == lines[at + 1 : at + 3]
+    found = json.loads(run_sacred("show", "1", "--json").out)["repositories"]
+    assert [
+        {"url": "u", "root": "/a\nb", "diff": {"sha256": stored.digest, "size": 26}, **about},
+        {"url": "v", "commit": "ab", "dirty": False, "root": None, "diff": None},
+    ] == found
+    done = subprocess.run(
+        [sys.executable, "-m", "sacred", "show", "1", "--diff", "--root", root.path],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert b"# /a b at c0ffee\n" + patch == done.stdout
+    store.path_of(stored.digest).write_bytes(b"other")
+    done = run_sacred("show", "1", "--diff")
+    assert (1, True) == (done.code, "is not what its name says" in done.err)
+
+
+def test_no_uncommitted_changes(root, run_sacred):
+    """--diff says where there are none; it is no JSON."""
+    root.completed()
+    done = run_sacred("show", "1", "--diff")
+    assert (0, "") == (done.code, done.out)
+    assert "run 1 has no uncommitted changes on record" in done.err
+    done = run_sacred("show", "1", "--diff", "--json")
+    assert (2, True) == (done.code, "give one of the two" in done.err)
 
 
 def test_json(root, run_sacred):
@@ -128,6 +248,52 @@ def test_no_such_run(root, run_sacred, command, text, sentence):
     assert 1 == done.err.count("\n")
 
 
+def test_a_path_inside_of_a_run(root, run_sacred):
+    """A file of a run's journal, and its folder, stand for the run."""
+    file = root.file(root.completed())
+    root.completed()
+    for path in (file, file.parent, os.path.relpath(file, root.path.parent)):
+        assert 1 == json.loads(run_sacred("show", path, "--json").out)["run"]
+    assert run_sacred("verify", file).out.startswith("run 1: clean, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "./sacred_runs",
+            "{0}/sacred_runs is a root, which holds runs: name one of them, and --root",
+        ),
+        ("sacred_runs", "or the path of its folder (./sacred_runs for the one in this folder)"),
+        ("./file", "{0}/file holds no journal: it is no folder, and a run is one"),
+        ("./folder", "{0}/folder holds no journal (no file like w0000-e0001.jzst)"),
+        ("2", "run 2 was claimed, and nothing was written"),
+    ],
+)
+def test_what_is_no_run(root, tmp_path, run_sacred, text, sentence):
+    """What was named instead of a run is said, and what to name."""
+    root.completed()
+    (root.path / "2").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    done = run_sacred("events", text)
+    assert (2, "") == (done.code, done.out)
+    assert sentence.format(tmp_path) in done.err
+
+
+def test_a_damaged_run_names_the_command(root, run_sacred):
+    """Whoever looks at a damaged run is told the command that says what to do."""
+    file = root.file(root.completed(metrics=(("loss", 900),)))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert "\n  to do     sacred verify 1\n" in run_sacred("show", "1").out
+    assert run_sacred("events", "1").err.endswith(": sacred verify 1 says what to do\n")
+    assert run_sacred("query", "from runs").err.endswith("; sacred verify 1 says what to do\n")
+    replayed = run_sacred("replay", "--to", f"file:{root.path.parent / 'out'}")
+    assert replayed.err.endswith("; sacred verify 1 says what to do\n")
+
+
 def test_broken(root, run_sacred):
     """A foreign file can not be shown: exit code 2 and what is wrong; the same for events."""
     root.file(root.completed()).write_bytes(b"something else")
@@ -136,7 +302,10 @@ def test_broken(root, run_sacred):
     assert "its files hold no frame of a journal" in done.out
     done = run_sacred("events", "1")
     assert (1, "") == (done.code, done.out)
-    assert "sacred: run 1: its files hold no frame of a journal\n" == done.err
+    assert [
+        "sacred: run 1: its files hold no frame of a journal",
+        "sacred: run 1 is not whole: sacred verify 1 says what to do",
+    ] == done.err.splitlines()
 
 
 def refuse(text):
@@ -183,13 +352,13 @@ def test_events_of_a_damaged_run(root, run_sacred):
     folder = root.died()
     whole = run_sacred("events", "1").out.splitlines()
     file = root.file(folder)
-    file.write_bytes(file.read_bytes()[:-3])
+    file.write_bytes(file.read_bytes()[:-3] + b"xyz")
     done = run_sacred("events", "1")
     assert 1 == done.code
     lines = done.out.splitlines()
     assert whole[: len(lines)] == lines
     assert len(lines) < len(whole)
-    assert "are not whole" in done.err
+    assert "are damaged" in done.err
 
 
 def test_no_permission(root, run_sacred):
@@ -208,7 +377,7 @@ def test_a_number_that_is_no_folder(root, run_sacred):
     for number in ("1", "2"):
         done = run_sacred("show", number)
         assert (2, "") == (done.code, done.out)
-        assert f"sacred: {root.path / number} is no folder of a run\n" == done.err
+        assert f"sacred: {root.path / number} is no folder, and so no run\n" == done.err
     assert ["FOREIGN", "FOREIGN"] == [
         record["status"] for record in json.loads(run_sacred("ls", "--json").out)
     ]

@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
+
+from sacred.journal import BlobStore, EventType, JournalReader, JournalWriter
 
 # Root may read everything, unless it gives that right away.
 _WITHOUT = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -77,6 +80,70 @@ def test_looking_at_one(closed, sacred):
 def test_the_last_one(closed, sacred):
     """`last` counts from the newest, whoever may read the others."""
     assert sacred("show", "last").out.startswith("run 2  COMPLETED")
+
+
+@pytest.fixture
+def in_part(root):
+    """A run of two files of its first writer and two of others, of which one each may not be read."""
+    store = BlobStore(root.journals.blobs)
+    folder = root.completed()
+    journal_id = JournalReader(folder.journal).journal_id
+    whole, closed = (JournalWriter.join(folder.journal, journal_id=journal_id) for _ in range(2))
+    whole.append(EventType.MESSAGE, level="info", text="may be read")
+    blob = store.put_bytes(b"the model").blob
+    closed.append(EventType.ARTIFACT_ADDED, name="m", filename="m", blob=blob.to_wire())
+    for writer in (whole, closed):
+        writer.close()
+    first = root.file(folder)
+    later = folder.journal / "w0000-e0002.jzst"
+    later.write_bytes(first.read_bytes())
+    month = time.time() - 30 * 86400
+    os.utime(store.path_of(blob.digest), (month, month))
+    paths = [later, closed.path]
+    for path in paths:
+        path.chmod(0)
+    yield SimpleNamespace(
+        folder=folder, blob=store.path_of(blob.digest), names=[p.name for p in paths]
+    )
+    for path in paths:
+        path.chmod(0o644)
+
+
+def test_files_of_a_run(in_part, sacred):
+    """They are not said to be damaged or of something else; nothing is done that they might forbid.
+
+    What is in them may be whole: `verify` and `seal` end with 2, no repair is advised, the file
+    before one of them is not sealed as the last, and `gc` does not remove what they may name, force
+    or not.
+    """
+    names = ", ".join(in_part.names)
+    done = sacred("verify", "1")
+    assert (2, "run 1: unreadable") == (done.code, done.out.partition(",")[0])
+    assert (
+        f"  to do: get the right to read {names} in {in_part.folder.journal}, or take them"
+        in done.out
+    )
+    why = "it can not be read: Permission denied: ask its owner for the right to read it"
+    done = sacred("seal", "1", "--force")
+    assert 2 == done.code
+    assert done.out.splitlines()[:2] == [
+        (
+            "run 1 w0000-e0001.jzst: unknown: w0000-e0002.jzst can not be read, and may tell where it "
+            "ends and what became of its writer"
+        ),
+        f"run 1 w0000-e0002.jzst: unknown: {why}",
+    ]
+    assert done.out.splitlines()[3] == f"run 1 w0002-e0001.jzst: unknown: {why}"
+    for options in ((), ("--force",)):
+        done = sacred("gc", *options)
+        assert (2, True) == (done.code, in_part.blob.exists())
+        assert f"1/journal: w0000-e0002.jzst: {why}" in done.err
+        assert done.err.endswith("so no stored file was removed: see to that first\n")
+    done = sacred("repair", "1")
+    assert f"run 1 w0000-e0002.jzst: not repaired: {why}; see sacred verify 1" in done.out
+    done = sacred("run", "1", "--resume")
+    assert (2, False) == (done.code, "repair" in done.err)
+    assert f"stands w0000-e0002.jzst, and {why}; then try again" in done.err
 
 
 def test_replaying(closed, sacred, tmp_path):

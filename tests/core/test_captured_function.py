@@ -7,6 +7,7 @@ import logging
 import pickle
 import threading
 import types
+import typing
 from unittest import mock
 
 import numpy as np
@@ -101,8 +102,11 @@ def test_randomness_is_drawn_where_it_is_declared():
 
 
 def test_the_wrapper_is_like_its_function():
-    """CAP-08: a function with name, docstring, signature and module of the one it wraps."""
-    assert isinstance(at_module_level, types.FunctionType)
+    """CAP-08: it has name, docstring, signature, hints, source and module of the one it wraps."""
+    assert isinstance(at_module_level.__wrapped__, types.FunctionType)
+    assert inspect.getsource(at_module_level).endswith("return a\n")
+    assert {} == typing.get_type_hints(at_module_level)
+    assert "<captured function at_module_level>" == repr(at_module_level)
     assert ("at_module_level", "What it does.") == (
         at_module_level.__name__, at_module_level.__doc__,
     )  # fmt: skip
@@ -194,3 +198,17 @@ def test_a_run_inside_a_run():
             assert f() == 2
         assert f() == 1
     assert f() == 2
+
+
+def test_what_tools_look_for_in_a_function():
+    """CAP-08: a captured function has the code, defaults and globals of the function."""
+
+    def function(a, b=3, *, k=4):
+        return a
+
+    captured = create_captured_function(function)
+    names = ("__code__", "__defaults__", "__kwdefaults__", "__globals__", "__closure__")
+    assert [getattr(function, name) for name in names] == [
+        getattr(captured, name) for name in names
+    ]
+    assert captured.__builtins__ is function.__builtins__

@@ -44,6 +44,7 @@ def test_options_hold_every_flag_and_the_words_of_the_grammar():
         "--beat-interval": None,
         "--capture": None,
         "--comment": None,
+        "--color": None,
         "--debug": False,
         "--enforce_clean": False,
         "--file_storage": None,
@@ -66,7 +67,7 @@ def test_options_hold_every_flag_and_the_words_of_the_grammar():
         "help": False,
         "COMMAND": None,
     }
-    ours = {"--journal": None, "--gcs": None}
+    ours = {"--journal": None, "--gcs": None, "--resume": None}
     assert sacreds | ours == parse("-u -l30 with nc a=1").options
 
 
@@ -129,6 +130,12 @@ def test_help(text, command, wants_help):
     assert (command, wants_help) == (found.command, found.wants_help)
 
 
+@pytest.mark.parametrize("words", [[""], ["", "with", "a=1"]])
+def test_an_empty_word_is_no_command(words):
+    """CLI-01: as an empty variable of a shell gives it; the default command is run."""
+    assert parse_arguments(words).command is None
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
@@ -148,6 +155,10 @@ def test_help(text, command, wants_help):
         ("with", 'Nothing follows "with"'),
         ("cmd with -u", 'Nothing follows "with"'),
         ("help a b", "one command at a time"),
+        ("with =3", '"=3" can not be set: a name in "" is empty'),
+        ("with .a=1", 'a name in ".a" is empty'),
+        ("with a.=1", 'a name in "a." is empty'),
+        ("with a..b=1", 'a name in "a..b" is empty'),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(text, part):
@@ -189,6 +200,36 @@ def test_options_that_sacred_does_not_have_give_way():
     options = gather_options([jobs])
     found = parse_arguments(["-J", "4"], options).options
     assert ("4", None) == (found["--jobs"], found["--journal"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "flag"),
+    [
+        ("--co", "--comment"),
+        ("--j", "--jobs"),
+        ("--g", "--gpus"),
+        ("--re", "--rex"),
+        ("--jou", "--journal"),
+        ("--res", "--resume"),
+        ("--col", "--color"),
+    ],
+)
+def test_options_that_sacred_does_not_have_make_no_beginning_ambiguous(typed, flag):
+    """CLI-01: what was typed for Sacred means what it meant; ours can be shortened where nothing else fits."""
+    own = [
+        cli_option(short, long)(lambda args, run: None)
+        for short, long in (("-1", "--jobs"), ("-2", "--gpus"), ("-3", "--rex"))
+    ]
+    found = parse_arguments([typed, "x"], gather_options(own)).options
+    assert [flag] == [known for known, value in found.items() if value == "x"]
+
+
+def test_an_own_option_may_be_another_spelling_of_a_built_in_one():
+    """CLI-12: ``--beat_interval``, of which Sacred only has the documents; each is found as it is written."""
+    own = cli_option("-x", "--beat_interval")(lambda args, run: None)
+    options = gather_options([own])
+    found = parse_arguments(["--beat_interval", "3", "--beat-interval", "5"], options).options
+    assert ("3", "5") == (found["--beat_interval"], found["--beat-interval"])
 
 
 @pytest.mark.parametrize(
@@ -282,6 +323,12 @@ def test_the_message_for_an_unknown_command():
     assert 'Command "x" not found. Available commands are: train' == unknown_command_message(
         "x", ["train"]
     )
+
+
+def test_an_update_without_with_is_told_so():
+    """CLI-20: what looks like an update was meant as one."""
+    message = unknown_command_message("a=1", ["train"])
+    assert message.endswith('Available commands are: train. Did you mean "with a=1"?')
 
 
 plain = st.recursive(

@@ -15,12 +15,14 @@ LEGEND = (
     "Configuration (\x1b[34mmodified\x1b[0m, \x1b[32madded\x1b[0m, "
     "\x1b[31mtypechanged\x1b[0m, \x1b[2mdoc\x1b[0m):"
 )
+PLAIN = "Configuration (modified, added, typechanged, doc):"
 
 
 @pytest.fixture(autouse=True)
 def colours(monkeypatch):
-    """Sacred's colours are always there; these tests are about them."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    """Nothing from outside decides about colours."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def changes(added=(), modified=(), typechanged=(), docs=()):
@@ -89,25 +91,27 @@ def test_an_empty_configuration():
 
 def test_keys_of_different_types():
     """CMD-01 [!]: keys of several types made the sorting fail; text comes first now."""
-    text = format_config({2: "b", "a": 1, 1: "a", (1, 2): 0}, changes())
-    assert ["  a = 1", "  1 = 'a'", "  2 = 'b'", "  (1, 2) = 0"] == text.split("\n")[1:]
+    text = format_config({2.5: "c", 2: "b", "a": 1, 1: "a", (1, 2): 0}, changes())
+    assert ["  a = 1", "  1 = 'a'", "  2 = 'b'", "  2.5 = 'c'", "  (1, 2) = 0"] == text.split("\n")[
+        1:
+    ]
 
 
-def test_no_color_turns_the_colours_off(monkeypatch):
-    """CMD-03: a non-empty NO_COLOR leaves the same text without colours."""
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = format_config({"a": 1}, changes(modified={"a"}, docs={"a": "d"}))
+def test_without_colours():
+    """CMD-03: the same text, without colours."""
+    text = format_config({"a": 1}, changes(modified={"a"}, docs={"a": "d"}), coloured=False)
     assert (
         "Configuration (modified, added, typechanged, doc):\n"
         "  a = 1                              # d" == text
     )
 
 
-def test_print_config_prints_a_run(capsys):
-    """CMD-01: the command prints the configuration of its run."""
-    run = types.SimpleNamespace(config={"a": 1}, config_modifications=changes())
+@pytest.mark.parametrize(("color", "legend"), [(None, PLAIN), ("always", LEGEND)])
+def test_print_config_prints_a_run(capsys, color, legend):
+    """CMD-01, CMD-03: the command prints the configuration of its run, in colours if it says so."""
+    run = types.SimpleNamespace(config={"a": 1}, config_modifications=changes(), color=color)
     commands.print_config(run)
-    assert f"{LEGEND}\n  a = 1\n" == capsys.readouterr().out
+    assert f"{legend}\n  a = 1\n" == capsys.readouterr().out
 
 
 INFO = {
@@ -186,9 +190,7 @@ def test_no_named_configurations(capsys):
     ingredient = types.SimpleNamespace(gather_named_configs=list)
     command = commands.print_named_configs(ingredient)
     command()
-    assert (
-        "Named Configurations (\x1b[2mdoc\x1b[0m):\n  No named configs\n" == capsys.readouterr().out
-    )
+    assert "Named Configurations (doc):\n  No named configs\n" == capsys.readouterr().out
     assert "print_named_configs" == command.__name__
 
 
@@ -210,3 +212,19 @@ def test_help_for_a_command():
         """A command doc."""
 
     assert "cmd(a, b=3)\n    A command doc.\n" == commands.help_for_command(cmd)
+
+
+def test_the_text_of_a_configuration_under_the_name_that_programs_use(monkeypatch):
+    """CMD-01: _format_config gives the text of print_config; coloured where that would be."""
+    from sacred import Experiment
+    from sacred.commands import _format_config
+
+    ex = Experiment("text", save_git_info=False)
+    ex.add_config(a=1, b={"c": 2})
+    ex.main(lambda: None)
+    run = ex.run("<lambda>", config_updates={"seed": 1})
+    monkeypatch.setenv("NO_COLOR", "1")
+    expected = (
+        "Configuration (modified, added, typechanged, doc):\n  a = 1\n  seed = 1\n  b:\n    c = 2"
+    )
+    assert expected == _format_config(run.config, run.config_modifications)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sacred.core.config.config_files import load_config_file, save_config_file
+from sacred.core.config.errors import ConfigFileAccessError, ConfigFileError
 from sacred.core.config.plain import plain_value
 
 
@@ -81,8 +82,9 @@ def test_yaml_is_read_safely(tmp_path):
     save_config_file({"a": (1, {"b": None})}, path)
     assert load_config_file(path) == {"a": [1, {"b": None}]}
     path.write_text("a: !!python/object/apply:os.getcwd []\n")
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(ConfigFileError, match="Tags that build objects of Python") as caught:
         load_config_file(path)
+    assert isinstance(caught.value.__cause__, yaml.YAMLError)
 
 
 def test_yaml_without_its_package(tmp_path, monkeypatch):
@@ -100,3 +102,18 @@ def test_an_unknown_extension(tmp_path):
     (tmp_path / "config.txt").write_text("")
     with pytest.raises(ValueError, match=r'invalid or unsupported extension ".txt".*\.json'):
         load_config_file(tmp_path / "config.txt")
+
+
+def test_a_mark_in_front_of_the_text_is_no_part_of_it(tmp_path):
+    """CFG-18: editors on Windows put a byte order mark in front of UTF-8."""
+    path = tmp_path / "config.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert load_config_file(path) == {"a": 1}
+
+
+def test_a_file_that_can_not_be_written(tmp_path):
+    """CFG-19: an OSError in a sentence that names the file."""
+    path = tmp_path / "nowhere" / "config.json"
+    with pytest.raises(ConfigFileAccessError, match="nowhere.*can not be written") as caught:
+        save_config_file({}, path)
+    assert isinstance(caught.value, OSError)

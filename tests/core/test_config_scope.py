@@ -83,6 +83,98 @@ def test_nested_code_sees_the_variables_of_the_scope():
     assert config["table"] == {0: 3, 3: 6, 6: 9}
 
 
+STATEMENTS = {
+    "an import": ("import math\nfrom os import sep as s\na = math.floor(2.5)", {"a": 2, "s": os.sep}),
+    "a walrus": ("if (n := 3) > 2:\n    a = n", {"n": 3, "a": 3}),
+    "a match": (
+        ("v = {'kind': 'x', 'n': [1, 2, 3]}\n"
+        "match v:\n    case {'kind': kind, 'n': [first, *rest]} if first == 1:\n        a = first"),
+        {"v": {"kind": "x", "n": [1, 2, 3]}, "kind": "x", "first": 1, "rest": [2, 3], "a": 1},
+    ),
+    "a try": (
+        ("try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    a = str(error)\n"
+        "else:\n    b = 1\nfinally:\n    c = 2"),
+        {"a": "division by zero", "c": 2},
+    ),
+    "a with": ("from io import StringIO\nwith StringIO('t') as f:\n    a = f.read()\ndel f", {"a": "t"}),
+    "loops": ("a = 0\nwhile a < 3:\n    a += 1\nfor i in range(2):\n    a += i", {"a": 4, "i": 1}),
+    "annotations": ("a: int = 1\nb: 'not defined'\nc: nor_this = 2", {"a": 1, "c": 2}),
+    "assignments": (
+        "a = b = [1]\nc, (d, *e) = 1, (2, 3, 4)\nf = {}\nf['g'] = 1\nf['h'], b = 2, 3",
+        {"a": [1], "b": 3, "c": 1, "d": 2, "e": [3, 4], "f": {"g": 1, "h": 2}},
+    ),
+    "a lambda": ("k = 2\nf = lambda x: x * k\na = f(3)\nb = sorted([1, 2], key=lambda x: -k * x)",
+                 {"k": 2, "a": 6, "b": [2, 1]}),
+    "a recursion": (
+        ("k = 2\ndef f(n):\n    def g():\n        return k\n"
+        "    return g() if n == 0 else f(n - 1) + g()\na = f(2)"),
+        {"k": 2, "a": 6},
+    ),
+    "a class": (
+        ("k = 2\nclass K:\n    v = k + 1\n    w = [k for _ in 'ab']\n"
+        "    def m(self):\n        return k * self.v\na, b = K().m(), K.w"),
+        {"k": 2, "a": 6, "b": [2, 2]},
+    ),
+    "comprehensions": (
+        ("k = 2\na = [[k * i for i in range(n)] for n in range(k)]\n"
+        "b = {i: {k for _ in 'x'} == {2} for i in range(1)}\nc = sum(k * i for i in range(3) if i < k)"),
+        {"k": 2, "a": [[], [0]], "b": {0: True}, "c": 2},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", STATEMENTS)
+def test_what_a_body_may_have(which, tmp_path):
+    """SCO-06, SCO-07, SCO-08: every statement of a function, with the scope's own variables."""
+    body, expected = STATEMENTS[which]
+    lines = "".join(f"    {line}\n" for line in body.split("\n"))
+    summary = ConfigScope(scope_from(tmp_path, f"def scope():\n{lines}"))()
+    code = (type, types.ModuleType, types.FunctionType)
+    assert expected == {key: value for key, value in summary.items() if not isinstance(value, code)}
+
+
+def test_a_walrus_in_a_comprehension_assigns_to_the_scope():
+    """SCO-06: as in any function; what is read afterwards is the last value."""
+
+    @ConfigScope
+    def scope(known):
+        total = 0
+        sums = [total := total + n for n in range(4)]
+        twice = 2 * total
+        any((hit := n) > 1 for n in (1, 2, 3))
+        found = hit
+        [GLOBAL := n for n in (7,)]
+        [known := n for n in (8,)]
+
+    assert dict(scope(preset={"known": 1})) == {
+        "known": 8, "total": 6, "sums": [0, 1, 3, 6], "twice": 12, "hit": 2, "found": 2, "GLOBAL": 7,
+    }  # fmt: skip
+    assert 10 == GLOBAL
+
+
+def test_a_walrus_does_not_win_over_a_fixed_value():
+    """SCO-12: an update wins wherever the entry is assigned."""
+
+    @ConfigScope
+    def scope():
+        [a := n for n in (1, 2)]
+        b = a
+
+    summary = scope(fixed={"a": 9})
+    assert (9, 9) == (summary["a"], summary["b"])
+    assert "a" in summary.modified
+
+
+def test_an_ingredient_that_a_walrus_could_assign_is_no_entry():
+    """SCO-10: what is read as a fallback stays outside of the result."""
+
+    @ConfigScope
+    def scope(data):
+        b = [(data := n) for n in ()]
+
+    assert {"b": []} == dict(scope(fallback={"data": 3}))
+
+
 def test_variables_around_the_function_are_seen():
     """SCO-06: a scope defined in a function sees the variables of that function."""
     outside = 5
@@ -122,6 +214,20 @@ def test_a_deleted_variable_uncovers_what_it_hid():
         name = os.__name__  # noqa: F821
 
     assert scope()["name"] == "os"
+
+
+def test_a_deleted_variable_is_gone():
+    """SCO-02: also one that was assigned twice."""
+
+    @ConfigScope
+    def scope():
+        a = 1
+        a = 2
+        del a
+        b = a  # noqa: F821
+
+    with pytest.raises(NameError):
+        scope()
 
 
 def test_annotations_leave_nothing_behind():
@@ -269,6 +375,29 @@ def test_no_return_and_no_yield(statement, tmp_path):
     assert caught.value.lineno == 4
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        (
+            ["count = 0", "def inc():", "    nonlocal count"],
+            6,
+            "no binding for nonlocal 'count' found",
+        ),
+        (["nonlocal outside"], 4, "nonlocal declaration not allowed at module level"),
+    ],
+)
+def test_no_nonlocal(body, line, said, tmp_path):
+    """SCO-06: what a scope assigns is an entry, and no variable that a function could assign to; the error says what to write."""
+    source = ["def around():", "    outside = 1", "    def scope():"]
+    source += [f"        {text}" for text in body] + ["    return scope", ""]
+    scope = scope_from(tmp_path, "\n".join(source), "around")()
+    with pytest.raises(SyntaxError) as caught:
+        ConfigScope(scope)
+    assert line == caught.value.lineno
+    assert caught.value.msg.startswith(f"{said}: the variables of a ConfigScope are entries")
+    assert "Keep what it counts in a list, count = [0]" in caught.value.msg
+
+
 def test_nested_functions_may_return():
     """SCO-03: only the scope itself may not."""
 
@@ -323,6 +452,24 @@ def test_a_comment_on_several_statements(tmp_path):
     docs = ConfigScope(scope_from(tmp_path, source))().docs
     del docs["seed"]
     assert docs == {"a": "of all", "b": "of all", "c": "of all"}
+
+
+def test_the_first_comment_on_an_entry_counts():
+    """SCO-09: in the order of the text, nested assignments among the others."""
+
+    @ConfigScope
+    def scope():
+        a = 1
+        if a:
+            a = 2
+        else:
+            a = 3  # nested
+        # above
+        a = 4
+        b = 1  # first
+        b = 2  # second
+
+    assert {"a": "nested", "b": "first"} == {name: scope().docs[name] for name in "ab"}
 
 
 def test_the_docstring_is_an_entry():

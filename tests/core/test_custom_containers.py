@@ -117,6 +117,10 @@ def test_what_is_made_read_only():
     assert json.loads(json.dumps(config["a"])) == [1, {"b": [2, [3]]}]
 
 
+def add_in_place(config):
+    config["a"] += [2]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -132,15 +136,27 @@ def test_what_is_made_read_only():
         lambda c: c["a"].sort(),
         lambda c: c["a"].__iadd__([1]),
         lambda c: c["a"].__imul__(2),
+        lambda c: c["a"].__setitem__(slice(0, 1), [2]),
+        lambda c: c["a"].__setitem__(slice(None, None, 1), [2]),
+        lambda c: c["a"].__delitem__(slice(None)),
+        lambda c: c["a"].__delitem__(0),
+        lambda c: c["a"].extend([1]),
+        lambda c: c["a"].insert(0, 1),
+        lambda c: c["a"].remove(1),
+        lambda c: c["a"].pop(),
+        lambda c: c["a"].reverse(),
+        lambda c: c["a"].clear(),
+        add_in_place,
+        lambda c: c["n"]["d"][0].update(x=1),
     ],
 )
 def test_read_only_refuses_every_change(change):
     """CAP-09: also the in-place operators, which Sacred forgot."""
-    config = make_read_only({"a": [1]})
+    config = make_read_only({"a": [1], "n": {"d": ({"x": 0},)}})
     with pytest.raises(SacredError, match="read-only in a captured function!") as caught:
         change(config)
     assert caught.value.filter_traceback == "always"
-    assert config == {"a": [1]}
+    assert config == {"a": [1], "n": {"d": ({"x": 0},)}}
 
 
 def test_copies_of_read_only_can_be_changed():

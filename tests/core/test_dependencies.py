@@ -9,10 +9,12 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 from sacred.core import dependencies, distributions, repositories
+from sacred.core import sources as sources_module
 from sacred.core.dependencies import (
     PackageDependency,
     Source,
@@ -20,7 +22,9 @@ from sacred.core.dependencies import (
     get_digest,
     is_local_source,
 )
+from sacred.core.imports import imported_as
 from sacred.core.settings import SETTINGS
+from sacred.core.sources import Installations, import_folder
 
 
 @pytest.fixture
@@ -60,7 +64,13 @@ def gather(project):
         ("none", ["spoon_main.py"]),
         (
             "imported",
-            ["spoon_lib.py", "spoon_main.py", "spoon_pkg/__init__.py", "spoon_pkg/sub.py"],
+            [
+                "spoon_deep.py",
+                "spoon_lib.py",
+                "spoon_main.py",
+                "spoon_pkg/__init__.py",
+                "spoon_pkg/sub.py",
+            ],
         ),
         (
             "sys",
@@ -86,7 +96,7 @@ def gather(project):
     ],
 )
 def test_sources_by_strategy(project, monkeypatch, strategy, expected):
-    """SRC-01: none, imported (not transitive, with parent packages), sys, dir."""
+    """SRC-01: none, imported (with what sources import, and parent packages), sys, dir."""
     monkeypatch.setitem(SETTINGS, "DISCOVER_SOURCES", strategy)
     main, sources, _ = gather(project)
     assert expected == names(sources, project)
@@ -163,6 +173,93 @@ def test_the_base_folder_may_lie_in_the_package(tmp_path, file, module, base, lo
     assert local == is_local_source(tmp_path / file, module, tmp_path / base)
 
 
+@pytest.mark.parametrize(
+    ("file", "module", "folder"),
+    [
+        ("src/pkg/tools.py", "pkg.tools", "src"),
+        ("src/pkg/__init__.py", "pkg", "src"),
+        ("src/tools.py", "tools", "src"),
+        ("src/pkg/fast.cpython-311-x86_64-linux-gnu.so", "pkg.fast", "src"),
+        ("src/pkg/tools.py", "src.pkg.tools", ""),
+        ("src/pkg/tools.py", "other", None),
+        ("src/pkg/tools.py", "lib.tools", None),
+        ("src/pkg/tools.py", "__main__", None),
+    ],
+)
+def test_the_folder_that_a_module_was_imported_from(tmp_path, file, module, folder):
+    """What is left of its file's path without its name, if the two agree."""
+    expected = None if folder is None else str(tmp_path / folder)
+    assert expected == import_folder(str(tmp_path / file), module)
+
+
+@pytest.mark.parametrize(
+    ("marker", "place", "holds"),
+    [
+        ("", "src", False),
+        ("", "src/deep/er", False),
+        ("src/pyvenv.cfg", "src/lib/deep", True),
+        ("src/conda-meta/history", "src/lib", True),
+        ("src/.sacred-journal", "src", True),
+        ("src/other-1.0.dist-info/METADATA", "src/pkg", True),
+        ("src/other.egg-info/PKG-INFO", "src", False),
+        ("", "lib/site-packages", True),
+        ("", "lib/dist-packages/pkg", True),
+        ("pyvenv.cfg", "src", False),
+        ("pyvenv.cfg", ".", False),
+    ],
+)
+def test_what_is_installed_below_a_folder(tmp_path, marker, place, holds):
+    """Environments, packages of pip's and journals are no part of a program; what is around it is."""
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    if marker:
+        (tmp_path / marker).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / marker).write_text("")
+    assert holds == Installations(str(tmp_path)).hold(str(folder))
+
+
+def test_an_interpreter_below_a_folder(tmp_path, monkeypatch):
+    """An experiment in a home folder does not own the Python, nor this package, that lies in it."""
+    prefix = tmp_path / ".pyenv" / "3.11"
+    monkeypatch.setattr(sys, "base_prefix", str(prefix))
+    installations = Installations(str(tmp_path))
+    assert installations.hold(str(prefix / "lib" / "python3.11"))
+    assert not installations.hold(str(tmp_path / ".pyenv"))
+    package = Path(sources_module.__file__).parents[1]
+    assert Installations(str(package.parents[1])).hold(str(package / "core"))
+
+
+@pytest.mark.parametrize(
+    ("files", "main", "expected"),
+    [
+        (("src/q9a/__init__.py", "src/q9a/one.py", "src/q9a/two.py"), "import q9a.one", True),
+        (("src/q9n/one.py",), "import q9n.one", True),
+        (("lib/site-packages/q9i.py",), "import q9i", False),
+    ],
+)
+def test_modules_of_a_folder_below(tmp_path, monkeypatch, files, main, expected):
+    """SRC-01, SRC-02: what was imported from a folder below the experiment's is a source."""
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("from . import two\n" if name.endswith("a/one.py") else "")
+    (tmp_path / "q9main.py").write_text(main + "\n")
+    top = tmp_path / ("src" if expected else "lib/site-packages")
+    monkeypatch.syspath_prepend(str(top))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        module = importlib.import_module("q9main")
+        _, found, _ = gather_sources_and_dependencies(vars(module), False, None)
+        assert sorted(["q9main.py", *(files if expected else ())]) == names(found, tmp_path)
+        every = imported_as([str(tmp_path / name) for name in files])
+        assert {str(tmp_path / name) for name in files} == set(every)
+        outside = is_local_source(tmp_path / files[0], every[str(tmp_path / files[0])], tmp_path)
+        assert not outside  # Sacred's own measure is what it was
+    finally:
+        for name in [name for name in sys.modules if name.startswith("q9")]:
+            del sys.modules[name]
+
+
 _TRAIN = """
 from sacred import Experiment
 from {package} import tools
@@ -182,7 +279,7 @@ ex.run_commandline()
 @pytest.mark.parametrize("package", ["spoons", "spoons.deep", "spoons.deep.deeper"])
 @pytest.mark.parametrize("how", ["-m", "main.py"])
 def test_an_experiment_in_a_package_has_its_modules(tmp_path, package, how):
-    """SRC-01, SRC-02: the modules beside the main file count, under whatever name it was run."""
+    """SRC-01, SRC-02: the modules beside the main file count, and the packages that they are in."""
     folder = tmp_path.joinpath(*package.split("."))
     folder.mkdir(parents=True)
     for parent in [folder, *folder.parents]:
@@ -201,8 +298,114 @@ def test_an_experiment_in_a_package_has_its_modules(tmp_path, package, how):
         capture_output=True,
     )
     experiment = json.loads((tmp_path / "view" / "1" / "run.json").read_text())["experiment"]
-    assert ["__init__.py", "tools.py", "train.py"] == [name for name, _ in experiment["sources"]]
+    above = ["../" * depth + "__init__.py" for depth in range(package.count(".") + 1)]
+    names = [name for name, _ in experiment["sources"]]
+    assert sorted([*above, "tools.py", "train.py"]) == sorted(names)
     assert ("train.py", str(folder)) == (experiment["mainfile"], experiment["base_dir"])
+
+
+def _loaded(tmp_path, monkeypatch, files, main):
+    """Import a module of some files, and return the names of its sources and packages."""
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tops = {name.partition("/")[0].removesuffix(".py") for name in files}
+    try:
+        module = importlib.import_module(main)
+        _, sources, _ = gather_sources_and_dependencies(vars(module), False, None)
+        return names(sources, tmp_path)
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from .fork_x import LIMIT",
+        "from . fork_x import LIMIT",
+        "from forks.fork_x import (\n    LIMIT,\n)",
+        "from forks.fork_x import LIMIT; del LIMIT",
+        "import json, forks.fork_x as x; LIMIT = x.LIMIT; del x",
+        "if True:\n    from .fork_x import LIMIT",
+        "try: from .fork_x import LIMIT\nexcept ImportError: pass",
+        "class T:\n    from .fork_x import LIMIT",
+    ],
+)
+def test_a_module_that_only_gave_a_constant_is_a_source(tmp_path, monkeypatch, statement):
+    """SRC-01: a number imports nothing into the globals that tells where it came from."""
+    files = {
+        "forks/__init__.py": "",
+        "forks/fork_main.py": statement + "\n",
+        "forks/fork_x.py": "from .fork_y import DEPTH\nLIMIT = DEPTH\n",
+        "forks/fork_y.py": "DEPTH = 3\n",
+        "forks/fork_z.py": "",
+    }
+    found = _loaded(tmp_path, monkeypatch, files, "forks.fork_main")
+    assert [f"forks/{name}.py" for name in ("__init__", "fork_main", "fork_x", "fork_y")] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""\nimport fork_z\n"""\n',
+        "'''\nimport fork_z '''\n",
+        "# import fork_z\n",
+        'a = "\\"; import fork_z"\n',
+        "a = '''\\''' ; import fork_z'''\n",
+        'a = "#"; b = """\nfrom fork_z import x\n"""\n',
+    ],
+)
+def test_what_stands_in_a_string_imports_nothing(tmp_path, monkeypatch, text):
+    """A module that is loaded, and only spoken of, is no source."""
+    files = {
+        "fork_main.py": text,
+        "fork_other.py": "import fork_main, fork_z\n",
+        "fork_z.py": "",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        importlib.import_module("fork_other")
+        found = gather_sources_and_dependencies(vars(sys.modules["fork_main"]), False, None)[1]
+    finally:
+        for name in [name for name in sys.modules if name.startswith("fork_")]:
+            del sys.modules[name]
+    assert ["fork_main.py"] == names(found, tmp_path)
+
+
+def test_the_package_of_an_experiment_is_its_own(tmp_path, monkeypatch):
+    """What an experiment imports from the folders above it, in its own package, is a source."""
+    files = {
+        "forks/__init__.py": "",
+        "forks/common.py": "from .deep import LIMIT\n",
+        "forks/deep.py": "LIMIT = 3\n",
+        "forks/unused.py": "",
+        "forks/sub/__init__.py": "",
+        "forks/sub/train.py": "from ..common import LIMIT\nimport spoons_beside\n",
+        "spoons_beside.py": "",
+    }
+    found = _loaded(tmp_path, monkeypatch, files, "forks.sub.train")
+    expected = ["__init__", "common", "deep", "sub/__init__", "sub/train"]
+    assert [f"forks/{name}.py" for name in expected] == found
+    sys.modules.pop("spoons_beside", None)
+
+
+def test_an_installed_package_is_no_source(tmp_path, monkeypatch):
+    """Above the base folder, an experiment's own package counts only where it is developed."""
+    site = tmp_path / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    files = {
+        "forks/__init__.py": "",
+        "forks/common.py": "LIMIT = 3\n",
+        "forks/sub/__init__.py": "",
+        "forks/sub/train.py": "from ..common import LIMIT\n",
+    }
+    found = _loaded(site, monkeypatch, files, "forks.sub.train")
+    assert ["forks/sub/train.py"] == found
 
 
 def test_a_source_knows_its_digest(tmp_path):
@@ -262,7 +465,8 @@ def test_create_can_be_replaced(project, monkeypatch):
 
     monkeypatch.setattr(Source, "create", staticmethod(create))
     main, _, _ = gather(project)
-    assert ["__init__.py", "spoon_lib.py", "spoon_main.py", "sub.py"] == sorted(seen)
+    names = ["__init__.py", "spoon_deep.py", "spoon_lib.py", "spoon_main.py", "sub.py"]
+    assert names == sorted(seen)
     assert ("digest", "url", "commit", True) == (
         main.digest,
         main.repo,
@@ -422,3 +626,18 @@ def test_objects_that_can_not_be_looked_at(tmp_path):
     module = types.ModuleType("spoon_odd")
     found = list(dependencies.iterate_imported_modules({"a": Lazy(), "b": module, "c": json}))
     assert [sys.modules["json"]] == found
+
+
+def test_names_that_other_packages_import(tmp_path):
+    """USE-15: MB, the pattern of versions, the modules of Python, and the commit of a file."""
+    from sacred import dependencies
+
+    file = tmp_path / "a.py"
+    file.write_text("")
+    assert 1 << 20 == dependencies.MB
+    assert {"os", "json"} <= dependencies.MODULE_BLACKLIST
+    pattern = dependencies.PEP440_VERSION_PATTERN
+    assert [True, True, False] == [bool(pattern.match(text)) for text in ("1.0", "1!2.0rc1", "x")]
+    assert (None, None, None) == dependencies.get_commit_if_possible(str(file), False)
+    with pytest.raises(ValueError):
+        dependencies.get_commit_if_possible(str(tmp_path / "none.py"), False)

@@ -78,6 +78,13 @@ def test_keys_of_several_types_have_an_order():
     assert [(1, "x"), ("a", "y")] == list(iterate_flattened({"a": "y", 1: "x"}))
 
 
+def test_an_empty_dict_updates_nothing():
+    """CFG-08: what is there stays, also what is no dictionary."""
+    assert {"a": 0, "b": {"c": 1}, "d": {}} == recursive_update(
+        {"a": 0, "b": {"c": 1}}, {"a": {}, "b": {}, "d": {}}
+    )
+
+
 def test_the_later_value_wins():
     """CFG-07: groups are merged, a value that is none gives way to a group and the other way."""
     assert recursive_update({"a": {"b": 1}, "c": 1, "d": {}}, {"a": {"e": 2}, "c": {"f": 3}, "d": 4}

@@ -79,10 +79,13 @@ def test_work_in_the_background_is_waited_for() -> None:
     """Within bounds, and what it raised is told."""
     go = threading.Event()
     facts = BackgroundFacts(lambda: go.wait(10) and None)
+    assert not facts.done
     facts.start()
     assert facts.wait(0.01) is None
+    assert not facts.done
     go.set()
     assert facts.wait(10) is None
+    assert facts.done
     failing = BackgroundFacts(lambda: {}["x"])
     failing.start()
     assert isinstance(failing.wait(10), KeyError)

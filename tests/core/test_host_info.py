@@ -11,13 +11,14 @@ import sys
 import pytest
 
 import sacred
-from sacred.core import host_info
+from sacred.core import host_info, programs
 from sacred.core.host_info import (
     IgnoreHostInfo,
     check_additional_host_info,
     get_host_info,
     host_info_gatherer,
     host_info_getter,
+    machine_facts,
 )
 from sacred.core.settings import SETTINGS
 
@@ -61,6 +62,83 @@ def test_environment_variables_are_recorded_by_name(monkeypatch):
     monkeypatch.setitem(SETTINGS.HOST_INFO, "CAPTURED_ENV", ["SOME_VARIABLE", "NO_SUCH_VARIABLE"])
     monkeypatch.setenv("SOME_VARIABLE", "value")
     assert {"SOME_VARIABLE": "value"} == get_host_info()["ENV"]
+
+
+def test_environment_variables_by_pattern(monkeypatch):
+    """HST-01: patterns stand for every variable that matches; secrets are recorded as ***."""
+    monkeypatch.setitem(SETTINGS.HOST_INFO, "CAPTURED_ENV", ["MY_*", "THEIR_TOKEN", "U?L"])
+    for name, value in {
+        "MY_B": "1",
+        "MY_A": "2",
+        "MY_API_KEY": "secret",
+        "THEIR_TOKEN": "secret",
+        "NOT_MY_B": "3",
+        "URL": "http://me:secret@host",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert {
+        "MY_A": "2",
+        "MY_API_KEY": "***",
+        "MY_B": "1",
+        "THEIR_TOKEN": "***",
+        "URL": "http://me:***@host",
+    } == get_host_info()["ENV"]
+
+
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [
+        ("Driver=x;Server=h;Uid=me;Pwd=my own;", "Driver=x;Server=h;Uid=me;Pwd=***;"),
+        ("host=h user=me password='my own' port=5", "host=h user=me password=*** port=5"),
+        ("-Xmx1g -Ddb.password=pw -Dx=y", "-Xmx1g -Ddb.password=*** -Dx=y"),
+        ("PASSWD=pw", "PASSWD=***"),
+        ("a=1 b=2", "a=1 b=2"),
+        ("/home/me", "/home/me"),
+    ],
+)
+def test_passwords_in_the_values_of_variables(monkeypatch, value, recorded):
+    """HST-01: what stands behind Pwd=, password= and the like is masked, whatever the variable is called."""
+    monkeypatch.setitem(SETTINGS.HOST_INFO, "CAPTURED_ENV", ["DSN"])
+    monkeypatch.setenv("DSN", value)
+    assert {"DSN": recorded} == get_host_info()["ENV"]
+
+
+def test_what_is_secret_can_be_changed(monkeypatch):
+    """HST-01: SETTINGS.HOST_INFO.SECRET_ENV decides which values are masked."""
+    monkeypatch.setitem(SETTINGS.HOST_INFO, "CAPTURED_ENV", ["A_TOKEN", "B_NAME"])
+    monkeypatch.setitem(SETTINGS.HOST_INFO, "SECRET_ENV", ["*_NAME"])
+    monkeypatch.setenv("A_TOKEN", "a")
+    monkeypatch.setenv("B_NAME", "b")
+    assert {"A_TOKEN": "a", "B_NAME": "***"} == get_host_info()["ENV"]
+
+
+def test_facts_of_the_machine(monkeypatch):
+    """HST-01: cores, usable CPUs and memory, as psutil tells them."""
+    psutil = pytest.importorskip("psutil")
+    facts = machine_facts()
+    assert psutil.virtual_memory().total == facts["memory"]
+    assert psutil.cpu_count(logical=False) == facts.get("physical_cpu_count")
+    if hasattr(os, "sched_getaffinity"):
+        assert len(os.sched_getaffinity(0)) == facts["usable_cpu_count"]
+    monkeypatch.setitem(SETTINGS.HOST_INFO, "INCLUDE_CPU_INFO", False)
+    assert ["memory"] == list(machine_facts())
+
+
+def test_facts_that_the_system_does_not_tell(monkeypatch):
+    """HST-01: where the usual way fails psutil is asked; where that fails too, there is no fact."""
+    psutil = pytest.importorskip("psutil")
+
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(os, "sysconf", refuse)
+    monkeypatch.setattr(host_info, "_CPUS", "/no/such/folder")
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 3)
+    facts = machine_facts()
+    assert (psutil.virtual_memory().total, 3) == (facts["memory"], facts["physical_cpu_count"])
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
+    monkeypatch.setattr(psutil, "cpu_count", refuse)
+    assert ["usable_cpu_count"] == list(machine_facts())
 
 
 def test_additional_facts():
@@ -149,8 +227,37 @@ def test_a_broken_driver_is_no_driver(no_gpu, body):
 
 def test_a_driver_that_hangs_is_no_driver(no_gpu, monkeypatch):
     """HST-01: nvidia-smi has a time limit."""
-    monkeypatch.setattr(host_info, "_PROGRAM_TIMEOUT", 0.05)
+    monkeypatch.setattr(programs, "PROGRAM_TIMEOUT", 0.05)
     fake_nvidia_smi(no_gpu, "import time; time.sleep(60)")
+    assert "gpus" not in get_host_info()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs sessions")
+def test_a_wrapper_around_a_driver_that_hangs(no_gpu, monkeypatch):
+    """HST-01: what the program started, and what holds its output, is ended with it."""
+    monkeypatch.setattr(programs, "PROGRAM_TIMEOUT", 0.5)
+    pid = no_gpu / "pid"
+    inner = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    body = f"import subprocess\nsubprocess.run([{sys.executable!r}, '-S', '-c', {inner!r}])"
+    fake_nvidia_smi(no_gpu, body)
+    assert "gpus" not in get_host_info()
+    if pid.exists():  # it was started in time
+        for _ in range(1000):
+            try:
+                with open(f"/proc/{pid.read_text()}/stat") as file:
+                    gone = file.read().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                gone = True
+            if gone:
+                break
+            os.sched_yield()
+        assert gone
+
+
+def test_a_program_that_can_not_be_started(no_gpu):
+    """HST-01: a file that only looks like a program is no driver."""
+    (no_gpu / "nvidia-smi").write_text("#!/no/such/interpreter\n")
+    (no_gpu / "nvidia-smi").chmod(0o755)
     assert "gpus" not in get_host_info()
 
 

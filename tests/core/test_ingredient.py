@@ -290,3 +290,28 @@ def test_importing_is_cheap():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert ("", "[]\n") == (done.stderr, done.stdout)
+
+
+def test_a_config_hook_may_take_more_keywords():
+    """ING-06: a parameter for any other keywords is no difference; one with a name is."""
+    ingredient = Ingredient("hooked", save_git_info=False)
+
+    def hook(config, command_name, logger, **more):
+        return {}
+
+    def named(config, command_name, logger, *, more):
+        return {}
+
+    assert hook is ingredient.config_hook(hook)
+    with pytest.raises(ValueError, match="Wrong signature for config_hook"):
+        ingredient.config_hook(named)
+
+
+def test_dependencies_are_sorted_by_name():
+    """ING-12: without regard to upper and lower case; a name comes before those that begin with it."""
+    ingredient = Ingredient("sorted", save_git_info=False)
+    for name in ("zz-more", "ZZ", "aa_x", "aa"):
+        ingredient.add_package_dependency(name, "1.0")
+    found = [text.split("==")[0] for text in ingredient.get_experiment_info()["dependencies"]]
+    ours = {"zz-more", "ZZ", "aa_x", "aa"}
+    assert ["aa", "aa_x", "ZZ", "zz-more"] == [name for name in found if name in ours]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +23,42 @@ class _Tensor:
         return self._value
 
 
+class _Eager:
+    """A tensor of TensorFlow: a shape, and an array behind ``numpy``."""
+
+    shape = ()
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def numpy(self) -> object:
+        return self._value
+
+
+class _Holder:
+    """Something with one number in it, and no shape."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def item(self) -> object:
+        return self._value
+
+
+class _Itself:
+    def item(self) -> object:
+        return self
+
+
+class _Several:
+    def item(self) -> object:
+        raise ValueError("it has several")
+
+
+class _Colour(str, enum.Enum):
+    RED = "red"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -34,6 +71,13 @@ class _Tensor:
         (Decimal("0.5"), 0.5),
         (Fraction(1, 4), 0.25),
         (_Tensor(0.75), 0.75),
+        (_Tensor(True), True),
+        (_Colour.RED, "red"),
+        (_Eager(0.5), 0.5),
+        (_Eager(_Tensor(3)), 3),
+        (_Holder(0.5), 0.5),
+        (_Holder(_Tensor(3)), 3),
+        (_Holder("text"), "text"),
     ],
 )
 def test_numbers_of_any_library_become_pythons_own(value: object, expected: object) -> None:
@@ -47,6 +91,21 @@ def test_numpy_scalars_are_unboxed() -> None:
     numpy = pytest.importorskip("numpy")
     values = [numpy.float64(0.5), numpy.float32(0.25), numpy.int64(3), numpy.array(2.0)]
     assert [float, float, int, float] == [type(plain_scalar(value)) for value in values]
+    others = [numpy.bool_(True), numpy.array([[7]]), numpy.str_("text"), numpy.array("text")]
+    assert [(bool, True), (int, 7), (str, "text"), (str, "text")] == [
+        (type(found), found) for found in map(plain_scalar, others)
+    ]
+    assert [1.5, 2] == [plain_scalar(numpy.float16(1.5), "a", "step"), plain_scalar(numpy.uint8(2))]
+
+
+def test_pandas_values_are_unboxed() -> None:
+    """MET-01: a series or table of one element is one number, whatever its column is called."""
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series([0.5])
+    tables = [pandas.DataFrame({"a": [2]}), pandas.DataFrame({"item": [2]})]
+    assert [0.5, 2, 2] == [plain_scalar(value) for value in (series, *tables)]
+    with pytest.raises(MetricError, match=r"an array of shape \(2, 1\)"):
+        plain_scalar(pandas.DataFrame({"a": [1, 2]}))
 
 
 def test_nan_stays() -> None:
@@ -55,7 +114,11 @@ def test_nan_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [_Tensor(1.0, (3,)), _Tensor(1.0, (0,)), object(), [1, 2], {"a": 1}, 1j, b"x"]
+    "value",
+    [
+        *(_Tensor(1.0, (3,)), _Tensor(1.0, (0,)), object(), [1, 2], {"a": 1}, 1j, b"x"),
+        *(_Holder([1]), _Holder(_Holder([1])), _Itself(), _Several(), _Holder),
+    ],
 )
 def test_arrays_and_objects_are_refused(value: object) -> None:
     """An array or object is an error that names the metric, a TypeError and a ValueError."""
@@ -80,12 +143,13 @@ def test_a_step_left_out_is_the_last_one_and_one() -> None:
     assert [("a", 0), ("a", 10), ("b", 0), ("a", 11), ("a", 0.5), ("a", 1.5)] == steps
 
 
-@pytest.mark.parametrize("step", ["one", [1], object()])
+@pytest.mark.parametrize("step", ["one", [1], object(), _Tensor(1.0, (3,))])
 def test_a_step_is_a_number(step: object) -> None:
     """A step that is none is refused, and does not move the counter."""
     logger = MetricsLogger()
-    with pytest.raises(MetricError, match="step"):
+    with pytest.raises(MetricError, match="step.*Steps are numbers") as caught:
         logger.log_scalar_metric("a", 1.0, step)
+    assert "log_text" not in str(caught.value)
     logger.log_scalar_metric("a", 1.0)
     assert [0] == [entry.step for entry in logger.get_last_metrics()]
 

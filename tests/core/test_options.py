@@ -10,6 +10,7 @@ import pytest
 
 from sacred.core.commandline import CommandLineError, parse_arguments
 from sacred.core.errors import SacredError
+from sacred.core.experiment import Experiment
 from sacred.core.options import (
     DEFAULT_OPTIONS,
     CLIOption,
@@ -38,6 +39,7 @@ def test_the_table():
     assert [(*option.get_flags(), option.is_flag) for option in DEFAULT_OPTIONS] == [
         ("-b", "--beat-interval", False),
         ("-C", "--capture", False),
+        ("", "--color", False),
         ("-c", "--comment", False),
         ("-d", "--debug", True),
         ("-e", "--enforce_clean", True),
@@ -54,6 +56,7 @@ def test_the_table():
         ("-p", "--print-config", True),
         ("-P", "--priority", False),
         ("-q", "--queue", True),
+        ("-R", "--resume", False),
         ("-S", "--s3", False),
         ("-s", "--sql", False),
         ("-t", "--tiny_db", False),
@@ -66,6 +69,7 @@ def test_the_table():
     [
         ("--beat-interval", "2.5", "beat_interval", 2.5),
         ("--capture", "sys", "capture_mode", "sys"),
+        ("--color", "never", "color", "never"),
         ("--debug", True, "debug", True),
         ("--force", True, "force", True),
         ("--id", "my-run_1", "_id", "my-run_1"),
@@ -191,3 +195,41 @@ def test_a_long_flag_can_not_be_used_twice():
     clash = cli_option("-o", "--comment")(lambda args, run: None)
     with pytest.raises(CommandLineError, match='Two options are called "--comment"'):
         parse_arguments([], gather_options([clash]))
+
+
+@pytest.mark.parametrize("flag", ["--color", "--journal", "--resume", "--gcs"])
+def test_an_own_option_takes_the_place_of_one_that_sacred_does_not_have(flag):
+    """CLI-12: it is the experiment's own then, and the others are as they were."""
+    given = []
+    own = cli_option("-k", flag)(lambda args, run: given.append(args))
+    ex = Experiment("own", save_git_info=False, additional_cli_options=[own])
+
+    @ex.main
+    def main():
+        return 3
+
+    assert 3 == ex.run_commandline(["own.py", "-u"]).result
+    run = ex.run_commandline(["own.py", "-u", flag, "hello"])
+    assert ("hello", ["hello"]) == (run.meta_info["options"][flag], given)
+
+
+def test_an_option_can_be_called_as_its_function():
+    """CLI-12: the name of the function stands for the option, and can be called like it."""
+
+    @cli_option("-o", "--own", is_flag=True)
+    def own(args, run=None):
+        return args, run
+
+    assert ((1, 2), (3, None)) == (own(1, 2), own(args=3))
+
+
+def test_disabled_options_can_be_filtered_out(monkeypatch):
+    """CLI-13: gather_command_line_options leaves out options that say they are disabled, if asked."""
+    from sacred.core import options
+    from sacred.experiment import gather_command_line_options
+
+    off = types.SimpleNamespace(_enabled=False)
+    on = types.SimpleNamespace(_enabled=True)
+    monkeypatch.setattr(options, "gather_options", lambda: [on, off])
+    found = [gather_command_line_options(filtered) for filtered in (None, False, True)]
+    assert [[on, off], [on, off], [on]] == found

@@ -13,7 +13,7 @@ import warnings
 
 import pytest
 
-from sacred.core import fd_capture
+from sacred.core import fd_capture, sys_capture
 from sacred.core.fd_capture import FdCapture
 from sacred.core.output_capture import (
     UnknownCaptureModeError,
@@ -304,6 +304,26 @@ def test_chunks_name_their_place_in_the_spool(tmp_path):
 
 
 @needs_fd
+def test_the_spool_may_begin_behind_what_came_before(tmp_path):
+    """R8: a run that goes on spools from where the journal has the output, in a new file."""
+    _, report, spool = run_script(
+        tmp_path,
+        """
+        with capture("fd", sink, sys.argv[1], 1000) as captured:
+            print("again", flush=True)
+            captured.drain(5)
+            captured.poll()
+        report()
+        """,
+    )
+    assert [1, "again\n", 1000, 1019] == report["got"][0]
+    from sacred.journal.spool import read_spool
+
+    (chunk,) = read_spool(spool, 1000).chunks
+    assert b"again\n" == chunk.data
+
+
+@needs_fd
 def test_ten_megabytes(tmp_path):
     """OUT-02: much output comes through whole, on both sides."""
     done, _, spool = run_script(
@@ -374,6 +394,25 @@ def test_signals_do_not_reach_the_tee(tmp_path, name):
 
 
 @needs_fd
+def test_it_is_over_when_nobody_holds_the_pipes(tmp_path):
+    """R8: a tee that has shown everything says so before it ends: the spool may be removed."""
+    _, report, _ = run_script(
+        tmp_path,
+        """
+        over = []
+        for _ in range(20):
+            with capture("fd", sink, sys.argv[1]) as captured:
+                print("text")
+                over.append(captured.is_over)
+            over.append(captured.is_over)
+            captured.close()
+        report(over=over)
+        """,
+    )
+    assert [False, True] * 20 == report["over"]
+
+
+@needs_fd
 def test_a_child_that_keeps_the_pipe(tmp_path):
     """OUT-03 [!]: the end does not wait for a child that goes on, and its output is kept."""
     done, report, spool = run_script(
@@ -384,16 +423,17 @@ def test_a_child_that_keeps_the_pipe(tmp_path):
             print("parent", flush=True)
             code = "import os,sys; os.read(int(sys.argv[1]), 1); print('child, late')"
             child = subprocess.Popen([sys.executable, "-S", "-c", code, str(gate)], pass_fds=[gate])
-        at_end = "".join(item[1] for item in got)
+        at_end, over = "".join(item[1] for item in got), captured.is_over
         print("after", flush=True)
         os.write(opener, b"x")
         child.wait()
         captured.drain(30)
         captured.poll()
-        report(at_end=at_end)
+        report(at_end=at_end, over=[over, captured.is_over])
         """,
     )
     assert "parent\n" == report["at_end"]
+    assert [False, True] == report["over"]
     assert b"parent\nchild, late\n" == reported(report, 1) == spooled(spool, 1)
     assert b"parent\nafter\nchild, late\n" == done.stdout
 
@@ -499,8 +539,8 @@ def test_replaced_streams_are_captured_beside(tmp_path):
 
 @needs_fd
 def test_a_run_inside_a_run(tmp_path):
-    """R23: the second capture at once is sys, with one warning for all."""
-    _, report, _ = run_script(
+    """R23: the second capture at once is sys, with one warning for all; it has its output alone."""
+    done, report, _ = run_script(
         tmp_path,
         """
         second, third = [], []
@@ -519,7 +559,7 @@ def test_a_run_inside_a_run(tmp_path):
     )
     assert ["sys", "sys", "fd"] == report["modes"]
     assert ["inner", "\n"] == report["second"]
-    assert b"inner\n" == reported(report, 1)
+    assert (b"", b"inner\n") == (reported(report, 1), done.stdout)
     assert 1 == len(report["seen"])
     assert "`sys` mode, because another run" in report["seen"][0]
 
@@ -689,7 +729,7 @@ def test_many_captures_leave_nothing_behind(tmp_path):
 def test_where_no_process_can_be_started(monkeypatch):
     """OUT-02: without a tee the mode is sys, with a warning, and nothing is left open."""
     own_streams(monkeypatch)
-    monkeypatch.setattr(fd_capture, "_warned", set())
+    monkeypatch.setattr(sys_capture, "_warned", set())
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     got = Collector()
     before = os.listdir("/dev/fd")
@@ -705,7 +745,52 @@ def test_where_no_process_can_be_started(monkeypatch):
 def test_a_frozen_application_starts_no_process(monkeypatch):
     """OUT-02: in a frozen application the interpreter's path is the application itself."""
     own_streams(monkeypatch)
-    monkeypatch.setattr(fd_capture, "_warned", set())
+    monkeypatch.setattr(sys_capture, "_warned", set())
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.warns(RuntimeWarning, match="frozen application"):
-        assert "sys" == capture("fd", Collector()).mode
+        with capture("fd", Collector()) as captured:
+            assert "sys" == captured.mode
+
+
+@needs_fd
+def test_a_program_that_closes_all_descriptors_keeps_its_files(tmp_path):
+    """OUT-02: files that it opens behind that are its own: nothing of ours goes into them, or closes them."""
+    done, report, _ = run_script(
+        tmp_path,
+        """
+        with capture("fd", sink, sys.argv[1]) as captured:
+            print("before")
+            captured.drain(5.0)
+            os.closerange(3, 4096)
+            files = [open(f"{sys.argv[1]}-{number}", "wb", 0) for number in range(12)]
+            print("behind")
+        print("after")
+        for file in files:
+            file.write(b"mine")
+            file.close()
+        report(kept=[open(file.name, "rb").read().decode() for file in files])
+        """,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert ["mine"] * 12 == report["kept"]
+
+
+@needs_fd
+def test_what_looks_like_a_torn_record_is_damage_when_nobody_writes(tmp_path):
+    """R8: a length that a bit error made too large: the spool is kept."""
+    done, report, _ = run_script(
+        tmp_path,
+        """
+        with capture("fd", sink, sys.argv[1]) as captured:
+            print("one")
+            captured.drain(5.0)
+            with open(sys.argv[1], "r+b") as file:
+                file.seek(9)
+                file.write(bytes([0, 0xff]))
+        captured.drain(5.0)
+        captured.poll()
+        report(over=captured.is_over, damaged=captured.is_damaged)
+        """,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert (True, True) == (report["over"], report["damaged"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sacred.core.recorder import Recorder, recordable
+from sacred.core.recordable import recordable
+from sacred.core.recorder import Recorder
 from sacred.journal.blobs import BlobStore
+from sacred.journal.errors import JournalUnavailableError, WriterClosedError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.verification import verify
@@ -165,6 +168,33 @@ def test_repositories_are_told_once_and_without_passwords(recorder: Recorder) ->
     )
 
 
+def test_uncommitted_changes_are_stored(recorder: Recorder, tmp_path: Path) -> None:
+    """SRC-04: two working trees of one repository are two, each with its own changes."""
+    state = {"url": "u", "commit": "ab", "dirty": True}
+    recorder.repositories([{**state, "root": f"/{n}", "diff": n.encode()} for n in "ab"])
+    found = _events(recorder, EventType.REPOSITORY_FOUND)
+    blobs = BlobStore(tmp_path / "root" / "blobs")
+    assert [("/a", b"a"), ("/b", b"b")] == [
+        (fields["root"], blobs.read(fields["diff"]["digest"])) for fields in found
+    ]
+
+
+def test_sources_and_packages_are_told_once(recorder: Recorder, tmp_path: Path) -> None:
+    """SRC-01, SRC-03: what is found again later is no second event."""
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(name)
+    recorder.keep_main_source("a.py", str(tmp_path / "a.py"))
+    recorder.main_source()
+    for names in (["a.py"], ["a.py", "b.py"], ["b.py"]):
+        recorder.sources([(name, str(tmp_path / name), "") for name in names], "a.py")
+        recorder.dependencies([*names, names[0]])
+    sources = [fields["filename"] for fields in _events(recorder, EventType.SOURCE_ADDED)]
+    assert ["a.py", "b.py"] == sources
+    assert [["a.py"], ["b.py"]] == [
+        fields["dependencies"] for fields in _events(recorder, EventType.DEPENDENCIES_FOUND)
+    ]
+
+
 @pytest.mark.parametrize(
     "texts",
     [
@@ -185,7 +215,7 @@ def test_filtered_output_is_a_change_of_the_last_text(recorder: Recorder, texts:
 
 
 def test_after_the_end_nothing_raises(recorder: Recorder) -> None:
-    """A thread that outlives its run logs into nothing."""
+    """A thread that outlives its run records into nothing."""
     recorder.started(**_START)
     recorder.ended("completed", "COMPLETED", 1)
     log_point = recorder.log_point
@@ -193,7 +223,9 @@ def test_after_the_end_nothing_raises(recorder: Recorder) -> None:
     recorder.heartbeat()
     recorder.output(1, b"late")
     recorder.info({"a": 1})
-    log_point("a", 1, 2.0)
+    recorder.started(run_id=1)  # which is not all that a start needs
+    with pytest.raises(WriterClosedError):
+        log_point("a", 1, 2.0)  # the run's ``log_scalar`` catches it
     recorder.close()
 
 
@@ -267,3 +299,65 @@ def test_a_child_whose_file_vanishes_is_missed(tmp_path):
         "w0001-e0001.jzst: the events from 0 on are lost: "
         "the first writer saw the file, and it is not there"
     )
+
+
+def test_output_that_can_not_be_moved_to_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was captured before the run had a folder stays where it is, and a sentence says why."""
+    made = Recorder(tmp_path / "root", durability="process")
+    made.create_root()
+    made.early_spool_path.write_bytes(b"")
+
+    def refuse(_source: Any, _target: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        with pytest.raises(JournalUnavailableError, match="can not be written in .*/1: Input/out"):
+            made.open()
+    assert made.early_spool_path.exists()
+    made.close()
+
+
+def test_a_disk_that_does_not_tell_of_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was captured, and the call that would move it fails (P6): the run begins."""
+    made = Recorder(tmp_path / "root", durability="process")
+    made.create_root()
+    real = os.replace
+
+    def refuse(source: Any, target: Any) -> None:
+        if str(source).endswith(".spool"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert 1 == made.open().number
+    made.close()
+
+
+def test_a_disk_that_does_not_tell_of_the_runs_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P6: at the end of a run nobody can say whether its folder is there: then it is."""
+    from sacred.core import run_end
+    from sacred.core.experiment import Experiment
+
+    monkeypatch.chdir(tmp_path)
+    ex = Experiment("told", save_git_info=False)
+    ex.main(lambda: 3)
+    real, asked = os.stat, []
+
+    def refuse(path: Any, **more: Any) -> os.stat_result:
+        if str(path).endswith("sacred_runs/1"):
+            asked.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_end.os, "stat", refuse)
+        assert "COMPLETED" == ex.run(options={"--capture": "no"}).status
+    assert asked
+    assert "moved" not in caplog.text

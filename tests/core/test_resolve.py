@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 
+import numpy as np
 import pytest
 
 from sacred.core.config.captured_function import activate
 from sacred.core.config.config_summary import ConfigSummary
 from sacred.core.errors import (
     ConfigAddedError,
+    ConfigError,
     InvalidConfigError,
     NamedConfigNotFoundError,
     SacredError,
@@ -161,7 +163,7 @@ def test_named_configs_that_do_not_exist():
 
 
 def test_ingredients_are_read_by_those_that_use_them():
-    """ING-14: a scope reads direct ingredients, and changes none of them."""
+    """ING-14: a scope reads direct ingredients, whose entries are fixed for it."""
     far = ingredient("far")
     far.add_config(x=1)
     data = ingredient("data", far)
@@ -172,14 +174,33 @@ def test_ingredients_are_read_by_those_that_use_them():
     def scope(data):
         data["name"] = "changed"
         data["values"].append(2)
+        data["new"] = "kept while it runs"
         name = data["name"]
+        seen = data["values"], data["new"]
 
     assert config_of(ex) == {
-        "name": "changed", "data": {"name": "d", "values": [1]}, "far": {"x": 1},
+        "name": "d", "seen": [[1], "kept while it runs"], "data": {"name": "d", "values": [1]}, "far": {"x": 1},
     }  # fmt: skip
     ex.config(_reads_far)
     with pytest.raises(KeyError, match="'far' not in preset"):
         config_of(ex)
+
+
+def test_a_scope_sees_the_groups_inside_an_ingredient():
+    """ING-13, ING-14: an ingredient whose path lies in that of one that a scope reads is a group of it."""
+    inner = ingredient("data.inner")
+    inner.add_config(z=1)
+    data = ingredient("data", inner)
+    data.add_config(y=2)
+    ex = experiment(data)
+
+    @ex.config
+    def scope(data):
+        seen = data["inner"]["z"], data["y"]
+
+    assert {"seen": [5, 2], "data": {"y": 2, "inner": {"z": 5}}} == config_of(
+        ex, {"data.inner.z": 5}
+    )
 
 
 def _reads_far(far):
@@ -195,10 +216,63 @@ def test_an_ingredient_that_two_use():
     assert config_of(ex, {"shared.v": 2}) == {"shared": {"v": 2}}
 
 
-def test_two_ingredients_with_one_path():
-    """ING-13: refused."""
-    with pytest.raises(ValueError, match="not unique"):
-        resolved(experiment(ingredient("a"), ingredient("a")))
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["data", "data"], "not unique. ['data', 'data']: give each Ingredient a path of its own"),
+        ([""], 'The path "" of an ingredient has an empty name in it. Write Ingredient("NAME")'),
+        (["a..b"], 'The path "a..b" of an ingredient has an empty name in it'),
+        (["a."], 'The path "a." of an ingredient has an empty name in it'),
+    ],
+)
+def test_paths_that_ingredients_can_not_have(paths, said):
+    """ING-13: they are told apart by their paths; an empty name leads nowhere."""
+    with pytest.raises(ValueError) as caught:
+        resolved(experiment(*map(ingredient, paths)))
+    assert said in str(caught.value)
+    assert isinstance(caught.value, SacredError)
+
+
+def test_an_ingredient_called_like_the_experiment():
+    """ING-13: the experiment's entries lie beside those of the ingredient; commands, named configurations and draws are Sacred's."""
+    iris = ingredient("iris")
+    iris.add_config(x=1)
+    iris.add_named_config("fast", x=99)
+
+    @iris.command
+    def show(x, _seed):
+        return x, _seed
+
+    @iris.capture
+    def get(x, _seed, _log):
+        return x, _seed, _log.name
+
+    ex = Experiment("iris", ingredients=[iris], save_git_info=False)
+
+    @ex.config
+    def config(iris):
+        y = iris["x"] + 1
+
+    ex.add_named_config("fast", y=55)
+
+    @ex.command
+    def own(y):
+        return y
+
+    @ex.main
+    def main(y):
+        return get(), y
+
+    def run(command=None, **how):
+        how.setdefault("config_updates", {})["seed"] = 1
+        return ex.run(command, options={"--unobserved": True}, **how)
+
+    plain = run(config_updates={"iris.x": 7})
+    assert ((7, 429423633, "iris.get"), 8) == plain.result
+    assert {"y": 8, "seed": 1, "iris": {"x": 7}} == plain.config
+    assert (1, 600083075) == run("iris.show").result
+    assert 100 == run("own", named_configs=["iris.fast"]).result
+    assert ((1, 429423633, "iris.get"), 55) == run(named_configs=["fast"]).result
 
 
 def test_modules_and_functions_of_a_scope_do_not_get_in_the_way():
@@ -290,6 +364,145 @@ def _hook_of_root(config, command_name, logger):
 # -- suspicious changes ---------------------------------------------------------------------------
 
 
+def test_updates_stay_as_they_were_given():
+    """CFG-17: a scope makes lists of its own tuples, not of those that were asked for, and loses nothing in them."""
+    ex = experiment()
+    ex.add_config(before=0)
+
+    @ex.config
+    def config():
+        own = (1, (2,))
+        asked = 0
+        seen = asked
+        group = {"kept": (1,), "asked": 0}
+
+    given = (1, ({"x": (2,)}, np.float64(0.5)))
+    updates = {"asked": given, "group.asked": (3,), "before": [(4,), {"x": ({"y": 1},)}]}
+    config = config_of(ex, updates)
+    assert {
+        "before": [(4,), {"x": ({"y": 1},)}],
+        "own": [1, [2]],
+        "asked": given,
+        "seen": [1, [{"x": [2]}, 0.5]],
+        "group": {"kept": [1], "asked": (3,)},
+    } == config
+    assert np.float64 is type(config["asked"][1][1])
+
+
+def test_updates_beside_a_named_scope_become_lists():
+    """CFG-04, CFG-17: what a named scope gives counts as updates, tuples that it was given as lists."""
+    ex = experiment()
+    ex.add_config(a=0, b=0)
+
+    @ex.named_config
+    def scope():
+        b = (1,)
+
+    ex.add_named_config("entries", b=(1,))
+    assert {"a": [2], "b": [1]} == config_of(ex, {"a": (2,)}, ["scope"])
+    assert {"a": (2,), "b": [1]} == config_of(ex, {"a": (2,)}, ["entries"])
+
+
+def test_an_empty_dict_of_a_hook_changes_nothing():
+    """CFG-08: dictionaries are merged, also by hooks; new groups keep the order of the hook's."""
+    ex = experiment()
+    ex.add_config(a={"x": 1}, b=2)
+    ex.config_hook(
+        lambda config, command_name, logger: {"a": {}, "b": {}, "new": {"z": 1, "y": 2}, "c": {}}
+    )
+    config = config_of(ex)
+    assert {"a": {"x": 1}, "b": 2, "new": {"z": 1, "y": 2}, "c": {}} == config
+    assert ["z", "y"] == list(config["new"])
+
+
+def test_an_empty_dict_of_a_later_hook_changes_nothing():
+    """CFG-08: nor what a hook before it gave."""
+    ex = experiment()
+    ex.config_hook(lambda config, command_name, logger: {"a": 0, "b": {"x": 1}})
+    ex.config_hook(lambda config, command_name, logger: {"a": {}, "b": {}})
+    assert {"a": 0, "b": {"x": 1}} == config_of(ex)
+
+
+def test_a_hook_that_gives_the_whole_configuration():
+    """CFG-08, CFG-16: every entry stays what and where it is, also under keys that are no text."""
+    ex = experiment(data := ingredient("data"))
+    data.add_config({"a": {1: 2}, 0.5: 1})
+    ex.add_config({"group": {1: {"x": None}, (2, 3): 4}, 5: [6]})
+
+    @ex.config_hook
+    def hook(config, command_name, logger):
+        config["group"][1]["x"] = "changed"
+        config["data"]["a"][7] = 8
+        return config
+
+    assert {
+        "group": {1: {"x": "changed"}, (2, 3): 4}, 5: [6], "data": {"a": {1: 2, 7: 8}, 0.5: 1},
+    } == config_of(ex)  # fmt: skip
+
+
+def test_the_order_of_the_entries():
+    """CFG-09: the experiment's first, then the ingredients', the last to be evaluated in front."""
+    inner, first, second = ingredient("outer.inner"), ingredient("first"), ingredient("second")
+    for each in (inner, first, second):
+        each.add_config(x=1)
+    ex = experiment(first, inner, second)
+    ex.add_config(b=1, a=2)
+    assert ["b", "a", "second", "outer", "first"] == list(config_of(ex))
+
+
+def test_the_order_of_what_functions_see():
+    """ING-14: one's own entries first, then the groups of what an ingredient uses before its own."""
+    far, near = ingredient("far"), ingredient("near")
+    middle = ingredient("middle", far)
+    for each in (far, near, middle):
+        each.add_config(x=1)
+    ex = experiment(middle, near)
+    ex.add_config(b=1, a=2)
+    create_run(ex, "main", {"seed": 1})
+    assert ["b", "a", "seed", "far", "middle", "near"] == list(ex.commands["main"].config)
+
+
+def test_an_entry_in_the_way_of_an_ingredient():
+    """CFG-09: a sentence that names both."""
+    inner = ingredient("model.opt")
+    inner.add_config(x=1)
+    with pytest.raises(ConfigError, match=r'"model" can not be \[1\]: the ingredient "model.opt"'):
+        resolved(experiment(inner), {"model": [1]})
+
+
+def test_a_group_that_an_entry_holds_is_whole():
+    """SCO-10, SCO-12: also in its entries that an earlier configuration set."""
+    ex = experiment()
+    ex.add_config(group={"x": 1, "y": 2})
+
+    @ex.config
+    def scope():
+        group = {"x": 3}
+        held = [group]
+
+    assert {"group": {"x": 5, "y": 2}, "held": [{"x": 5, "y": 2}]} == config_of(ex, {"group.x": 5})
+
+
+def test_a_refused_run_leaves_its_configuration():
+    """CAP-05: functions that are called afterwards see it, as after any other run."""
+    ex = experiment()
+    ex.add_config(a=1)
+
+    @ex.capture
+    def function(a):
+        return a
+
+    with pytest.raises(ConfigAddedError):
+        create_run(ex, "main", {"seed": 1, "a": 2, "nowhere": 3})
+    assert 2 == function()
+
+
+def test_an_update_without_a_name():
+    """CFG-16: a key can not be empty."""
+    with pytest.raises(KeyError, match="cannot be empty"):
+        resolved(experiment(), {"": 1})
+
+
 def test_modifications():
     """CFG-10: what the updates changed, by path."""
     data = ingredient("data")
@@ -313,7 +526,7 @@ def test_an_update_that_nothing_uses():
     data = ingredient("data")
     data.add_config(a=1)
     ex = experiment(data)
-    with pytest.raises(ConfigAddedError, match=r"not used anywhere\n.*\n  data.new.x=3$"):
+    with pytest.raises(ConfigAddedError, match=r"not used anywhere\n.*\n  data.new.x=3\nIt was"):
         create_run(ex, "main", {"data.new.x": 3, "seed": 1})
     assert create_run(ex, "main", {"data.new.x": 3}, force=True).config["data"]["new"] == {"x": 3}
 
@@ -372,6 +585,17 @@ def test_updating_an_ingredient_as_a_whole():
     with pytest.raises(ConfigAddedError, match='"data" is an ingredient: update its entries'):
         resolved(ex, {"data": 3})
     assert config_of(ex, {"data": {}}) == {"data": {"a": 1}}
+
+
+def test_warnings_about_types_in_the_order_of_the_entries(caplog):
+    """CFG-12: one line each, as the configurations assign them."""
+    ex = experiment()
+    ex.add_config(z=1, a=1)
+    ex.add_config(m=1, b={"y": 1, "x": 1})
+    run = type("Run", (), {"force": False})()
+    with caplog.at_level(logging.WARNING):
+        resolved(ex, {"a": "1", "b.x": "1", "b.y": "1", "m": "1", "z": "1"}).bind(run)
+    assert ["z", "a", "m", "b.y", "b.x"] == [text.split('"')[1] for text in caplog.messages]
 
 
 def test_force_says_nothing(caplog):
@@ -534,6 +758,24 @@ def test_a_seed_that_is_none(seed):
 # -- functions ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("updates", "place"),
+    [
+        ({"seed": "abc"}, 'the entry "seed", set in the config_updates of the call.'),
+        ({"data.seed": "abc"}, 'the entry "data.seed", set in the config_updates of the call.'),
+        ({}, 'the entry "data.seed".'),
+    ],
+)
+def test_where_a_wrong_seed_is(updates, place):
+    """RND-02: the error names the entry, where it was set, and what to do."""
+    data = ingredient("data")
+    data.add_config(seed=1 if updates else "abc")
+    with pytest.raises(SacredError) as caught:
+        resolved(experiment(data), updates)
+    assert str(caught.value).startswith("Seed has to be integer but was 'abc' <class 'str'>. It is")
+    assert f"It is {place} Give a whole number that is not negative, seed=42" in str(caught.value)
+
+
 def test_what_captured_functions_see():
     """ING-14, CAP-03: all ingredients below, the common part of the path dropped, the prefix."""
     below = ingredient("data.paths")
@@ -592,6 +834,23 @@ def test_whether_functions_can_change_what_they_see(read_only):
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
 
 
+@pytest.mark.parametrize("update", [{"opts": 3}, {"opts.deep": 3}])
+def test_a_prefix_that_leads_to_no_group(update):
+    """CAP-03: only a call of the function is an error, with a sentence about it."""
+    ex = experiment()
+    ex.add_config(opts={"deep": {"x": 1}})
+
+    @ex.capture(prefix="opts.deep")
+    def function(x):
+        return x
+
+    create_run(ex, "main", {"seed": 1, **update})
+    with pytest.raises(
+        ConfigError, match=r'prefix="opts.deep", but that entry is no group: it is 3'
+    ):
+        function()
+
+
 def test_errors_in_functions_show_values():
     """SCO-13: the path and value of the whole configuration."""
     data = ingredient("data")
@@ -640,18 +899,25 @@ def test_the_run_that_is_built():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nope", r'Command "nope" not found$'),
-        ("data.nope", 'Command "nope" not found in ingredient "data"'),
-        ("no.nope", 'Ingredient for command "no.nope" not found.'),
+        ("nope", r'^Command "nope" not found\. Available .* are: print_config, .*, data.size\.$'),
+        ("mian", r'^Command "mian" not found\. Available .* Did you mean "main"\?$'),
+        ("data.nope", r'^Command "nope" not found in ingredient "data"\. Available .*data.size'),
+        ("no.nope", r'^Ingredient for command "no.nope" not found\. Available commands are: '),
     ],
 )
 def test_commands_that_do_not_exist(name, message):
-    """CLI-20: KeyError with Sacred's words."""
-    ex = experiment(ingredient("data"))
+    """CLI-20: KeyError with Sacred's words, those that there are, and the one that was meant."""
+    data = ingredient("data")
+
+    @data.command
+    def size():
+        pass
+
+    ex = experiment(data)
     scaffolding = create_scaffolding(ex, gather_ingredients_topological(ex))
     with pytest.raises(KeyError) as caught:
         get_command(scaffolding, name)
-    assert __import__("re").search(message, caught.value.args[0])
+    assert __import__("re").search(message, str(caught.value))
 
 
 def test_the_command_of_an_ingredient():
@@ -681,7 +947,7 @@ def test_loggers():
         )
         assert ex.logger.level == logging.DEBUG
     assert logging.getLogger("mine.data") is scaffolding["data"].logger
-    with pytest.raises(ValueError, match="Unknown level"):
+    with pytest.raises(ValueError, match='Unknown log level "nope"'):
         initialize_logging(ex, scaffolding, "nope")
 
 

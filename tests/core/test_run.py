@@ -572,8 +572,9 @@ def test_an_observer_that_raises_does_not_stop_the_run(tmp_path: Path, event: st
     assert bad.completed_event.called
     lines = " ".join(str(call) for call in run.run_logger.mock_calls)  # type: ignore[attr-defined]
     assert "oops" in lines
-    # Joining comes last, as Sacred has it.
-    assert (event != "join") == ("failed at some point during the run" in lines)
+    # Joining comes last, and the trace of a last event says it all, as Sacred has it.
+    told = event not in {"join", "completed_event"}
+    assert told == ("failed at some point during the run" in lines)
 
 
 def test_what_an_observer_could_not_take_comes_again() -> None:
@@ -698,6 +699,22 @@ def test_a_disk_that_begins_to_fail_does_not_stop_the_run(
     lines = [line for line in _log_lines(run) if "can not be written" in line]
     assert 1 == len(lines)
     assert "No space left on device" in lines[0]
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+def test_a_point_behind_the_end_stops_nobody(
+    durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that outlives its run goes on; that its points are not recorded is said once."""
+    monkeypatch.setitem(SETTINGS.JOURNAL, "DURABILITY", durability)
+    run = _run(lambda: run.log_scalar("loss", 0.5))
+    run()
+    for value in (0.25, 0.125):
+        run.log_scalar("loss", value)
+    assert [0] == [point["step"] for point in _of_type(run, EventType.METRIC_POINT)]
+    lines = [line for line in _log_lines(run) if "after the end" in line]
+    assert 1 == len(lines)
+    assert "A point of the metric 'loss' came after the end of the run" in lines[0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

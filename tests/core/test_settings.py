@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import pytest
 
-from sacred.core.settings import SETTINGS, FrozenKeyMunch, SettingError, journal_settings
+from sacred.core.settings import (
+    SETTINGS,
+    FrozenKeyMunch,
+    SettingError,
+    collection_settings,
+    journal_settings,
+)
 
 
 @pytest.fixture
@@ -19,10 +26,10 @@ def journal(monkeypatch):
 
 
 def test_the_defaults():
-    """A12: every setting of Sacred with its default."""
+    """SET-01: every setting of Sacred with its default."""
     assert [
-        "CONFIG", "HOST_INFO", "COMMAND_LINE", "CAPTURE_MODE", "DISCOVER_DEPENDENCIES",
-        "DISCOVER_SOURCES", "DEFAULT_BEAT_INTERVAL", "JOURNAL",
+        "CONFIG", "HOST_INFO", "GIT", "SAMPLING", "COMMAND_LINE", "CAPTURE_MODE",
+        "DISCOVER_DEPENDENCIES", "DISCOVER_SOURCES", "DEFAULT_BEAT_INTERVAL", "JOURNAL",
     ] == list(SETTINGS)  # fmt: skip
     assert {
         "ENFORCE_KEYS_MONGO_COMPATIBLE": True,
@@ -34,9 +41,44 @@ def test_the_defaults():
         "IGNORED_COMMENTS": ["^pylint:", "^noinspection"],
         "NUMPY_RANDOM_LEGACY_API": False,
     } == {key: SETTINGS.CONFIG[key] for key in SETTINGS.CONFIG}
-    assert {"STRICT_PARSING": False, "SHOW_DISABLED_OPTIONS": True} == SETTINGS.COMMAND_LINE
+    assert SETTINGS.COMMAND_LINE == {
+        "STRICT_PARSING": False,
+        "SHOW_DISABLED_OPTIONS": True,
+        "ALLOW_PICKLE": False,
+        "COLOR": "auto",
+    }
     assert SETTINGS.DEFAULT_BEAT_INTERVAL == 10.0
     assert SETTINGS["DISCOVER_SOURCES"] == "imported"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "sentence"),
+    [
+        ("HOST_INFO", "CAPTURED_ENV", "HOME", "must be a list of texts, not 'HOME'"),
+        ("HOST_INFO", "CAPTURED_ENV", None, "must be a list of texts, not None"),
+        ("HOST_INFO", "SECRET_ENV", [1], "must be a list of texts"),
+        ("GIT", "DIFF_EXCLUDE", ".env", "must be a list of texts"),
+        ("GIT", "MAX_DIFF_SIZE", "5 MB", "must be a number of bytes, not '5 MB'"),
+        ("GIT", "MAX_DIFF_SIZE", True, "must be a number of bytes"),
+        ("GIT", "MAX_DIFF_SIZE", -1, "must be a number of bytes"),
+        ("SAMPLING", "INTERVAL", "often", "must be a number of seconds"),
+        ("SAMPLING", "INTERVAL", 0, "must be None or at least 0.1 seconds, not 0"),
+        ("SAMPLING", "INTERVAL", float("nan"), "must be a number of seconds"),
+    ],
+)
+def test_what_is_collected_is_checked(monkeypatch, group, name, value, sentence):
+    """A value that can not be used is a sentence that names the setting."""
+    monkeypatch.setitem(SETTINGS[group], name, value)
+    with pytest.raises(SettingError, match=f"SETTINGS.{group}.{name} {re.escape(sentence)}"):
+        collection_settings()
+
+
+def test_what_is_collected(monkeypatch):
+    """Changes are recorded, and nothing is sampled, unless the settings say other."""
+    found = collection_settings()
+    assert (True, 5 << 20, None) == (found.diff, found.diff_limit, found.sample_every)
+    monkeypatch.setitem(SETTINGS.SAMPLING, "INTERVAL", 10)
+    assert 10.0 == collection_settings().sample_every
 
 
 @pytest.mark.parametrize(

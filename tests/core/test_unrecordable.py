@@ -13,7 +13,8 @@ import pytest
 from sacred.core.changes import ChangeTracker
 from sacred.core.items import items_of
 from sacred.core.observers import copy_of
-from sacred.core.recorder import Recorder, recordable
+from sacred.core.recordable import recordable
+from sacred.core.recorder import Recorder
 from sacred.core.run import Run
 from sacred.core.settings import SETTINGS
 from sacred.journal.codec import ObjectText
@@ -394,14 +395,46 @@ def test_a_run_that_is_killed_at_once_has_its_main_file(
     assert ["train.py", "other.py"] == every
 
 
+def test_the_main_file_is_stored_before_the_start_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SRC-01: its event follows the start at once, and the other sources do not wait for its sync."""
+    names = {"train.py": "pass\n", "other.py": "pass # other\n"}
+    for name, text in names.items():
+        (tmp_path / name).write_text(text)
+    steps: list[tuple[str, int]] = []
+
+    def watched(name: str) -> None:
+        original = getattr(Recorder, name)
+
+        def call(self: Recorder, *args: Any, **more: Any) -> Any:
+            steps.append((name, sum(path.is_file() for path in self.root.blobs.rglob("*"))))
+            return original(self, *args, **more)
+
+        monkeypatch.setattr(Recorder, name, call)
+
+    for name in ("started", "main_source", "sources", "sync_main_source"):
+        watched(name)
+    run = _run(lambda: None)
+    run.experiment_info |= {"base_dir": str(tmp_path), "mainfile": "train.py"}
+    run.experiment_info["sources"] = [(name, "?") for name in names]
+    run()
+    began = [("started", 1), ("main_source", 1), ("sources", 1), ("sync_main_source", 2)]
+    assert began == steps[:4]
+    assert run.folder is not None
+    kinds = [e.type for e in JournalReader(f"{run.folder}/journal").read() if e.seq >= 0]
+    assert [EventType.RUN_STARTED, EventType.SOURCE_ADDED] == kinds[:2]
+
+
 def test_a_main_file_that_is_large_or_gone_is_left_for_later(tmp_path: Path) -> None:
     """SRC-01: the main function does not wait for it; the facts that follow have it."""
     recorder = Recorder(tmp_path / "root", durability="process")
     recorder.open()
     large = tmp_path / "large.py"
     large.write_bytes(b"#" * ((1 << 20) + 1))
-    recorder.main_source("large.py", str(large))
-    recorder.main_source("gone.py", str(tmp_path / "gone.py"))
+    for name in ("large.py", "gone.py"):
+        recorder.keep_main_source(name, str(tmp_path / name))
+        recorder.main_source()
     recorder.sources([("large.py", str(large), "?")], "large.py")
     recorder.close()
     assert recorder.folder is not None

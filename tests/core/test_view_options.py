@@ -8,7 +8,8 @@ import pytest
 
 from sacred.core import view_options
 from sacred.core.commandline import CommandLineError
-from sacred.core.view_options import mask_password, parse_mongo_db_arg
+from sacred.core.passwords import mask_password
+from sacred.core.view_options import parse_mongo_db_arg
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,13 @@ def test_a_wrong_bucket_is_a_sentence(value):
     """CLI-10: -S takes s3://<bucket>/path only."""
     with pytest.raises(CommandLineError, match="s3://<bucket>/path/to/exp"):
         view_options.s3_option.apply(value, types.SimpleNamespace(observers=[]))
+
+
+@pytest.mark.parametrize("kind", ["sql", "tinydb", "s3", "gcs"])
+def test_an_observer_that_is_still_to_come_is_a_sentence(kind):
+    """PKG-02: as an option of the command line, too."""
+    with pytest.raises(CommandLineError, match=f'no "{kind}" observer yet. Leave out the option'):
+        view_options.load_observer(kind)
 
 
 def test_an_observer_that_is_not_there_is_a_sentence(monkeypatch):

@@ -23,9 +23,10 @@ PACKAGE = Path(sacred.__path__[0])
 #: Words in backticks that name a file or folder of this project.
 PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|toml|sh)|(?:[\w.-]+/)+[\w.-]*)`")
 #: Such words that name something else: what a run makes, lies in a root or stands in a document.
-ELSEWHERE = ("./", "sacred_runs/", "blobs/", "py/object", ".cache/")
+ELSEWHERE = ("./", "sacred_runs/", "blobs/", "py/", ".cache/")
 BLOCK = re.compile(
-    r"(?:<!-- test: (?P<how>\w+) (?P<what>.*?) -->\s*)?^```python\n(?P<code>.*?)^```", re.S | re.M
+    r"(?:<!-- test: (?P<how>\w+) (?P<what>[^\n]*?) -->\s*)?^```python\n(?P<code>.*?)^```",
+    re.S | re.M,
 )
 
 
@@ -71,8 +72,9 @@ def test_a_block_of_python_runs(
 def test_the_markers_are_understood() -> None:
     """What stands in front of a block decides what becomes of it."""
     text = "<!-- test: skip no server -->\n```python\n1\n```\n\n```python\n2\n```\n"
+    text += "<!-- test: run -->\n```console\n$ a\n```\n<!-- test: file b -->\n```python\n3\n```\n"
     found = [(m["how"], m["what"], m["code"]) for m in BLOCK.finditer(text)]
-    assert [("skip", "no server", "1\n"), (None, None, "2\n")] == found
+    assert [("skip", "no server", "1\n"), (None, None, "2\n"), ("file", "b", "3\n")] == found
 
 
 def test_links_inside_the_project_lead_somewhere() -> None:
@@ -88,8 +90,9 @@ def test_links_inside_the_project_lead_somewhere() -> None:
     ids=lambda page: page.relative_to(HERE).as_posix(),
 )
 def test_the_paths_that_a_page_names_are_there(page: Path) -> None:
-    """A file or folder in backticks lies below the project's root, or below ``sacred/``."""
-    named = set(PATH.findall(page.read_text(encoding="utf-8")))
+    """A file or folder in backticks lies below the project's root, or below ``sacred/``, or the page saves it."""
+    text = page.read_text(encoding="utf-8")
+    named = set(PATH.findall(text)) - set(re.findall(r"<!-- test: file (\S+) -->", text))
     missing = {
         path
         for path in named

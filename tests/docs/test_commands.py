@@ -2,7 +2,8 @@
 
 A block marked ```console holds commands behind ``$ ``, lines of the same command behind ``> ``, and what the
 command prints. With ``<!-- test: run -->`` in front of it its commands are typed, all of a page one after the
-other, into one folder, on a terminal; each has to end with 0. What stands behind a command has to be what it
+other, into one folder, on a terminal; each has to end with 0. Blocks behind ``<!-- test: file NAME -->`` are saved
+there under their names when it is their turn. What stands behind a command has to be what it
 printed: ``...`` stands for anything, times of day, durations and the width of columns may differ. A command with
 nothing behind it may print what it likes. ``<!-- test: skip REASON -->`` leaves a block out.
 
@@ -29,8 +30,21 @@ HERE = Path(__file__).parents[2]
 MARKED = re.compile(
     r"^<!-- test: (?P<how>\w+) ?(?P<reason>[^\n]*?)-->\n```console\n(?P<lines>.*?)^```", re.S | re.M
 )
+SAVED = re.compile(r"^<!-- test: file (?P<name>\S+) -->\n```\w+\n(?P<lines>.*?)^```", re.S | re.M)
 #: The pages whose commands are typed. A page that loses its blocks is no page without commands.
-PAGES = ["README.md", "docs/export.md", "docs/operations.md", "docs/queries.md", "docs/replay.md"]
+PAGES = [
+    "README.md",
+    "docs/collected-information.md",
+    "docs/command-line.md",
+    "docs/configuration.md",
+    "docs/export.md",
+    "docs/metrics.md",
+    "docs/operations.md",
+    "docs/queries.md",
+    "docs/queue-and-resume.md",
+    "docs/replay.md",
+    "docs/tutorial.md",
+]
 #: Pages with commands that no test can type.
 UNTYPED = {"docs/benchmarks.md": "made by the benchmarks, which take a quarter of an hour"}
 NEEDS_SERVER = re.compile(r"mongo| -m ")
@@ -56,9 +70,14 @@ def train(learning_rate, _run):
     if learning_rate != 0.1:
         print("the loss is nan")
 """
+#: Pages whose first program is the script, and what it is called.
+OWN_SCRIPTS = {"README.md": "adding.py", "docs/metrics.md": "everything.py"}
 #: What has happened before a reader types the page's commands.
 BEFORE = {
     "README.md": [],
+    "docs/collected-information.md": ["python my_experiment.py"],
+    "docs/command-line.md": [],
+    "docs/configuration.md": [],
     "docs/queries.md": [
         "python my_experiment.py",
         "python my_experiment.py with learning_rate=0.01",
@@ -67,9 +86,17 @@ BEFORE = {
         "python my_experiment.py",
         "python my_experiment.py with learning_rate=0.01",
     ],
+    "docs/metrics.md": ["python everything.py"],
     "docs/operations.md": ["python my_experiment.py"],
+    "docs/queue-and-resume.md": [
+        f"cp {HERE}/examples/resume.py train.py",
+        "sh -c 'python train.py with dies_in=5; true'",
+    ],
     "docs/replay.md": ["python my_experiment.py", "python my_experiment.py"],
+    "docs/tutorial.md": [],
 }
+#: Pages that take more than five seconds.
+SLOW = {"docs/tutorial.md"}
 
 
 class Command(NamedTuple):
@@ -98,10 +125,20 @@ def _commands(block: str) -> list[Command]:
     return found
 
 
+def _saving(block: re.Match[str]) -> Command:
+    """The command that saves a block of a page as a file."""
+    return Command(f"cat > {block['name']} <<'END OF FILE'\n{block['lines']}END OF FILE", "")
+
+
 def _page(text: str) -> list[Command]:
-    """The commands of a page that are to be typed."""
-    blocks = [match["lines"] for match in MARKED.finditer(text) if match["how"] == "run"]
-    return [command for block in blocks for command in _commands(block)]
+    """The commands of a page that are to be typed, and its files, in the page's order."""
+    found = [
+        (match.start(), _commands(match["lines"]))
+        for match in MARKED.finditer(text)
+        if match["how"] == "run"
+    ]
+    found += [(match.start(), [_saving(match)]) for match in SAVED.finditer(text)]
+    return [command for _, commands in sorted(found) for command in commands]
 
 
 def _saved_as_a_script(page: str) -> str:
@@ -144,7 +181,7 @@ def _typed(command: str, folder: Path) -> tuple[int, str]:
     ours, its = os.openpty()
     try:
         process = subprocess.Popen(
-            f"exec {command}",
+            command if command.startswith("for ") else f"exec {command}",
             shell=True,
             cwd=folder,
             env=environment,
@@ -196,8 +233,9 @@ def _type(commands: list[Command], folder: Path) -> None:
 
 
 def _prepare(page: str, folder: Path) -> None:
-    script = _saved_as_a_script(page) if page == "README.md" else EXPERIMENT
-    name = "adding.py" if page == "README.md" else "my_experiment.py"
+    name = OWN_SCRIPTS.get(page)
+    script = EXPERIMENT if name is None else _saved_as_a_script(page)
+    name = name or "my_experiment.py"
     (folder / name).write_text(script, encoding="utf-8")
     _type([Command(text, "") for text in BEFORE[page]], folder)
 
@@ -213,7 +251,9 @@ def _on(address: str, database: str, command: str) -> str:
     return re.sub(r"--url server:27017 --db \w+", place, command)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in PAGES]
+)
 def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> None:
     """A page's commands end well and print what the page says, one after the other."""
     commands = [row for row in _page(_text(page)) if not NEEDS_SERVER.search(row.text)]
@@ -223,7 +263,9 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> N
 
 
 @pytest.mark.server
-@pytest.mark.parametrize(("page", "runs"), [("README.md", 1), ("docs/replay.md", 5)])
+@pytest.mark.parametrize(
+    ("page", "runs"), [("README.md", 1), ("docs/replay.md", 5), ("docs/tutorial.md", 8)]
+)
 def test_the_commands_that_need_a_server_do_what_the_page_shows(
     page: str, runs: int, tmp_path: Path, mongo_server, mongo_db
 ) -> None:
@@ -306,6 +348,20 @@ def test_an_output_that_a_page_shows_wrongly_is_noticed(tmp_path: Path) -> None:
     _type(_commands('$ echo "a\n> b"\na\nb\n'), tmp_path)
     with pytest.raises(AssertionError, match="The page shows"):
         _type(_commands("$ echo a\nb\n"), tmp_path)
+
+
+def test_a_block_is_saved_when_it_is_its_turn(tmp_path: Path) -> None:
+    """A file of a page is there for the commands below it, until the page gives it anew."""
+    block = "<!-- test: file a.py -->\n```python\nprint({})\n```\n"
+    typed = "<!-- test: run -->\n```console\n$ cat a.py\nprint({})\n```\n"
+    page = "".join(part.format(number) for number in (1, 2) for part in (block, typed))
+    _type(_page(page), tmp_path)
+    assert "print(2)\n" == (tmp_path / "a.py").read_text()
+
+
+def test_a_loop_over_several_lines_is_typed(tmp_path: Path) -> None:
+    """What stands behind ``>`` goes on with the command, a shell's loop included."""
+    _type(_commands("$ for i in 1 2; do\n>     echo $i\n> done\n1\n2\n"), tmp_path)
 
 
 def test_the_marker_decides() -> None:

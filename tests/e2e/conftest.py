@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sacred.journal import EventType, JournalReader, JournalRoot, RunFolder
+from sacred.journal.errors import RunNotFoundError
 from sacred.journal.spool import read_spool
 
 EXAMPLES = Path(os.environ.get("SACRED_TEST_EXAMPLES", Path(__file__).parents[2] / "examples"))
@@ -110,7 +111,10 @@ class Training:
 
         def found() -> RunFolder | None:
             new = (set(self.root.numbers()) if self.root.exists() else set()) - self.known
-            return self.root.run(max(new)) if new else None
+            try:
+                return self.root.run(max(new)) if new else None
+            except RunNotFoundError:  # its number is claimed, its journal about to be made
+                return None
 
         return wait_until(found, "the run has a folder")  # type: ignore[no-any-return]
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+from golden.journals.samples import START
 
 from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
 from sacred.journal.verification import verify
@@ -289,16 +290,7 @@ def one_run(tmp_path):
     """A root with one small run."""
     folder = JournalRoot(tmp_path / "sacred_runs").claim()
     writer = JournalWriter.create(folder.journal)
-    writer.append(
-        EventType.RUN_STARTED,
-        run_id=1,
-        name="x",
-        command="main",
-        config={},
-        meta={},
-        experiment={"name": "x", "base_dir": "/", "mainfile": "x.py"},
-        host={"hostname": "h"},
-    )
+    writer.append(EventType.RUN_STARTED, **{**START, "run_id": 1})
     writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
     writer.close()
     return folder

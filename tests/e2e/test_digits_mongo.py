@@ -20,7 +20,8 @@ import pytest
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 QUICK = ("with", "epochs=5")
-LONG = ("with", "epochs=400", "pause=0.02")
+# It is interrupted or killed: on a busy machine 400 were over before the server was back.
+LONG = ("with", "epochs=100000", "pause=0.02")
 
 
 _clients = []

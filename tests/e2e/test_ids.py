@@ -79,7 +79,7 @@ def test_the_id_is_the_name_of_the_folder(tmp_path, run, given):
     ("given", "says"),
     [
         ("abc", "There is a run with the id abc in "),
-        ("_x", "can not be the name of a run's folder"),
+        ("_sources", "can not be the name of a run's folder"),
     ],
 )
 def test_an_id_that_can_not_be(tmp_path, run, given, says):

@@ -120,6 +120,8 @@ def _verdict(verdict):
     what.pop("reason", None)  # a sentence may be said better one day
     if not what.get("repaired"):  # younger than the first dumps
         what.pop("repaired", None)
+    for name in ("damaged", "told"):  # younger still: what the first dumps show has them, too
+        what.pop(name, None)
     return {"verdict": type(verdict).__name__.lower(), **what}
 
 

@@ -32,7 +32,7 @@ sys.path[:0] = [str(HERE.parent)]
 import xxhash
 from golden import dump
 
-from sacred.journal import EventType, JournalWriter, epoch_writer
+from sacred.journal import EventType, JournalWriter, file_writer
 from sacred.journal.codec import pack, unpack_all
 from sacred.journal.frames import MAGIC, FrameDecoder, FrameEncoder, chain_after, frame_bounds
 from sacred.journal.root import epoch_file_name
@@ -81,7 +81,7 @@ class Place:
         self.clock = Clock()
         self.pid = 4242
         time.time_ns, time.monotonic_ns = self.clock.time_ns, self.clock.monotonic_ns
-        epoch_writer.own_identity = self.identity
+        file_writer.own_identity = self.identity
 
     def identity(self):
         return {
@@ -161,6 +161,31 @@ class Place:
         self.messages(writer, count, size=3)
         writer.close()
         return self.frames()
+
+    def three_files(self, messages=2):
+        """Three files, each begun because the one before was large."""
+        writer = self.writer()
+        for part in range(3):
+            self.messages(writer, messages, messages * part)
+            self.points(writer, [("loss", step, step / 4) for step in range(20)])
+            if part < 2:
+                writer._rotate()
+        writer.close()
+
+    def faulted(self):
+        """Two files: what was not durable in the first stands again in the second.
+
+        Returns the sequence number from which on it does.
+        """
+        writer = self.writer()
+        self.messages(writer, 3)
+        writer._sync_file()
+        self.messages(writer, 3, 3)
+        again = writer._ring[0][0]
+        writer._fail(OSError(5, os.strerror(5)))
+        self.messages(writer, 3, 6)
+        writer.close()
+        return again
 
     def built(self, *bodies, began=None):
         """A file whose frames hold the given lists of events, as another program may write it."""
@@ -285,11 +310,11 @@ def make(name):
     aside = HERE / f".{name}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    real = os.write, os.open, time.time_ns, time.monotonic_ns, epoch_writer.own_identity
+    real = os.write, os.open, time.time_ns, time.monotonic_ns, file_writer.own_identity
     try:
         what.make(Place(aside, name))
     finally:
-        os.write, os.open, time.time_ns, time.monotonic_ns, epoch_writer.own_identity = real
+        os.write, os.open, time.time_ns, time.monotonic_ns, file_writer.own_identity = real
     found = dump.lines(aside)
     verdicts = tuple(line.get("verdict") or line.get("refused") for line in found)
     verdicts = tuple(filter(None, verdicts))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
+from sacred.journal import blobs
 from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
 
@@ -105,3 +108,32 @@ def test_a_blob_of_somebody_else_is_used(store, monkeypatch):
 
     monkeypatch.setattr(os, "utime", refuse)
     assert store.put_bytes(b"content").blob.digest == digest
+
+
+def test_names_are_made_durable_once(tmp_path, monkeypatch):
+    """A blob that was there is made durable with its folders, and each of those once more at most.
+
+    Not so a folder that came later: its name is new.
+    """
+    others = BlobStore(tmp_path / "blobs", durable=False)
+    contents = [bytes([number]) for number in range(6)]
+    digests = [others.put_bytes(content).blob.digest for content in contents[:5]]
+    synced = []
+    monkeypatch.setattr(blobs, "fsync_folder", lambda path: synced.append(Path(path).name))
+    store = BlobStore(tmp_path / "blobs")
+    for content in contents[:5]:
+        store.put_bytes(content)
+    folders = [digest[:2] for digest in digests]
+    assert [folders[0], "blobs", tmp_path.name, *folders[1:]] == synced
+    synced.clear()
+    late = others.put_bytes(contents[5]).blob.digest[:2]
+    assert late not in folders
+    store.put_bytes(contents[5])
+    assert [late, "blobs", tmp_path.name] == synced
+    synced.clear()
+    shutil.rmtree(tmp_path / "blobs")
+    store.put_bytes(contents[0])
+    assert [tmp_path.name, folders[0], "blobs"] == synced
+    others.put_bytes(contents[1])
+    store.put_bytes(contents[1])
+    assert [folders[1], "blobs", tmp_path.name] == synced[3:]

@@ -278,13 +278,14 @@ def test_a_child_whose_file_is_gone(root, tmp_path):
 
 
 def test_an_end_that_is_not_whole(root, tmp_path):
-    """Of a writer that lives it is "not yet", of one that died a loss."""
+    """Of a writer that lives it is "not yet", of one that died what a kill leaves, or damage."""
     lives, _writer = messages(root)
     died = by_another_process(root)
-    for folder, problems in ((lives, 0), (died, 1)):
+    cases = ((lives, b"no frame", 0), (died, b"\x28\xb5\x2f\xfd\x24", 0), (died, b"no frame", 1))
+    for number, (folder, rest, problems) in enumerate(cases):
         with open(folder.journal / "w0000-e0001.jzst", "ab") as file:
-            file.write(b"\x28\xb5\x2f\xfd\x24")
-        assert problems == len(write_bundle(folder, tmp_path / f"{problems}.tar").problems)
+            file.write(rest)
+        assert problems == len(write_bundle(folder, tmp_path / f"{number}.tar").problems)
 
 
 def test_a_child_that_comes_meanwhile(root, tmp_path, monkeypatch):
@@ -472,12 +473,13 @@ def test_the_same_run_with_other_events(root, there, tmp_path):
         import_bundle(tmp_path / "late.tar", there)
     assert before == files(there.path)
     shutil.rmtree(there.path / "1")
-    assert import_bundle(tmp_path / "late.tar", there).new
+    late = import_bundle(tmp_path / "late.tar", there)
+    assert (True, 2) == (late.new, late.folder.number)  # the number of the one before is used
     assert not import_bundle(tmp_path / "early.tar", there).new  # a longer one has it all
     other = tmp_path / "fork" / "journal" / "w0000-e0001.jzst"
     frame = (folder.journal / "w0000-e0001.jzst").read_bytes()[len(other.read_bytes()) :]
     assert frame
-    shutil.rmtree(there.path / "1")
+    shutil.rmtree(late.folder.path)
     _, elsewhere = messages(there, 0, journal_id=JournalReader(folder.journal).journal_id)
     elsewhere.append(EventType.MESSAGE, level="info", text="something else")
     elsewhere.append(EventType.MESSAGE, level="info", text="and more")
@@ -817,6 +819,42 @@ def test_files_that_are_something_else(there, tmp_path):
         import_bundle(tmp_path / "nothing", there)
 
 
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("first", ["sacred-bundle.json", "journal", "."])
+def test_a_bundle_that_was_unpacked_and_packed_again(whole, there, tmp_path, form, first):
+    """It is not called damaged: what packed it, and what to do, is said; and that works."""
+    place = tmp_path / "unpacked"
+    place.mkdir()
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        archive.extractall(place, filter="data")
+    names = sorted(os.listdir(place), key=lambda name: name != first)
+    with tarfile.open(tmp_path / "again.tar", "w", format=form) as archive:
+        for name in ["."] if first == "." else names:
+            archive.add(place / name, arcname=name)
+    with pytest.raises(BundleError) as error:
+        import_bundle(tmp_path / "again.tar", there)
+    text = str(error.value)
+    assert "another tar packed it anew. Take the file that `sacred export" in text
+    assert "damaged" not in text
+    there.create()
+    os.renames(place / "journal", there.path / "7" / "journal")
+    os.renames(place / "blobs", there.blobs)
+    report = verify(there.run(7), blobs=BlobStore(there.blobs))
+    assert (True, True) == (report.clean, report.events > 0)
+
+
+def test_a_first_header_that_is_damaged_is_no_repacked_one(whole, there, tmp_path):
+    """A bit of it: the sum in it tells."""
+    for place in (0, 100, 110, 130, 140, 150, 260, 300, 340):
+        data = bytearray(whole)
+        data[place] ^= 2
+        with pytest.raises(BundleError) as error:
+            refused_path = tmp_path / "hit.tar"
+            refused_path.write_bytes(data)
+            import_bundle(refused_path, there)
+        assert "packed it anew" not in str(error.value)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The bytes of a bundle of a real run."""
@@ -913,14 +951,14 @@ def test_places(root, tmp_path):
     for path, sentence in {
         taken: "is there already",
         tmp_path / "link": "is there already",
-        tmp_path: "is there already",
+        tmp_path: "is a folder: name a file in it",
         tmp_path / "no" / "run.tar": "does not exist: make it first",
         root.path / "1" / "run.tar": "lies among the journals",
         root.blobs: "lies among the journals",
     }.items():
         with pytest.raises(OutputPlaceError, match=sentence):
             write_bundle(folder, path)
-    with pytest.raises(OutputPlaceError, match="is no file"):
+    with pytest.raises(OutputPlaceError, match="is a folder"):
         write_bundle(folder, tmp_path, overwrite=True)
     assert "mine" == taken.read_text()
     done = write_bundle(folder, tmp_path / "link", overwrite=True)

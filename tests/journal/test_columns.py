@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -14,12 +17,15 @@ from sacred.journal import (
     EventType,
     JournalReader,
     JournalWriter,
+    Position,
     RunFolder,
     columns,
+    epoch_writer,
     read_metrics,
 )
 from sacred.journal.columns import RawTable
 from sacred.journal.errors import NotAJournalError
+from sacred.journal.position import WriterPosition
 from sacred.journal.seal import seal_run
 
 np = pytest.importorskip("numpy")
@@ -96,7 +102,7 @@ def test_arrays_say_what_the_events_say(tmp_path_factory, parts):
     run = RunFolder(Path(tmp_path_factory.mktemp("run")) / "1")
     write(run.journal, parts)
     check(run.journal)
-    assert [done.state for done in seal_run(run, closed=frozenset({0}))] == ["sealed"]
+    assert [done.state for done in seal_run(run, closed={0: 1})] == ["sealed"]
     check(run.journal)
 
 
@@ -190,14 +196,64 @@ def test_a_table_that_is_entered_in_the_middle(tmp_path, names):
         list(reader.read())
         positions.append(reader.position)
     writer.close()
-    assert [done.state for done in seal_run(run, closed=frozenset({0}))] == ["sealed"]
-    gathered = columns._Gathered(None)
+    assert [done.state for done in seal_run(run, closed={0: 1})] == ["sealed"]
+    gathered = columns._Gathered(None, lambda: 1.0)
     for event in JournalReader(run.journal, positions[0], table_decoder=RawTable.of).read():
         if event.type == EventType.METRIC_TABLE:
             assert (event.fields["table"].rows, event.fields["table"].skip) == (20, 20)
             gathered.add_table(event)
     steps = [step for name in gathered.arrays().values() for step in name.steps.tolist()]
     assert sorted(steps) == list(range(20, 40))
+
+
+@pytest.mark.parametrize("limit", [False, True])
+def test_what_is_expected_may_be_wrong(tmp_path, monkeypatch, limit):
+    """How many points are to come is guessed by the first; more, fewer and other ones come, too."""
+    monkeypatch.setattr(columns, "_SETTLED_ROWS", 300)
+    if limit:  # and where there is no memory for what is guessed, it goes without
+        monkeypatch.setattr(columns, "_KEPT", 1)
+        empty, refused = np.empty, []
+
+        def refuse(size, dtype):
+            if size > 9000:
+                refused.append(size)
+                raise MemoryError
+            return empty(size, dtype)
+
+        monkeypatch.setattr(np, "empty", refuse)
+    even = [("a", 1, 0.5)] * 2000
+    chance = random.Random(7)
+    uneven = [("ab"[i % 2], chance.getrandbits(60), chance.random()) for i in range(2000)]
+    for number, points in enumerate((even + uneven, uneven + even)):
+        folder = tmp_path / str(number) / "journal"
+        folder.parent.mkdir()
+        write(folder, [points[at : at + 100] for at in range(0, len(points), 100)])
+        check(folder)
+    assert not limit or refused
+
+
+def test_kinds_that_alternate_cost_no_more(tmp_path, monkeypatch):
+    """An integer among floats now and then, as a metric of nothing is 0: memory is that of the points.
+
+    It once was their square: each change of type began an array twice as large as all before.
+    """
+    monkeypatch.setattr(columns, "_SETTLED_ROWS", 512)
+    monkeypatch.setattr(columns, "_KEPT", 1)
+    count = 40_000
+    values = [0 if step % 200 == 7 else step / 7 for step in range(count)]
+    writer = JournalWriter.create(tmp_path / "1" / "journal")
+    for step, value in enumerate(values):
+        writer.log_point("accuracy", step, value)
+    writer.close()
+    read_metrics(tmp_path / "1" / "journal")
+    tracemalloc.start()
+    try:
+        found = read_metrics(tmp_path / "1" / "journal")["accuracy"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert values == found.values.tolist()
+    assert peak < 20 * 24 * count
 
 
 WIRE = {"n": 2, "m": ["a"], "s": [0, bytes(16)], "x": [0, bytes(16)], "v": [0, bytes(16)]}
@@ -223,3 +279,32 @@ def test_a_table_that_is_none(change, why):
     assert RawTable.of(WIRE).rows == 2
     with pytest.raises(ValueError, match=why):
         RawTable.of({**WIRE, **change})
+
+
+def test_how_much_of_a_journal_was_read(tmp_path, monkeypatch):
+    """By the bytes of all files of one writer; nothing is expected where that is not known."""
+    monkeypatch.setattr(epoch_writer, "EPOCH_BYTES", 4000)
+    folder = tmp_path / "journal"
+    writer = JournalWriter.create(folder)
+    for step in range(2000):
+        writer.log_point("a", step, step / 7)
+    writer.close()
+    (folder / "w0000.spool").write_bytes(bytes(9999))
+    assert len(list(folder.glob("*.jzst"))) > 1
+    reader = JournalReader(folder)
+    parts = [columns._part_read(reader) for _ in reader.read()]
+    assert sorted(parts[:-1]) == parts[:-1]
+    assert (True, True) == (parts[1] < 0.2, parts[-2] > 0.8)
+
+    def standing(*positions):
+        return SimpleNamespace(folder=folder, position=Position(dict(enumerate(positions))))
+
+    at = WriterPosition(2, 700, 1, 1)
+    assert 0 < columns._part_read(standing(at)) < 1
+    assert 1 == columns._part_read(standing(at, at))
+
+    def refuse(path):
+        raise OSError("gone")
+
+    monkeypatch.setattr(os.path, "getsize", refuse)
+    assert 1 == columns._part_read(standing(at))

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from sacred.core.recorder import Recorder
-from sacred.journal import EventType, JournalReader, JournalWriter
-from sacred.journal import writer as writer_module
+from sacred.journal import EventType, JournalReader, JournalWriter, packing
 from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import JournalError
+from sacred.journal.flusher import flush_in_background
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, frame_bounds
 from sacred.journal.sealer import seal_file
 
@@ -394,8 +394,8 @@ def test_a_large_value_is_durable_before_its_event_is_written(
     tmp_path, calls, no_background, monkeypatch
 ):
     """P2: a value that is too large for an event is a durable blob when the event names it."""
-    monkeypatch.setattr(writer_module, "EVENT_BYTES", 2000)
-    monkeypatch.setattr(writer_module, "VALUE_BYTES", 500)
+    monkeypatch.setattr(packing, "EVENT_BYTES", 2000)
+    monkeypatch.setattr(packing, "VALUE_BYTES", 500)
     root = tmp_path / "root"
     root.mkdir()
     store = BlobStore(root / "blobs")
@@ -476,7 +476,7 @@ class EndedError(Exception):
 def play_flusher(writer, wake):
     """Run the flusher's loop until ``wake`` has had its turns."""
     with pytest.raises(EndedError):
-        writer_module._flush_in_background(lambda: writer, wake)
+        flush_in_background(lambda: writer, wake)
 
 
 @pytest.fixture

@@ -9,15 +9,25 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgpack
 import pytest
 
-from sacred.journal import EventType, JournalReader, JournalWriter, Position, codec
+from sacred.journal import (
+    EventType,
+    JournalReader,
+    JournalWriter,
+    Position,
+    codec,
+    descriptors,
+    exclusion,
+    flusher,
+)
 from sacred.journal import epoch_writer as epoch_writer_module
-from sacred.journal import writer as writer_module
+from sacred.journal import file_writer as file_writer_module
 from sacred.journal.blobs import BlobStore
 from sacred.journal.codec import Array, ObjectText, new_packer, pack, split, unpack, unpack_all
 from sacred.journal.epoch_file import EpochFile
@@ -36,6 +46,7 @@ from sacred.journal.frames import (
     frame_bounds,
 )
 from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.packing import FRAME_BYTES
 from sacred.journal.position import WriterPosition
 from sacred.journal.root import RunFolder, epoch_file_name
 from sacred.journal.seal_index import INDEX_MAGIC
@@ -299,7 +310,10 @@ def test_verdicts_say_where_and_what():
     assert str(Gap(0, 1, 10, 5, 7, "why")) == (
         "w0000-e0001.jzst: events 5 to 6 lost at byte 10: why"
     )
-    assert "no events but order lost" in str(Gap(0, 1, 10, 5, 5, "why"))
+    assert str(Gap(0, 1, 10, 5, 6, "why")) == "w0000-e0001.jzst: event 5 lost at byte 10: why"
+    assert str(Tail(0, 1, 10, 1)).endswith("the last byte (from byte 10) is not whole")
+    assert "1 byte at byte 10 skipped: why" in str(Foreign(0, 1, 10, 1, "why"))
+    assert "no event but their order is lost at byte 10" in str(Gap(0, 1, 10, 5, 5, "why"))
     assert str(Gap(0, 1, 10, 5, -1, "why")) == (
         "w0000-e0001.jzst: the events from 5 on are lost: why"
     )
@@ -323,7 +337,7 @@ def two_writers(folder):
 
 
 def test_reading_stops_after_so_many_frames(folder):
-    """A limit ends a look in the middle of a file, and the next look goes on there."""
+    """A limit ends a look in the middle of a file, and the next look goes on there: one frame of each writer, beside those that begin its files."""
     two_writers(folder)
     reader = JournalReader(folder)
     assert list(reader.poll(0)) == []
@@ -331,7 +345,7 @@ def test_reading_stops_after_so_many_frames(folder):
     reader.close()
     seen = []
     while some := list(reader.poll(1)):
-        assert len(some) <= 2
+        assert sorted(frame.writer for frame in some if frame.count) == [0, 1]
         seen += some
     assert len(seen) == 8  # with the first of each file
     assert reader.verdicts == []
@@ -733,11 +747,11 @@ def test_a_child_that_finds_a_full_disk_tries_again(folder, monkeypatch, no_back
 
 
 def test_no_descriptor_for_a_sync_is_no_success(folder, monkeypatch, no_background):
-    """P2: `dup` fails (too many open files): nothing is called durable, and the next sync does it."""
+    """P2: no second number is to be had (too many open files): nothing is called durable, and the next sync does it."""
     writer = JournalWriter.create(folder)
     say(writer, "one")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "dup", refuse(errno.EMFILE))
+        patch.setattr(descriptors, "duplicate", refuse(errno.EMFILE))
         assert not writer.sync()
     assert writer.fault is None
     assert writer.sync()
@@ -854,7 +868,7 @@ def test_a_short_write_takes_nothing_back(folder, monkeypatch, no_background):
 def test_an_interrupt_before_a_frame_keeps_what_waits(folder, monkeypatch, no_background):
     """P1: Ctrl-C when nothing of a frame is kept yet: what waits is written by the next call."""
     writer = JournalWriter.create(folder)
-    writer._last = writer_module.time.time_ns()
+    writer._last = time.time_ns()
     for step in range(3):
         writer.log_point("x", step, 0.5)
     writer.append_output(1, b"waits")
@@ -874,7 +888,7 @@ def test_an_interrupt_before_a_frame_keeps_what_waits(folder, monkeypatch, no_ba
 def test_what_waits_at_a_fork_is_the_parents(folder, no_background):
     """R9: points, output and events that wait when a child is forked are written once."""
     writer = JournalWriter.create(folder)
-    writer._last = writer_module.time.time_ns()
+    writer._last = time.time_ns()
     for step in range(5):
         writer.log_point("x", step, 0.5)
     writer.append_output(1, b"waits")
@@ -920,11 +934,12 @@ def test_a_handler_that_comes_in_an_event_waits_for_its_end(folder, monkeypatch,
 
 
 def test_points_and_output_behind_the_end(folder):
-    """A point is ignored, output is refused, also with durability "event"."""
+    """Both are refused, also with durability "event"."""
     writer = JournalWriter.create(folder, durability="event")
     writer.log_point("x", 0, 0.5)
     writer.close()
-    writer.log_point("x", 1, 0.5)
+    with pytest.raises(WriterClosedError):
+        writer.log_point("x", 1, 0.5)
     with pytest.raises(WriterClosedError):
         writer.append_output(1, b"late\n")
     assert [e.fields["step"] for e in JournalReader(folder).read() if e.seq >= 0] == [0]
@@ -945,7 +960,7 @@ def test_names_that_are_none_are_their_texts(folder, no_background, count):
     """As rows and as a table, alone and beside others: a number, a text that is no Unicode."""
     writer = JournalWriter.create(folder)
     for names in ([5], [5, "a"], ["\ud800"], ["a", "\ud800"]):
-        writer._last = writer_module.time.time_ns()
+        writer._last = time.time_ns()
         for step in range(count):
             writer.log_point(names[step % len(names)], step, 0.5)
         writer.flush()
@@ -962,9 +977,9 @@ def test_names_that_are_none_are_their_texts(folder, no_background, count):
 def test_a_large_event_has_a_frame_of_its_own(folder, no_background):
     """What waits and an event that is larger than a frame of several do not share one."""
     writer = JournalWriter.create(folder)
-    writer._last = writer_module.time.time_ns()
+    writer._last = time.time_ns()
     writer.append_output(1, b"waits")
-    say(writer, "x" * writer_module.FRAME_BYTES)
+    say(writer, "x" * FRAME_BYTES)
     writer.close()
     counts = [found.count for found in JournalReader(folder).poll()]
     assert counts == [0, 1, 1]
@@ -1027,10 +1042,10 @@ def test_what_comes_while_the_flusher_lies_down_wakes_it(folder, monkeypatch, no
 
     writer.__class__ = Late
     writer.__dict__["dozing"] = False
-    wake = Turns(writer_module._DOZE_AFTER + 1)
+    wake = Turns(flusher._DOZE_AFTER + 1)
     with pytest.raises(InterruptedError):
-        writer_module._flush_in_background(lambda: writer, wake)
-    assert wake.timeouts[-1] == writer_module._TICK
+        flusher.flush_in_background(lambda: writer, wake)
+    assert wake.timeouts[-1] == flusher.TICK
     assert writer._dozing is False
     writer.__class__ = JournalWriter
     writer._dozing = True
@@ -1041,7 +1056,7 @@ def test_a_writer_that_is_gone_ends_its_flusher(folder, no_background):
     """Nobody holds the writer any more: its thread ends, also from its sleep."""
     writer = JournalWriter.create(folder, durability="process")
     left = [writer]
-    writer_module._flush_in_background(lambda: left.pop() if left else None, Turns(9))
+    flusher.flush_in_background(lambda: left.pop() if left else None, Turns(9))
     writer.close()
 
 
@@ -1074,7 +1089,7 @@ def test_a_finalizer_does_not_wait_for_a_thread_that_is_no_more(
     writer = JournalWriter.create(folder)
     say(writer, "one")
     writer._prepare_for_the_end()
-    monkeypatch.setattr(epoch_writer_module, "sys", SimpleNamespace(is_finalizing=lambda: True))
+    monkeypatch.setattr(exclusion, "sys", SimpleNamespace(is_finalizing=lambda: True))
     assert say(writer, "two") == 1
     with Held(getattr(writer, which)):
         assert say(writer, "three") == -1
@@ -1098,7 +1113,7 @@ def test_a_file_system_that_can_not_sync_is_told_once(folder, monkeypatch, no_ba
             writer._exclusively(writer._rotate)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    monkeypatch.setattr(epoch_writer_module, "_sync", sync)
+    monkeypatch.setattr(descriptors, "sync", sync)
     assert not writer.sync()
     assert (writer.fault, writer.epoch, len(faults)) == (None, 2, int(listens))
     assert not writer.sync()
@@ -1110,7 +1125,7 @@ def test_a_file_system_that_can_not_sync_is_told_once(folder, monkeypatch, no_ba
 @pytest.mark.parametrize("superseded", [True, False])
 def test_files_that_wait_to_be_synced_are_bounded(folder, monkeypatch, no_background, superseded):
     """P2: more files than are kept open were left: `sync` makes the others durable, and says False."""
-    monkeypatch.setattr(epoch_writer_module, "_LEFT_FILES", 2)
+    monkeypatch.setattr(file_writer_module, "_LEFT_FILES", 2)
     writer = JournalWriter.create(folder, durability="process")
     for number in range(2):
         say(writer, str(number))
@@ -1119,10 +1134,8 @@ def test_files_that_wait_to_be_synced_are_bounded(folder, monkeypatch, no_backgr
         writer._exclusively(writer._rotate)
     assert (writer.number, len(writer._left)) == (int(superseded), 2)
     oldest, other = writer._left
-    closed, close = [], epoch_writer_module._close
-    monkeypatch.setattr(
-        epoch_writer_module, "_close", lambda number: closed.append(number) or close(number)
-    )
+    closed, close = [], descriptors.close
+    monkeypatch.setattr(descriptors, "close", lambda number: closed.append(number) or close(number))
     say(writer, "2")
     writer._exclusively(writer._rotate)
     assert (len(writer._left), writer._left[0]) == (2, other)
@@ -1141,7 +1154,7 @@ def test_what_a_superseded_writer_could_not_sync_stays_in_doubt(folder, monkeypa
     say(writer, "one")
     (folder / epoch_file_name(0, 2)).touch()
     with monkeypatch.context() as patch:
-        patch.setattr(epoch_writer_module, "_sync", refuse(errno.EIO))
+        patch.setattr(descriptors, "sync", refuse(errno.EIO))
         assert not writer.sync()
     say(writer, "two")
     assert (writer.number, writer.fault, writer._in_doubt) == (1, None, True)
@@ -1173,7 +1186,7 @@ def test_a_file_that_was_left_and_can_not_be_synced_is_written_again(
         patch.setattr(os, "write", refuse(errno.ENOSPC))
         patch.setattr(os, "open", refuse(errno.ENOSPC))
         say(writer, "two")
-        patch.setattr(epoch_writer_module, "_sync", refuse(errno.EIO))
+        patch.setattr(descriptors, "sync", refuse(errno.EIO))
         assert not writer.sync()
     assert (writer._left, writer._suspect, writer.durable_seq) == ((), 1, 0)
     writer._exclusively(lambda: writer._try_again(force=True))
@@ -1196,7 +1209,7 @@ def test_a_sync_that_fails_behind_a_write_that_failed(folder, monkeypatch, no_ba
             assert len(writer._left) == 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(epoch_writer_module, "_sync", sync)
+    monkeypatch.setattr(descriptors, "sync", sync)
     assert not writer.sync()
     assert (writer._left, writer._suspect, writer.fault, writer.epoch) == ((), 1, None, 2)
     assert writer.sync()

@@ -9,13 +9,16 @@ import pkgutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 
 import pytest
 
 import sacred.journal
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, follow
+from sacred.journal.epoch_file import EpochFile
 from sacred.journal.seal import seal_run
+from sacred.journal.spool import encode_record
 from sacred.journal.watch import FolderWatch
 
 #: Writes numbered messages and points as its standard input says, and confirms each line.
@@ -242,3 +245,37 @@ def test_a_system_that_tells_nothing_is_no_error(tmp_path, monkeypatch, where):
         assert watch._broken is (where == "start")
     finally:
         watch.close()
+
+
+def test_what_a_seal_adds_is_seen_by_whoever_has_the_file_open(tmp_path):
+    """Sealing a died run adds what stood in its spool: also for a reader that read it all before."""
+    folder = tmp_path / "1" / "journal"
+    code = """
+    import os, signal, sys
+    from sacred.journal import EventType, JournalWriter
+    writer = JournalWriter.create(sys.argv[1])
+    writer.append(EventType.MESSAGE, level="info", text="before")
+    writer.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(folder)], check=False)
+    (folder / "w0000.spool").write_bytes(encode_record(1, 1, b"the last words\n"))
+    reader = JournalReader(folder)
+    assert ["before"] == [e.fields["text"] for e in reader.read() if e.type == EventType.MESSAGE]
+    assert ["sealed"] == [one.state for one in seal_run(RunFolder(folder.parent, 1))]
+    added = [event for event in reader.read() if event.seq >= 0]
+    assert [b"the last words\n"] == [event.fields["data"] for event in added]
+    assert ([], []) == (list(reader.read()), reader.verdicts)
+
+
+def test_a_file_that_is_gone_is_not_replaced(tmp_path):
+    """Whoever reads on says so; one that nobody opened is not replaced either."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.close()
+    file = EpochFile.of(writer.folder, 0, 1)
+    assert not file.is_replaced()
+    file.next_frame()
+    assert not file.is_replaced()
+    writer.path.unlink()
+    assert not file.is_replaced()
+    file.close()

@@ -163,3 +163,16 @@ def test_the_zstd_program_reads_them(tmp_path):
     subprocess.run(["zstd", "-q", "-t", str(path)], check=True, timeout=60)
     done = subprocess.run(["zstd", "-dc", str(path)], check=True, capture_output=True, timeout=60)
     assert done.stdout == b"".join(contents)
+
+
+def test_a_frame_for_which_there_is_no_memory_is_damaged(monkeypatch):
+    """The decoder runs out of memory: that frame is told, and nothing is raised that is not ours."""
+
+    class Decompressor:
+        def decompress(self, *_, **__):
+            raise MemoryError
+
+    decoder = FrameDecoder()
+    monkeypatch.setattr(decoder, "_decompressor", Decompressor())
+    with pytest.raises(FrameDamagedError, match="no memory"):
+        decoder.decode(b"", 1)

@@ -140,6 +140,64 @@ def test_verify_names_torn_damaged_and_missing(folder):
     assert verify(folder).verdict == "gap"
 
 
+@pytest.fixture
+def hit(folder):
+    """A file of the run whose first frame, which names its process, is damaged."""
+
+    def damage(path):
+        data = bytearray(path.read_bytes())
+        data[20] ^= 1
+        path.write_bytes(data)
+
+    return damage
+
+
+def test_whose_first_frame_is_lost_is_judged_by_the_file_before(folder, hit):
+    """A killed run is DIED at once, where its newest file begins in damage: the process was the same."""
+    code = PROGRAM.replace("print(", "writer._rotate(); writer.append(8); print(")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"started\n"
+    hit(folder.journal / "w0000-e0002.jzst")
+    assert run_liveness(folder) is Liveness.RUNNING
+    process.kill()
+    process.wait(30)
+    assert run_liveness(folder) is Liveness.DIED
+    process.stdout.close()
+    process.stdin.close()
+
+
+def test_a_resumed_run_whose_first_frame_is_lost_lives(folder, hit, monkeypatch):
+    """Its process is another one than that of the file before, and holds its lock."""
+    before = {**own_identity(), "boot": "another"}
+    monkeypatch.setattr("sacred.journal.file_writer.own_identity", lambda: before)
+    writer = JournalWriter.create(folder.journal)
+    writer.append(EventType.RUN_STARTED, **STARTED)
+    writer.sync()
+    assert run_liveness(folder) is Liveness.DIED
+    writer._rotate()
+    writer.append(EventType.RUN_RESUMED)
+    assert run_liveness(folder) is Liveness.DIED
+    hit(writer.path)
+    assert run_liveness(folder) is Liveness.RUNNING
+    writer.close()
+    assert run_liveness(folder) is Liveness.DIED
+
+
+def test_a_run_of_which_nothing_names_the_process_is_judged_by_its_age(folder, hit, monkeypatch):
+    """The first frame of its only file is lost: whoever wrote it may be anywhere, until it is forgotten."""
+    writer = JournalWriter.create(folder.journal)
+    writer.append(EventType.RUN_STARTED, **STARTED)
+    writer.close()
+    hit(writer.path)
+    assert run_liveness(folder) is Liveness.RUNNING
+    monkeypatch.setattr(module, "YOUNG", -1.0)
+    assert run_liveness(folder) is Liveness.DIED
+
+
 def test_an_empty_next_file_does_not_make_a_dead_run_live(folder):
     """A writer killed while it made its next file is dead at once, not when it is forgotten."""
     process = subprocess.Popen(

@@ -1,7 +1,16 @@
-"""Memory that runs out at a given call of the writer; the battery lets every single allocation fail."""
+"""Memory that runs out at a given call of the writer, and how much a reader takes at most.
+
+The battery lets every single allocation fail.
+"""
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -10,10 +19,24 @@ from types import SimpleNamespace
 import pytest
 import zstandard
 
-from sacred.journal import EventType, JournalReader, JournalWriter, codec
+from sacred.journal import (
+    BlobStore,
+    EventType,
+    JournalReader,
+    JournalWriter,
+    codec,
+    descriptors,
+    flusher,
+    packing,
+    points,
+)
 from sacred.journal import epoch_writer as epoch_writer_module
+from sacred.journal import file_writer as file_writer_module
 from sacred.journal import writer as writer_module
-from sacred.journal.frames import FrameEncoder
+from sacred.journal.codec import BlobReference, pack
+from sacred.journal.errors import InvalidEventError, WriterClosedError
+from sacred.journal.frames import FrameEncoder, chain_after
+from sacred.journal.packing import FRAME_BYTES
 from sacred.journal.writer import Loss
 
 MESSAGE, OUTPUT, POINT = EventType.MESSAGE, EventType.OUTPUT, EventType.METRIC_POINT
@@ -160,25 +183,23 @@ def test_an_event_that_finds_no_memory_is_counted(folder, monkeypatch, fails, wh
     faults = []
     stand_ins = dict(time.__dict__)
     stand_ins["time_ns"] = clock = Fails(time.time_ns)
-    monkeypatch.setattr(writer_module, "time", SimpleNamespace(**stand_ins))
+    monkeypatch.setattr(points, "time", SimpleNamespace(**stand_ins))
     listener = {"on_fault": faults.append} if listens else {}
     writer = JournalWriter.create(folder, **listener)
     say(writer, "before")
     if where == "event":
-        fails(writer_module, "pack").arm()
+        fails(packing, "pack").arm()
         assert say(writer, "lost") == -1
     elif where == "queue":
         fails(writer, "_queue").arm()
         assert say(writer, "lost") == -1
     elif where == "piece":
-        fails(writer_module, "_Piece").arm()
+        fails(writer_module, "Piece").arm()
         writer.append_output(1, b"lost\n")
     elif where == "point":
         writer._last = 0
-        packing = fails(writer_module, "pack")
-        packing.arm(3)  # for the name, which is tried with care, and for the point
+        fails(points, "pack").arm()  # for the name
         writer.log_point("x", 1, 0.5)
-        packing.arm(0)
     else:
         clock.arm()
         writer.log_point("x", 1, 0.5)
@@ -234,7 +255,7 @@ def test_a_loss_that_can_not_be_counted_raises_nothing(folder):
 @pytest.mark.parametrize("what", ["message", "point"])
 def test_a_frame_that_can_not_be_kept_has_taken_no_number(folder, monkeypatch, what):
     """P4: memory runs out before the frame is kept: numbers and chain are those before it."""
-    monkeypatch.setattr(epoch_writer_module, "deque", Ring)
+    monkeypatch.setattr(file_writer_module, "deque", Ring)
     monkeypatch.setattr(Ring, "left", 0)
     writer = JournalWriter.create(folder, durability="event")
     writer.log_point("x", 0, 0.5)
@@ -273,8 +294,8 @@ def test_memory_that_runs_out_behind_a_frame_writes_nothing_twice(folder, monkey
 @pytest.mark.parametrize("what", ["message", "point"])
 def test_a_write_of_which_nobody_knows_is_done_again(folder, monkeypatch, fails, what):
     """P1: memory runs out in the write itself: the frame stands in the next file, once."""
-    write = Fails(epoch_writer_module.os.write)
-    monkeypatch.setattr(epoch_writer_module.os, "write", write)
+    write = Fails(os.write)
+    monkeypatch.setattr(os, "write", write)
     writer = JournalWriter.create(folder, durability="event")
     writer.log_point("x", 0, 0.5)
     writer.log_point("x", 1, 0.5)
@@ -306,17 +327,17 @@ def test_a_point_that_is_written_is_not_lost(folder, fails):
 
 def test_a_point_of_a_handler_that_finds_no_memory_is_counted(folder, monkeypatch, fails):
     """P6: a handler that comes in a write logs a point, and no memory is left for it."""
-    real, armed = writer_module.os.write, []
-    packing = fails(writer_module, "pack")
+    real, armed = os.write, []
+    packs = fails(packing, "pack")
 
     def write(descriptor, data):
         if armed:
             armed.clear()
-            packing.arm()
+            packs.arm()
             writer.log_point("x", 1, 0.5)
         return real(descriptor, data)
 
-    monkeypatch.setattr(writer_module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     writer = JournalWriter.create(folder, durability="event")
     writer.log_point("x", 0, 0.5)
     armed.append(True)
@@ -334,7 +355,7 @@ def test_a_sync_that_finds_no_memory_is_no_success(folder, fails):
     """P2: nothing is called durable, and the next turn of the background tries again."""
     writer = JournalWriter.create(folder)
     say(writer, "one")
-    fails(epoch_writer_module, "_sync").arm()
+    fails(descriptors, "sync").arm()
     assert not writer.sync()
     assert (writer.durable_seq, writer._dirty) == (0, True)
     assert writer.sync()
@@ -358,6 +379,7 @@ def test_what_closing_gives_up_is_counted(folder, fails, waits):
     writer = JournalWriter.create(folder)
     say(writer, "one")
     chain = fails(epoch_writer_module, "chain_after")
+    descriptor = writer._fd
     ends = fails(writer, "_end_file")
     chain.arm(1000)
     ends.arm(1000)
@@ -368,10 +390,83 @@ def test_what_closing_gives_up_is_counted(folder, fails, waits):
         writer._missed = 2
     writer.close()
     assert writer.closed
-    # What was missed, then what waited: a point, a line, a message, and the gap that was to tell.
-    assert writer.losses == ([Loss(1, 2, NO_MEMORY), Loss(3, 4, NO_MEMORY)] if waits else [])
+    # What was missed, then what waited: a point, a line, a message. What was to tell is no event.
+    assert writer.losses == ([Loss(1, 2, NO_MEMORY), Loss(3, 3, NO_MEMORY)] if waits else [])
     assert seen(folder) == ["one"]
-    writer._close_file()
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("durability", ["second", "event"])
+def test_what_was_given_up_is_written_no_more(folder, fails, durability):
+    """A writer that closing gave up takes nothing, though its file is open."""
+    writer = JournalWriter.create(folder, durability=durability)
+    writer.log_point("x", 0, 0.5)
+    writer.flush()
+    descriptor = writer._fd
+    fails(writer, "_end_file").arm(1000)
+    writer.close()
+    with pytest.raises(WriterClosedError):
+        writer.log_point("x", 1, 0.5)
+    assert seen(folder) == [0]
+    os.close(descriptor)
+
+
+# -- numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, FRAME_BYTES - 50])
+def test_the_number_is_not_that_of_a_handler_s_event(folder, monkeypatch, size):
+    """What a handler puts behind an event that is about to be written, in its frame or the next."""
+    writer = JournalWriter.create(folder)
+    say(writer, "before")
+    write_out = writer._write_out
+
+    def interrupted(*asked):
+        monkeypatch.setattr(writer, "_write_out", write_out)
+        assert say(writer, "of the handler") == -1
+        write_out(*asked)
+
+    monkeypatch.setattr(writer, "_write_out", interrupted)
+    assert say(writer, "x" * size) == 1
+    assert seen(folder) == ["before", "x" * size, "of the handler"]
+    writer.close()
+
+
+def test_a_loss_that_can_not_be_told_is_told_later(folder, fails):
+    """P3: no memory for the gap event itself: it comes with what is written next, once."""
+    writer = JournalWriter.create(folder)
+    writer._miss()
+    fails(epoch_writer_module, "pack").arm()
+    assert say(writer, "one") == 1
+    assert (seen(folder), writer.losses) == (["one"], [])
+    assert say(writer, "two") == 2
+    writer.close()
+    assert seen(folder) == ["one", "two", (0, 1)]
+    assert writer.losses == [Loss(0, 1, NO_MEMORY)]
+
+
+def test_a_child_tells_its_own_losses(folder):
+    """P6: what its parent missed is the parent's to tell, also if the child says nothing else."""
+    writer = JournalWriter.create(folder)
+    writer._miss()
+    child = os.fork()
+    if child == 0:
+        say(writer, "of the child")
+        writer.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    child = os.fork()
+    if child == 0:
+        writer._miss()
+        writer.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.close()
+    found = [(e.writer, e.fields) for e in JournalReader(folder).read() if e.name == "gap"]
+    assert [(writer, fields["first_seq"], fields["count"]) for writer, fields in found] == [
+        (0, 0, 1),
+        (2, 1, 1),
+    ]
 
 
 # -- the flusher ---------------------------------------------------------------------------------
@@ -407,7 +502,159 @@ def test_a_turn_that_finds_no_memory_is_followed_by_the_next(monkeypatch):
                 raise answer
             return answer
 
-    monkeypatch.setattr(writer_module, "_Turns", Turns)
-    monkeypatch.setattr(writer_module, "time", SimpleNamespace(sleep=slept.append))
-    writer_module._flush_in_background(lambda: None, None)
-    assert (answers, slept) == ([], [writer_module._TICK] * 2)
+    monkeypatch.setattr(flusher, "Turns", Turns)
+    monkeypatch.setattr(flusher, "time", SimpleNamespace(sleep=slept.append))
+    flusher.flush_in_background(lambda: None, None)
+    assert (answers, slept) == ([], [flusher.TICK] * 2)
+
+
+# -- how much a reader takes ---------------------------------------------------------------------
+
+
+def array(count):
+    """The head of a list of so many values."""
+    return b"\xdd" + struct.pack(">I", count)
+
+
+def odd_contents(size):
+    """Events of so many bytes that say more in them than they should: what a byte or three make."""
+    head = b"\x83\xa1t\x01\xa1e\x1a\xa6result"
+    small = b"\xd5\x04\x91\x00"  # a set of one number
+    return {
+        "empty maps": head + array(size) + bytes([0x80]) * size,
+        "maps as events": bytes([0x80]) * size,
+        "maps of one entry": head + array(size // 3) + b"\x81\x00\x00" * (size // 3),
+        "unknown extensions": head + array(size // 3) + b"\xd4\x7f\x00" * (size // 3),
+        "sets": head + array(size // 4) + small * (size // 4),
+        "a tuple of maps": head
+        + b"\xc9"
+        + struct.pack(">I", size + 5)
+        + b"\x03"
+        + array(size)
+        + bytes([0x80]) * size,
+        "lists that are not there": head
+        + array(size) * 900
+        + b"\xdb"
+        + array(size)[1:]
+        + b"x" * size,
+    }
+
+
+_MEASURED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+from sacred.journal import JournalReader
+reader = JournalReader(sys.argv[1])
+last = [event.time for event in reader.read()][-1]
+with open("/proc/self/status") as file:  # getrusage tells the parent's, too
+    (most,) = (int(line.split()[1]) >> 10 for line in file if line.startswith("VmHWM"))
+print(last, len(reader.verdicts), most)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a process took is told by /proc")
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [
+        (2 << 20, "empty maps"),
+        pytest.param(2 << 20, "maps of one entry", marks=pytest.mark.slow),
+        *(pytest.param(16 << 20, kind, marks=pytest.mark.slow) for kind in odd_contents(8)),
+    ],
+)
+def test_no_frame_takes_more_than_the_cap(tmp_path, size, kind):
+    """A frame whose events are as many values as fit takes 256 MiB at most, and what stands behind it is read."""
+    content = odd_contents(size - 65_536)[kind]
+    began = pack({"t": 1, "e": 1, "format": 1, "min_reader": 1, "features": [], "journal": 5})
+    last = pack({"t": 7, "e": 16, "m": "x", "s": 0, "v": 0.5})
+    encode = FrameEncoder().encode
+    frames = [
+        encode(pack([0, 5, 0, 1, 0, 0, 0]) + began),
+        encode(pack([0, 5, 0, 1, 0, 1, 0]) + content),
+        encode(pack([0, 5, 0, 1, 1, 1, chain_after(0, content)]) + last),
+    ]
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    (folder / "w0000-e0001.jzst").write_bytes(b"".join(frames))
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, str(folder)],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    shutil.rmtree(folder)  # the page's reader has no such cap
+    assert b"" == done.stderr
+    last_time, verdicts, megabytes = map(int, done.stdout.split())
+    assert 7 == last_time
+    assert megabytes < 256
+    assert verdicts or size == 2 << 20
+
+
+def test_a_frame_of_too_many_values_is_a_gap(folder, monkeypatch):
+    """What a reader does not decode is named, and what stands behind it is read."""
+    monkeypatch.setattr(codec, "MOST_VALUES", 100)
+    monkeypatch.setattr(packing, "holds_too_much", lambda event: False)
+    writer = JournalWriter.create(folder)
+    for count in (50, 90, 99):
+        writer.append(EventType.INFO_CHANGED, set=[[["a"], [7] * count]], deleted=[])
+        writer.flush()
+    say(writer, "behind")
+    writer.close()
+    reader = JournalReader(folder)
+    assert [-1, 0, 3] == [event.seq for event in reader.read()]
+    assert [(1, 3)] == [(gap.first_seq, gap.next_seq) for gap in reader.verdicts]
+
+
+def test_values_are_counted_as_they_nest():
+    """The count of a content's values is that of what it decodes to, an extension as four more."""
+    rng = random.Random(3)
+
+    def some(depth):
+        kind = rng.randrange(9 if depth > 3 else 13)
+        if kind < 9:
+            size = rng.choice([0, 1, 31, 32, 255, 256, 70_000])
+            number = rng.randrange(-(1 << 63), 1 << 64) >> rng.randrange(64)
+            return (None, True, number, -7, 0.5, "x" * size, b"x" * size, 200, 1j)[kind]
+        items = [some(depth + 1) for _ in range(rng.choice([0, 1, 3, 16]))]
+        return (items, dict(enumerate(items)), tuple(items), {"a": items})[kind - 9]
+
+    def count(value):
+        if isinstance(value, dict):
+            return 1 + sum(map(count, [*value, *value.values()]))
+        if isinstance(value, (list, tuple)):
+            return 1 + 4 * isinstance(value, tuple) + sum(map(count, value))
+        return 4 if isinstance(value, complex) else 1
+
+    for _ in range(300):
+        value = some(0)
+        packed = pack(value)
+        assert count(value) == codec._weigh(packed, 0, len(packed), 1 << 62)
+    assert 1 == codec._weigh(b"\xc1" + bytes(9), 0, 10, 1 << 62)
+    assert 4 == codec._weigh(b"\xc7\xff\x03", 0, 3, 1 << 62)
+
+
+@pytest.mark.slow
+def test_an_event_of_more_values_than_a_reader_takes_is_kept_beside_the_journal(tmp_path):
+    """Millions of small numbers fit into an event by their size, and become a blob all the same; where there is no store, a text or an error."""
+    many = [1] * ((1 << 21) + 1)
+    store = BlobStore(tmp_path / "blobs")
+    writer = JournalWriter.create(tmp_path / "journal", blobs=store)
+    writer.append(EventType.INFO_SNAPSHOT, info={"many": many, "few": [0.5] * (1 << 20)})
+    writer.append(EventType.INFO_SNAPSHOT, info={"few": [0.5] * (1 << 20)})
+    writer.log_point("many", 0, many)
+    writer.close()
+    infos, points = [], []
+    reader = JournalReader(tmp_path / "journal")
+    for event in reader.read():
+        if event.type == EventType.INFO_SNAPSHOT:
+            infos.append(event.fields["info"])
+        elif event.type == POINT:
+            points.append(event.fields["value"])
+    assert [BlobReference, dict] == [type(info) for info in infos]
+    assert [BlobReference] == [type(point) for point in points]
+    assert many == codec.unpack(store.read(points[0].digest))
+    assert [] == reader.verdicts
+    writer = JournalWriter.create(tmp_path / "without")
+    with pytest.raises(InvalidEventError, match="2,097,152 values"):
+        writer.append(EventType.INFO_SNAPSHOT, info={"many": many})
+    writer.close()

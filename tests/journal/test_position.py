@@ -74,3 +74,15 @@ def test_a_position_is_behind_another_one():
     assert not early.behind(early)
     assert not early.behind(early.moved(2, WriterPosition(1, 0, 0)))
     assert early.events() == 5
+
+
+def test_a_position_is_shown_and_compared():
+    """What people see of a position, and what it is equal to: hints of a place in a file do not count."""
+    at = WriterPosition(2, 17, 5, 400)
+    position = Position({3: at})
+    assert "<Position w3: e2 seq 17>" == repr(position)
+    assert "<Position at the beginning>" == repr(Position())
+    assert (True, False) == (3 in position, 4 in position)
+    assert (True, False) == (bool(position), bool(Position()))
+    assert position == Position({3: at._replace(offset=0)})
+    assert position != {3: at}

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from sacred.journal import EventType, JournalReader, JournalWriter, Position
 from sacred.journal.codec import pack, unpack_all
+from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import NewerFormatError, NotAJournalError, PositionContradictedError
 from sacred.journal.frames import FrameDecoder, FrameEncoder, chain_after, frame_bounds
+from sacred.journal.owner import first_frame
 from sacred.journal.position import WriterPosition
 from sacred.journal.reader import Foreign, Gap, Tail
 from sacred.journal.root import epoch_file_name
+from sacred.journal.sealer import seal_file
 from sacred.journal.tables import encode_table
 
 EVENTS = [f"event {number}" for number in range(10)]
@@ -211,7 +214,7 @@ def test_a_folder_that_is_no_journal(tmp_path):
     """A folder without journal files, or none at all, is said to be so."""
     with pytest.raises(NotAJournalError, match="holds no journal"):
         JournalReader(tmp_path)
-    with pytest.raises(NotAJournalError, match="holds no journal"):
+    with pytest.raises(NotAJournalError, match="missing does not exist"):
         JournalReader(tmp_path / "missing")
 
 
@@ -330,6 +333,127 @@ def test_a_phantom_tail_is_contradicted(make, only_file, read_texts, split):
         list(reader.read())
     writer.close()
     assert read_texts(folder)[0] == [*EVENTS[:3], "other 3", "other 4", "other 5"]
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_reader_in_the_middle_goes_on_where_all_was_written_again_and_sealed(
+    make, only_file, split, ahead
+):
+    """What was read stands again in a later file, sealed meanwhile: its index proves the position.
+
+    Also behind a sealed file that holds none of it (``ahead``), whose end says nothing of it.
+    """
+    folder = make(6)
+    frames = split(only_file(folder).read_bytes())
+    reader = JournalReader(folder)
+    found = [frame.events for frame in reader.poll(5)]  # up to event 3
+    if ahead:  # of the file in which writing again was tried first, its end was lost
+        empty = _reframe(frames[0], preamble={3: 2, 4: 2, 6: _chain(frames, 2)})
+        (folder / epoch_file_name(0, 2)).write_bytes(empty)
+    epoch = 2 + ahead
+    began = _reframe(frames[0], preamble={3: epoch, 4: 2, 6: _chain(frames, 2)})
+    again = b"".join(_reframe(frame, preamble={3: epoch}) for frame in frames[3:])
+    (folder / epoch_file_name(0, epoch)).write_bytes(began + again)
+    (folder / epoch_file_name(0, epoch + 1)).write_bytes(
+        _reframe(frames[0], preamble={3: epoch + 1, 4: 6, 6: _chain(frames, 6)})
+    )
+    for sealed in range(2, epoch + 1):
+        seal_file(folder, 0, sealed)
+    found += [frame.events for frame in reader.poll()]
+    texts = [e.fields["text"] for events in found for e in events if e.type == EventType.MESSAGE]
+    assert EVENTS[:6] == texts
+    assert ([], [], []) == (reader.verdicts, reader.tails(), reader.unproven())
+    assert (6, _chain(frames, 6)) == reader.position[0][1:3]
+
+
+# -- what a power cut took back, and damage shows again ------------------------------------------
+
+
+@pytest.fixture
+def taken_back(make, only_file, split):
+    """Make a journal of six events that were to be written again from the third on; a power cut left the second file's first frame.
+
+    Returns its folder, the file that a resumed run wrote then, and both files' first frames' sizes.
+    """
+    folder = make(6)
+    frames = split(only_file(folder).read_bytes())
+    began = _reframe(frames[0], preamble={3: 2, 4: 3, 6: _chain(frames, 3)})
+    (folder / epoch_file_name(0, 2)).write_bytes(began + _reframe(frames[4], preamble={3: 2})[:-5])
+
+    def resume():
+        writer = JournalWriter(folder, unpack_all(_content(began))[0][1], "second", None, None)
+        writer.next_seq, writer._chain = 3, _chain(frames, 3)
+        writer._open_epoch(3, "resume")
+        for number in range(3, 6):
+            writer.append(EventType.MESSAGE, level="info", text=f"other {number}")
+        writer.close()
+
+    return folder, resume
+
+
+def _harm(folder, epoch, split, *places):
+    """Flip a bit in some frames of a file."""
+    path = folder / epoch_file_name(0, epoch)
+    data = path.read_bytes()
+    frames = [bytearray(frame) for frame in split(data[: _whole(data)])]
+    for place in places:
+        frames[place][len(frames[place]) // 2] ^= 4
+    path.write_bytes(b"".join(frames) + data[_whole(data) :])
+
+
+def _whole(data):
+    end = 0
+    while (bounds := frame_bounds(data, end)) is not None:
+        end = bounds.end
+    return end
+
+
+def test_what_a_file_took_the_place_of_is_read_where_nothing_of_it_is_whole(
+    taken_back, read_texts, split
+):
+    """P3: a file whose only whole frame is damaged counts for nothing: the events are read from the file before, as they were written first."""
+    folder, resume = taken_back
+    found, reader = read_texts(folder)
+    assert EVENTS[:3] == found
+    assert [2] == [tail.epoch for tail in reader.tails()]
+    position = reader.position
+    _harm(folder, 2, split, 0)
+    found, reader = read_texts(folder)
+    assert EVENTS[:6] == found
+    assert ([], [2]) == (reader.verdicts, [tail.epoch for tail in reader.tails()])
+    assert EVENTS[3:6] == read_texts(folder, position)[0]
+
+
+def test_what_was_taken_back_is_not_shown_beside_what_came_in_its_place(
+    taken_back, read_texts, split
+):
+    """P3: the run went on with others of the same numbers: one damaged file of the two shows no event that a power cut took back."""
+    folder, resume = taken_back
+    resume()
+    others = ["other 3", "other 4", "other 5"]
+    assert EVENTS[:3] + others == read_texts(folder)[0]
+    whole = {epoch: (folder / epoch_file_name(0, epoch)).read_bytes() for epoch in (2, 3)}
+    for epoch, places, found in (
+        (2, [0], EVENTS[:3] + others),
+        (3, [0], EVENTS[:3] + others),
+        (3, [0, 1], EVENTS[:3] + others[1:]),
+        (3, [0, 1, 2, 3], EVENTS[:3]),
+    ):
+        _harm(folder, epoch, split, *places)
+        assert found == read_texts(folder)[0]
+        (folder / epoch_file_name(0, epoch)).write_bytes(whole[epoch])
+
+
+def test_two_histories_are_told_apart_where_they_meet(taken_back, read_texts, split):
+    """The beginnings of both files are gone: what the first file still holds is shown up to there, and the chain tells that the rest is none of its."""
+    folder, resume = taken_back
+    resume()
+    _harm(folder, 2, split, 0)
+    _harm(folder, 3, split, 0, 1)
+    found, reader = read_texts(folder)
+    assert [*EVENTS[:4], "other 4", "other 5"] == found
+    gaps = [verdict for verdict in reader.verdicts if isinstance(verdict, Gap)]
+    assert [(4, 4)] == [(gap.first_seq, gap.next_seq) for gap in gaps]
 
 
 def test_several_writers_merge_by_time(tmp_path):
@@ -527,6 +651,7 @@ def test_a_frame_that_is_finished_during_a_look_is_no_damage(
 
         monkeypatch.setattr(EpochFile, "resync", resync)
         found, reader = read_texts(folder)
+        found += [e.fields["text"] for e in reader.read() if e.type == EventType.MESSAGE]
         assert found == EVENTS[:6]
         assert reader.verdicts == []
 
@@ -631,6 +756,197 @@ def test_a_stranger_in_damage_does_not_say_whose_journal_it_is(tmp_path, split):
     assert [(v.first_seq, v.next_seq) for v in reader.verdicts] == [(0, 1)]
 
 
+def test_a_frame_of_another_writer_says_nothing_of_whose_file_it_is(
+    make, only_file, read_texts, split
+):
+    """The first frame is the journal's; a frame of another writer behind it has no vote."""
+    folder = make(2)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    other = _reframe(frames[1], preamble={2: 1})
+    path.write_bytes(b"".join([frames[0], other, *frames[1:]]))
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:2]
+    assert [type(verdict) for verdict in reader.verdicts] == [Foreign]
+
+
+@pytest.fixture
+def stranger(tmp_path, split):
+    """Give the frames of a file of the same name, of another journal."""
+    other = JournalWriter.create(tmp_path / "other", journal_id=77)
+    for text in EVENTS:
+        other.append(EventType.MESSAGE, level="info", text=f"other {text}")
+    other.close()
+    return split(other.path.read_bytes())
+
+
+def test_a_strange_beginning_does_not_say_whose_journal_it_is(
+    make, only_file, read_texts, split, stranger
+):
+    """P4: the first frame is another journal's, of a file of the same name: it is foreign, and all others are read."""
+    folder = make(8)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    journal_id = JournalReader(folder).journal_id
+    for known in (frames[1:], frames):
+        path.write_bytes(b"".join([stranger[0], *known]))
+        found, reader = read_texts(folder)
+        assert (journal_id, EVENTS[:8]) == (reader.journal_id, found)
+        assert [(Foreign, 0)] == [(type(v), v.offset) for v in reader.verdicts]
+
+
+def test_a_strange_end_does_not_say_whose_journal_it_is(
+    make, only_file, read_texts, split, stranger
+):
+    """P4: frames of another journal at the end are foreign, as few or many as there are: one verdict."""
+    folder = make(8)
+    path = only_file(folder)
+    data = path.read_bytes()
+    path.write_bytes(data + b"".join(stranger[5:8]))
+    found, reader = read_texts(folder)
+    assert EVENTS[:8] == found
+    (verdict,) = reader.verdicts
+    size = len(b"".join(stranger[5:8]))
+    assert (Foreign, len(data), size) == (type(verdict), verdict.offset, verdict.size)
+    assert "frames of another journal" in str(verdict)
+
+
+def test_strange_frames_are_told_of_by_the_place(make, only_file, read_texts, split, stranger):
+    """P4: those that follow one another are one verdict, also where they come while one looks; others are another."""
+    folder = make(8)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    at = len(b"".join(frames[:3]))
+    path.write_bytes(b"".join([*frames[:3], *stranger[5:7], *frames[3:], stranger[5]]))
+    found, reader = read_texts(folder)
+    assert EVENTS[:8] == found
+    said = [(v.offset, v.size, "frames of" in v.reason) for v in reader.verdicts]
+    two, end = len(b"".join(stranger[5:7])), path.stat().st_size
+    assert [(at, two, True), (end - len(stranger[5]), len(stranger[5]), False)] == said
+    with open(path, "ab") as file:
+        file.write(stranger[6])
+    assert [] == list(reader.poll())
+    said = [(v.offset, v.size) for v in reader.verdicts]
+    assert [(at, two), (end - len(stranger[5]), two)] == said
+
+
+def test_strange_frames_that_are_read_again_are_no_news(make, only_file, read_texts, stranger):
+    """P4: another file with the same bytes took the name, as after a restore from a backup."""
+    folder = make(8)
+    path = only_file(folder)
+    path.write_bytes(path.read_bytes() + b"".join(stranger[5:7]))
+    _, reader = read_texts(folder)
+    before = list(reader.verdicts)
+    reader._cursors[0].rest()
+    shutil.copy(path, folder / "copy")
+    (folder / "copy").rename(path)
+    assert 0 == sum(frame.count for frame in reader.poll())
+    assert (1, before) == (len(before), reader.verdicts)
+
+
+@pytest.mark.parametrize("place", [(0, 1), (0, 2), (1, 1), (1, 3)])
+def test_a_file_of_another_journal_is_one_verdict(
+    make, tmp_path, read_texts, split, stranger, place
+):
+    """P4: wherever somebody put it, its frames are not told of one by one; the others are read."""
+    folder = make(8)
+    writer, epoch = place
+    if epoch == 1 and writer == 0:
+        folder.rename(tmp_path / "away")
+        folder.mkdir()
+        (tmp_path / "away" / epoch_file_name(0, 1)).rename(folder / epoch_file_name(0, 2))
+        moved = folder / epoch_file_name(0, 2)
+        frames = [_reframe(f, preamble={3: 2}) for f in split(moved.read_bytes())]
+        moved.write_bytes(b"".join(frames))
+    alone = [_reframe(frame, preamble={2: 9}) for frame in stranger]  # not this writer's, either
+    (folder / epoch_file_name(writer, epoch)).write_bytes(b"".join(alone))
+    found, reader = read_texts(folder)
+    assert EVENTS[:8] == found
+    (verdict,) = reader.verdicts
+    size = len(b"".join(alone))
+    assert (Foreign, *place, 0, size) == (type(verdict), *verdict[:4])
+    assert [] == reader.tails()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_strange_beginning_of_a_later_file_costs_what_it_hit(
+    make, only_file, read_texts, split, stranger, place
+):
+    """P4: a later file begins with a frame of another journal, in the place of its first or before it: the rest of it is read."""
+    folder = make(6)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    path.write_bytes(b"".join(frames[:4]))
+    began = _reframe(frames[0], preamble={3: 2, 4: 3, 6: _chain(frames, 3)})
+    again = [began, *(_reframe(frame, preamble={3: 2}) for frame in frames[4:])]
+    strange = _reframe(stranger[0], preamble={3: 2})
+    (folder / epoch_file_name(0, 2)).write_bytes(b"".join([strange, *again[1 - place :]]))
+    found, reader = read_texts(folder)
+    assert EVENTS[:6] == found
+    assert [(Foreign, 2, 0)] == [(type(v), v.epoch, v.offset) for v in reader.verdicts]
+
+
+def test_a_file_of_another_journal_is_not_searched_to_its_end(make, tmp_path):
+    """A file that is another journal's for a MiB is foreign, whatever comes then."""
+    other = JournalWriter.create(tmp_path / "other", journal_id=77)
+    for number in range(40):
+        other.append(EventType.OUTPUT, stream=1, data=random.Random(number).randbytes(50_000))
+    other.close()
+    file = EpochFile.of(other.folder, 0, 1)
+    assert first_frame(file, 78) is None
+    assert 1 << 20 < file.offset < (1 << 20) + 60_000
+    file.close()
+
+
+def test_a_frame_that_holds_less_than_it_tells_is_a_gap(make, only_file, read_texts, split):
+    """P3: what a forged frame takes and does not hold is named by its numbers, and what has these numbers behind it is foreign."""
+    folder = make(6)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    forged = _reframe(frames[3], preamble={5: 3})
+    path.write_bytes(b"".join([*frames[:3], forged, *frames[4:]]))
+    found, reader = read_texts(folder)
+    assert [*EVENTS[:3], EVENTS[5]] == found
+    gaps = [(v.first_seq, v.next_seq) for v in reader.verdicts if isinstance(v, Gap)]
+    assert [(3, 5), (5, 5)] == gaps
+    doubles = [verdict.offset for verdict in reader.verdicts if isinstance(verdict, Foreign)]
+    assert [sum(map(len, frames[:4])), sum(map(len, frames[:5]))] == doubles
+
+
+def test_an_event_that_is_none_is_a_gap(make, only_file, read_texts, split):
+    """P3: a whole frame one of whose events is none: its number is named, and the others are read."""
+    folder = make(4)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    texts = [{**FORGED, "text": "left"}, ["no event"], {**FORGED, "text": "right"}]
+    path.write_bytes(
+        b"".join(
+            [
+                *frames,
+                _reframe(frames[4], preamble={4: 4, 5: 3, 6: _chain(frames, 4)}, events=texts),
+            ]
+        )
+    )
+    found, reader = read_texts(folder)
+    assert [*EVENTS[:4], "left", "right"] == found
+    assert [(Gap, 5, 6)] == [(type(v), v.first_seq, v.next_seq) for v in reader.verdicts]
+    assert [6] == [e.seq for e in JournalReader(folder).read() if e.fields.get("text") == "right"]
+
+
+def test_events_beyond_what_a_frame_tells_are_not_read(make, only_file, read_texts, split):
+    """P3: no number comes twice where a forged frame holds more events than it tells."""
+    folder = make(4)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    table = {"t": 1, "e": 17, "n": 3, "m": ["a"], "s": COLUMN, "x": COLUMN, "v": COLUMN}
+    for more in (FORGED, table):
+        events = [unpack_all(_content(frames[2]))[1], more]
+        path.write_bytes(b"".join([*frames[:2], _reframe(frames[2], events=events), *frames[3:]]))
+        reader = JournalReader(folder)
+        assert [-1, 0, 1, 2, 3] == [event.seq for event in reader.read()]
+        assert "tells of 1 events and holds" in reader.verdicts[0].reason
+
+
 def test_a_first_frame_in_another_place_is_foreign(make, only_file, read_texts, split):
     """P4: the first frame of a file is named where it stands once more, or not at the beginning."""
     folder = make(4)
@@ -674,6 +990,21 @@ def test_a_preamble_of_other_numbers_is_none(make, only_file, read_texts, split)
         assert [(v.first_seq, v.next_seq) for v in reader.verdicts] == [(1, 2)]
 
 
+@pytest.mark.parametrize("first_seq", [0, 1, 7])
+def test_an_empty_frame_is_foreign(make, only_file, read_texts, split, first_seq):
+    """No writer makes a frame without events: it is named, and says nothing of what is missing."""
+    folder = make(3)
+    path = only_file(folder)
+    frames = split(path.read_bytes())
+    empty = _reframe(frames[2], preamble={4: first_seq, 5: 0}, events=[])
+    path.write_bytes(b"".join([*frames[:2], empty, *frames[2:]]))
+    found, reader = read_texts(folder)
+    assert found == EVENTS[:3]
+    (verdict,) = reader.verdicts
+    at = len(frames[0]) + len(frames[1])
+    assert (type(verdict), verdict.offset, verdict.size) == (Foreign, at, len(empty))
+
+
 def test_frames_behind_the_end_of_a_sealed_file_are_foreign(make, only_file, read_texts, split):
     """P4: what stands behind a seal is not read, and is named; a seal of other events, too."""
     from sacred.journal.sealer import seal_file
@@ -696,6 +1027,18 @@ def test_frames_behind_the_end_of_a_sealed_file_are_foreign(make, only_file, rea
     path.write_bytes(data[: end - len(frames[0])] + forged + data[end:])
     _, reader = read_texts(folder)
     assert [type(v) for v in reader.verdicts] == [Foreign]
+
+
+def test_a_sealed_file_that_is_doubled_is_named(make, only_file, read_texts):
+    """P4: behind index and seek table of a sealed file stands a copy of it: it is foreign, from there on."""
+    folder = make(5)
+    seal_file(folder, 0, 1)
+    path = only_file(folder)
+    data = path.read_bytes()
+    path.write_bytes(data + data)
+    found, reader = read_texts(folder)
+    assert EVENTS[:5] == found
+    assert [Foreign(0, 1, len(data), len(data), reader.verdicts[0].reason)] == reader.verdicts
 
 
 @pytest.mark.parametrize("lost", [0.5, 3, "text", {"a": 1}])
@@ -721,7 +1064,7 @@ def test_a_value_before_the_first_row_of_a_table_is_refused(make, only_file, rea
     event = {**table, "s": [0, bytes(24)], "v": [0, bytes(24)]}
     path.write_bytes(frames[0] + _reframe(frames[1], preamble={5: 3}, events=[event]))
     _, reader = read_texts(folder)
-    assert {type(v) for v in reader.verdicts} == {Foreign}
+    assert [(Gap, 0, 3)] == [(type(v), v.first_seq, v.next_seq) for v in reader.verdicts]
 
 
 def test_a_first_event_behind_what_stands_again_raises_nothing(tmp_path):
@@ -735,3 +1078,20 @@ def test_a_first_event_behind_what_stands_again_raises_nothing(tmp_path):
         reader = JournalReader(tmp_path / "journal")
         list(reader.read())
         assert reader.verdicts
+
+
+def test_a_look_ends_where_the_file_ended_when_it_began(tmp_path):
+    """A writer that is as fast as its reader does not keep him: what it adds is for the next look."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    numbers = itertools.count()
+    for _ in range(3):
+        writer.append(EventType.MESSAGE, level="info", text=str(next(numbers)))
+    reader, seen = JournalReader(tmp_path / "journal"), []
+    for at_most in (4, 8, 12):
+        for frame in reader.poll():
+            seen += [event.fields["text"] for event in frame.events if "text" in event.fields]
+            writer.append(EventType.MESSAGE, level="info", text=str(next(numbers)))
+            assert len(seen) <= at_most
+    assert len(seen) >= 9
+    assert [str(number) for number in range(len(seen))] == seen
+    writer.close()

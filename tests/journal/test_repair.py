@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter
+from sacred.journal import (
+    EventType,
+    JournalReader,
+    JournalRoot,
+    JournalWriter,
+    Position,
+    epoch_writer,
+)
+from sacred.journal.frames import frame_bounds
 from sacred.journal.repair import repair_run
 from sacred.journal.root import RunFolder
 from sacred.journal.seal import seal_run
+from sacred.journal.sealer import seal_file
 from sacred.journal.verdicts import Gap
 from sacred.journal.verification import verify
 
@@ -121,9 +132,11 @@ def test_all_that_is_whole_stays_and_the_rest_is_named(written, tmp_path_factory
     after, verdicts = events_of(run)
     assert after == before
     if before:
-        assert {(v.first_seq, v.next_seq) for v in verdicts if isinstance(v, Gap)} == {
-            gap for gap in gaps if gap[0] < gap[1]
+        # The index of a sealed file may tell what its damaged end held.
+        named = {gap for gap in gaps if gap[0] < gap[1]} | {
+            gap for outcome in outcomes for gap in outcome.lost
         }
+        assert {(v.first_seq, v.next_seq) for v in verdicts if isinstance(v, Gap)} == named
         assert all(v.repaired for v in verdicts if isinstance(v, Gap))
         assert verify(run).verdict in {"clean", "tail"}
     for outcome in outcomes:
@@ -143,6 +156,44 @@ def test_a_clean_run_is_left_alone(tmp_path):
     assert os.listdir(run.journal) == ["w0000-e0001.jzst"]
 
 
+def test_a_torn_end_is_left_alone(tmp_path):
+    """What a kill leaves is no damage."""
+    run = run_of_another_process(tmp_path)
+    path = run.journal / "w0000-e0001.jzst"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert repair_run(run) == []
+    assert os.listdir(run.journal) == ["w0000-e0001.jzst"]
+
+
+def test_the_file_of_a_child_is_repaired_by_itself(tmp_path, split):
+    """What it lost is named, and the first writer's file is as it was."""
+    run = RunFolder(tmp_path / "1")
+    shutil.copytree(Path(__file__).parents[1] / "golden" / "children" / "journal", run.journal)
+    before = (run.journal / "w0000-e0001.jzst").read_bytes()
+    path = run.journal / "w0001-e0001.jzst"
+    data = path.read_bytes()
+    frames = split(data)
+    hit = len(frames[0]) + 20
+    path.write_bytes(data[:hit] + bytes([data[hit] ^ 1]) + data[hit + 1 :])
+    (outcome,) = repair_run(run, force=True)  # it was written on another machine
+    assert (outcome.reason, outcome.path, outcome.kept.read_bytes() != data) == (None, path, True)
+    assert outcome.lost
+    assert "clean" == verify(run).verdict
+    assert (run.journal / "w0000-e0001.jzst").read_bytes() == before
+
+
+def test_what_is_no_file_can_not_be_repaired(tmp_path):
+    """A folder under a file's name: said, with what to do; the rest of the run is as it was."""
+    run = run_of_another_process(tmp_path)
+    (run.journal / "w0000-e0002.jzst").mkdir()
+    (outcome,) = repair_run(run)
+    assert (outcome.kept, outcome.reason) == (
+        None,
+        "it is no regular file: move it out of the folder",
+    )
+    assert sorted(os.listdir(run.journal)) == ["w0000-e0001.jzst", "w0000-e0002.jzst"]
+
+
 def test_a_living_process_is_not_disturbed(tmp_path):
     """R4: a damaged file that a living process writes is left to it."""
     writer = JournalWriter.create(tmp_path / "1" / "journal")
@@ -155,6 +206,61 @@ def test_a_living_process_is_not_disturbed(tmp_path):
     assert f"its process ({os.getpid()}) lives" in outcome.reason
     assert writer.path.read_bytes() == data
     writer.close()
+
+
+def test_a_file_of_which_only_the_end_is_left_tells_the_chain_all_the_same(tmp_path, monkeypatch):
+    """Damage takes the events of a sealed file, and later its first frame: what its last frame tells proves the next file."""
+    writer = JournalWriter.create(tmp_path / "1" / "journal")
+    writer.append(EventType.MESSAGE, level="info", text="event 0")
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch_writer, "EPOCH_BYTES", 1)
+        writer.append(EventType.MESSAGE, level="info", text="event 1")
+    writer.append(EventType.MESSAGE, level="info", text="event 2")
+    writer.close()
+    run = RunFolder(tmp_path / "1")
+    seal_file(run.journal, 0, 1)
+    path = run.journal / "w0000-e0001.jzst"
+    for number in (1, 0):
+        data = path.read_bytes()
+        at = 0
+        for _ in range(number):
+            at = frame_bounds(data, at).end
+        path.write_bytes(data[: at + 40] + bytes([data[at + 40] ^ 1]) + data[at + 41 :])
+        (outcome,) = repair_run(run)
+        assert outcome.kept
+        events, verdicts = events_of(run)
+        assert [2] == [seq for seq, *_ in events]
+        assert [(0, 2, True)] == [(v.first_seq, v.next_seq, v.repaired) for v in verdicts]
+    whole = JournalReader(run.journal)
+    for frame in whole.poll():  # each may stop there, and has to prove that the next may go on
+        position = Position({0: frame.after})
+        reader = JournalReader(run.journal, position)
+        list(reader.poll())
+        assert (3, []) == (reader.position[0].next_seq, reader.unproven())
+
+
+def test_the_index_tells_the_chain_where_the_end_of_a_sealed_file_is_damaged(tmp_path, monkeypatch):
+    """What ends a sealed file is written anew as it was: the next file is proved by it."""
+    writer = JournalWriter.create(tmp_path / "1" / "journal")
+    for number in range(2):  # more than one live frame, so that sealed ones chain otherwise
+        writer.append(EventType.MESSAGE, level="info", text=f"event {number}")
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch_writer, "EPOCH_BYTES", 1)
+        writer.append(EventType.MESSAGE, level="info", text="event 2")
+    writer.append(EventType.MESSAGE, level="info", text="event 3")
+    writer.close()
+    run = RunFolder(tmp_path / "1")
+    seal_file(run.journal, 0, 1)
+    path = run.journal / "w0000-e0001.jzst"
+    data = path.read_bytes()
+    at = 40
+    for _ in range(2):
+        at += frame_bounds(data, at - 40).end - (at - 40)
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    first, second = repair_run(run)
+    assert (True, "lives") == (first.kept is not None, second.reason[-5:])
+    events, verdicts = events_of(run)
+    assert ([0, 1, 2, 3], []) == ([seq for seq, *_ in events], verdicts)
 
 
 def test_a_second_damage_is_kept_beside_the_first(tmp_path):

@@ -17,6 +17,7 @@ from sacred.journal.errors import (
     NotAJournalError,
     RunNotFoundError,
 )
+from sacred.journal.wording import counted
 
 CLAIM = """
 import sys
@@ -52,6 +53,56 @@ def test_a_number_is_not_used_again(tmp_path):
     assert root.claim().number == 4
     (root.path / ".trash" / "9").mkdir(parents=True)
     assert root.claim(9).number == 5
+
+
+def test_a_number_is_not_used_again_by_whom_asks_for_it(tmp_path):
+    """R12: nor to a run with that very id; one that was only passed over is given, once."""
+    root = JournalRoot(tmp_path / "root")
+    shutil.rmtree(root.claim().path)
+    assert root.claim(1).number == 2
+    assert root.claim(100).number == 100
+    for number in (50, 3, 99):
+        shutil.rmtree(root.claim(number).path)
+        assert number not in root.numbers()
+    assert (root.path / ".high-water").read_text() == "100\n4-49 51-98\n"
+    found = [root.claim(number).number for number in (50, 3, 99, 1, 100, 0, -5, 51, 4, 98)]
+    assert found == [101, 102, 103, 104, 105, 106, 107, 51, 4, 98]
+    assert (root.path / ".high-water").read_text() == "107\n5-49 52-97\n"
+    assert root.claim().number == 108
+
+
+def test_the_hint_of_numbers_stays_small(tmp_path, monkeypatch):
+    """What is forgotten counts as given, what is nonsense as not there."""
+    monkeypatch.setattr("sacred.journal.root._MOST_ROWS", 2)
+    root = JournalRoot(tmp_path / "root")
+    for number in (10, 20, 30):
+        root.claim(number)
+    assert (root.path / ".high-water").read_text() == "30\n11-19 21-29\n"
+    assert [root.claim(number).number for number in (5, 15)] == [31, 15]
+    (root.path / ".high-water").write_text("31\n0-9 x 7 4-\n")
+    assert [root.claim(number).number for number in (5, 40)] == [32, 40]
+
+
+def test_a_run_that_comes_from_elsewhere_gets_no_number_that_was_used(tmp_path):
+    """R12: nor one that comes back; a number that was passed over is free, and is given once."""
+    root = JournalRoot(tmp_path / "root")
+
+    def adopt(preferred):
+        folder = root.path / ".import-1"
+        (folder / "journal").mkdir(parents=True)
+        return root.adopt(folder, preferred).number
+
+    shutil.rmtree(root.claim().path)
+    assert adopt(1) == 2
+    assert adopt(50) == 50
+    for number in (50, 7):
+        found = adopt(number)
+        shutil.rmtree(root.path / str(found))
+        assert found == {50: 51, 7: 7}[number]
+    assert [52, 53] == [adopt(7), adopt(None)]
+    (root.path / ".trash" / "9").mkdir(parents=True)
+    assert adopt(9) == 54
+    assert root.claim().number == 55
 
 
 def test_a_lost_high_water_mark_is_a_lost_hint(tmp_path):
@@ -122,6 +173,13 @@ def test_what_is_not_there_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalUnavailableError, match="choose another folder with -J DIR"):
         JournalRoot(tmp_path / "file" / "root").claim()
+
+
+def test_numbers_of_things():
+    """One thing is one thing, many have their thousands apart."""
+    assert ["0 events", "1 event", "2 events", "1,002 events"] == [
+        counted(number, "event") for number in (0, 1, 2, 1002)
+    ]
 
 
 @pytest.mark.skipif(

@@ -15,13 +15,15 @@ from sacred.journal.codec import pack
 from sacred.journal.epoch_file import EpochFile, NotYet
 from sacred.journal.errors import NotSealableError, PositionContradictedError
 from sacred.journal.frames import FrameDecoder, FrameEncoder, chain_after
+from sacred.journal.garbage import collect
 from sacred.journal.position import WriterPosition
-from sacred.journal.repair import ends_in_damage, repair_run
+from sacred.journal.repair import repair_run
 from sacred.journal.root import RunFolder, epoch_file_name
 from sacred.journal.seal import seal_run
 from sacred.journal.seal_index import INDEX_MAGIC, LiveBounds, SealedFrame, SealIndex, read_index
 from sacred.journal.sealer import seal_file
-from sacred.journal.verdicts import Foreign, Tail
+from sacred.journal.verdicts import Foreign, Loss
+from sacred.journal.verification import verify
 
 MESSAGE = EventType.MESSAGE
 ID = 0x0123456789ABCDEF
@@ -155,8 +157,115 @@ def test_a_next_file_that_begins_inside_a_frame(run):
     file(run, began(2, CHAINS[2], epoch=2, opened_by="fault"), *again, epoch=2)
     with pytest.raises(NotSealableError, match="share half a frame"):
         seal_file(run.journal, 0, 1, until=2)
-    # Its writer is damaged by that, so that seal_run looks at it no further.
     assert {outcome.state for outcome in seal_run(run)} == {"damaged"}
+
+
+def again(first, *numbers, epoch=2, opened_by="fault"):
+    """Return the frames of a later file, in which events stand again."""
+    head = began(first, CHAINS[first], epoch=epoch, opened_by=opened_by)
+    return [head, *(frame(n, CHAINS[n], EVENTS[n], epoch=epoch) for n in numbers)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    ("rest", "torn"),
+    [
+        ([bytes(DAMAGED)], len(DAMAGED)),
+        ([bytes(DAMAGED), *FRAMES[2:4]], len(DAMAGED) + len(FRAMES[2] + FRAMES[3])),
+        ([FRAMES[1], b"no frame"], 8),
+        ([FRAMES[1], FRAMES[3], FRAMES[2]], 0),
+        ([FRAMES[1][:40]], 40),
+    ],
+)
+def test_damage_to_what_stands_whole_in_the_next_file_is_left_out(run, first, rest, torn):
+    """A file is hit behind where the next one begins, or all of it stands there again: both are sealed, no event is missing."""
+    path = file(run, began(), FRAMES[0], *rest)
+    file(run, *again(first, *range(first, 5)), epoch=2)
+    before, _ = texts(run)
+    position = _everything(run)
+    assert ["0", "1", "2", "3", "4"] == before
+    outcomes = seal_run(run)
+    assert ["sealed", "sealed"] == [outcome.state for outcome in outcomes]
+    assert torn == outcomes[0].sealed.torn
+    found, reader = texts(run)
+    assert (before, [], []) == (found, reader.verdicts, reader.tails())
+    assert (position, first) == (_everything(run), EpochFile(path, 0, 1).index().next_seq)
+    assert [] == repair_run(run)
+
+
+def test_a_file_of_which_nothing_counts_and_that_begins_in_damage_is_passed_over(run):
+    """All of it stands again in the next one: there is nothing to seal, and nothing to repair."""
+    head = bytearray(began())
+    head[20] ^= 1
+    path = file(run, bytes(head), *FRAMES[:3])
+    before = path.read_bytes()
+    file(run, *again(0, *range(5)), epoch=2)
+    assert [] == repair_run(run)
+    assert ["empty", "sealed"] == [outcome.state for outcome in seal_run(run)]
+    assert (["0", "1", "2", "3", "4"], before) == (texts(run)[0], path.read_bytes())
+    path.unlink()  # damage that costs nothing is unknown to the page's reader
+
+
+def _everything(run):
+    reader = JournalReader(run.journal)
+    list(reader.poll())
+    reader.close()
+    return reader.position
+
+
+def test_the_whole_files_of_a_damaged_writer_are_sealed(run):
+    """Each for itself; but not the last one, which tells what became of the run: damage may hide that."""
+    file(run, began(), *FRAMES[:2])
+    hit = file(run, *again(2)[:1], frame(2, CHAINS[2], EVENTS[2], epoch=2)[:-1] + b"x", epoch=2)
+    third = [frame(n, CHAINS[n], EVENTS[n], epoch=3) for n in (3,)]
+    file(run, began(3, CHAINS[3], epoch=3, opened_by="rotation"), *third, epoch=3)
+    file(run, *again(4, 4, epoch=4), epoch=4)
+    other = file(run, began(writer=1), frame(0, 0, EVENTS[0], writer=1), writer=1)
+    before = hit.read_bytes()
+    outcomes = {outcome.path.name: outcome for outcome in seal_run(run)}
+    states = [outcome.state for outcome in outcomes.values()]
+    # The events that the second one lacks are missed where the third begins.
+    assert ["sealed", "damaged", "damaged", "damaged", "sealed"] == states
+    assert f"at byte {len(again(2)[0])} (a frame whose checksum" in outcomes[hit.name].reason
+    assert "it is not whole: repair it first" == outcomes["w0000-e0003.jzst"].reason
+    assert "repair w0000-e0003.jzst first" in outcomes["w0000-e0004.jzst"].reason
+    assert (before, other.name) == (hit.read_bytes(), list(outcomes)[-1])
+    assert all(outcome.reason is None for outcome in repair_run(run))
+    assert {"sealed", "already"} == {outcome.state for outcome in seal_run(run)}
+    assert ["0", "1", "3", "4", "0"] == texts(run)[0]
+
+
+def test_a_file_that_lacks_its_end_is_not_sealed_as_if_it_were_whole(run):
+    """Its length was hit, which looks like a torn end; the next file tells where it ended."""
+    path = file(run, began(), FRAMES[0], FRAMES[1][:-9])
+    file(run, *again(2, 2, opened_by="rotation"), epoch=2)
+    with pytest.raises(NotSealableError, match="lacks its last events: repair it first"):
+        seal_file(run.journal, 0, 1, until=2)
+    assert ["damaged", "damaged"] == [outcome.state for outcome in seal_run(run)]
+    assert path.read_bytes().endswith(FRAMES[1][:-9])
+    assert [None] == [outcome.reason for outcome in repair_run(run)]
+    assert {"sealed", "already"} == {outcome.state for outcome in seal_run(run)}
+
+
+@pytest.mark.parametrize("rest", [[], [FRAMES[3]]])
+def test_an_end_that_the_writer_told_to_be_lost_is_not_lacked(run, rest):
+    """A full disk never took the last events before the next file, or those up to beyond its beginning."""
+    path = file(run, began(), FRAMES[0], *rest)
+    lost = [Loss(1, 3, "No space left on device", 5)]
+    assert 1 == seal_file(run.journal, 0, 1, until=2, lost=lost).events
+    index = EpochFile(path, 0, 1).index()
+    assert (0, 1) == (index.first_seq, index.next_seq)
+
+
+def test_a_file_of_something_else_is_passed_over(run):
+    """Somebody put another journal's file there: it is named, and what is ours is sealed."""
+    file(run, began(), *FRAMES[:2])
+    stranger = file(run, began(epoch=2, journal=5), epoch=2)
+    ours, other = seal_run(run)
+    assert ("sealed", "damaged", stranger) == (ours.state, other.state, other.path)
+    assert "move it out of the folder" in other.reason
+    index = EpochFile.of(run.journal, 0, 1).index()
+    assert 2 == index.next_seq
 
 
 def test_a_file_that_turns_out_damaged_is_named(run, monkeypatch):
@@ -193,10 +302,10 @@ def test_a_process_of_its_own_seals_what_another_closed(run):
     writer.close()
     other = RunFolder(run.path / "other")
     assert [outcome.state for outcome in seal_run(other)] == ["growing"]
-    command = [sys.executable, "-m", "sacred.journal.seal", str(other.path), "0"]
+    command = [sys.executable, "-m", "sacred.journal.seal", str(other.path), "0", "1"]
     subprocess.run(command, check=True, timeout=60)
     assert [outcome.state for outcome in seal_run(other)] == ["already"]
-    assert [outcome.state for outcome in seal_run(other, closed=frozenset({0}))] == ["already"]
+    assert [outcome.state for outcome in seal_run(other, closed={0: 1})] == ["already"]
 
 
 def test_the_main_of_that_process(run, monkeypatch):
@@ -206,10 +315,10 @@ def test_the_main_of_that_process(run, monkeypatch):
     nice = []
     monkeypatch.setattr(os, "nice", nice.append)
     file(run, began(), FRAMES[0])
-    _main(str(run.path), "0")
+    _main(str(run.path), "0", "1")
     assert nice == [19]
     monkeypatch.delattr(os, "nice")
-    _main(str(run.path), "0")
+    _main(str(run.path), "0", "1")
     assert [outcome.state for outcome in seal_run(run)] == ["already"]
 
 
@@ -355,7 +464,11 @@ def test_a_damaged_index_is_none(run, tmp_path):
         changed = bytearray(data)
         changed[at] ^= 1 << rng.randrange(8)
         assert read(bytes(changed)) in (None, index)
-        assert read(data[:at]) is None
+        # Without the seek table it is found from frame to frame.
+        whole = at >= begin + 8 + int.from_bytes(data[begin + 4 : begin + 8], "little")
+        assert read(data[:at]) == (index if whole else None)
+        if whole:
+            assert read(bytes(changed)) == index
     # Behind the frame of the index something more, its sizes being right.
     frames = len(index.frames) + 3  # with the first of the file, the one that ends it, the index
     size = int.from_bytes(data[begin + 4 : begin + 8], "little")
@@ -371,7 +484,7 @@ def test_a_damaged_index_is_none(run, tmp_path):
     for entries in (0, 1 << 21, (1 << 32) - 1):
         changed = bytearray(data)
         changed[-9:-5] = entries.to_bytes(4, "little")
-        assert read(bytes(changed)) is None
+        assert read(bytes(changed)) == index  # found from frame to frame
 
 
 def test_an_index_that_says_nonsense_is_none(run, tmp_path):
@@ -400,7 +513,44 @@ def test_a_file_with_nothing_whole_of_the_journal_is_left(run):
     stranger = file(run, began(journal=5, writer=1), writer=1)
     (outcome,) = repair_run(run, force=True)
     assert (outcome.path, outcome.kept) == (stranger, None)
-    assert outcome.reason == "no frame of this journal is whole in it"
+    assert outcome.reason == "it is of something else than this run: move it out of the folder"
+
+
+def test_a_file_with_nothing_whole_is_left(run):
+    """Noise and nothing else, behind a file that is whole: there is nothing to be written anew."""
+    file(run, began(), FRAMES[0])
+    noise = run.journal / "w0000-e0002.jzst"
+    noise.write_bytes(b"\xa5" * 700)
+    (outcome,) = repair_run(run, force=True)
+    assert (outcome.path, outcome.kept) == (noise, None)
+    assert outcome.reason == "nothing whole is in it: move it out of the folder"
+    assert ["sealed", "damaged"] == [outcome.state for outcome in seal_run(run, force=True)]
+    run.root.create()
+    (obstacle,) = collect(run.root, dry_run=True).obstacles
+    assert ("w0000-e0002.jzst: nothing whole is in it: move it out of the folder", True, False) == (
+        obstacle.reason,
+        obstacle.damaged,
+        obstacle.reparable,
+    )
+    noise.unlink()
+    assert verify(run).clean
+
+
+def test_a_file_with_nothing_whole_whose_events_stand_again_is_nobodys_business(run):
+    """Noise, and all that may have been in it stands in the next file: all tools agree that it is well."""
+    file(run, b"\xa5" * 700)
+    file(run, began(epoch=2), frame(0, 0, EVENTS[0], epoch=2), epoch=2)
+    assert [] == repair_run(run, force=True)
+    assert verify(run).clean
+    assert ["empty", "sealed"] == [outcome.state for outcome in seal_run(run, force=True)]
+
+
+def test_a_file_that_is_cut_while_it_is_repaired_is_left(run, monkeypatch):
+    """There was damage in it, and when it is to be written anew nothing whole is left."""
+    file(run, began(), FRAMES[0], bytes(DAMAGED), FRAMES[2])
+    monkeypatch.setattr("sacred.journal.repair._all_whole", lambda *_: iter(()))
+    (outcome,) = repair_run(run, force=True)
+    assert ("no frame of this journal is whole in it", None) == (outcome.reason, outcome.kept)
 
 
 def test_a_file_that_can_not_be_repaired_is_named(run, monkeypatch):
@@ -412,16 +562,23 @@ def test_a_file_that_can_not_be_repaired_is_named(run, monkeypatch):
     assert (outcome.kept, outcome.reason, outcome.lost) == (None, "it changed", [(1, 2)])
 
 
-def test_an_end_that_is_whole_by_now_is_no_damage(run):
-    """Between the look and the repair the writer finished its frame."""
-    path = file(run, began(), FRAMES[0])
+def test_an_end_that_is_whole_by_now_is_no_damage(run, monkeypatch):
+    """Between two looks the writer finished its frame, or its file went away."""
+    path = file(run, began(), FRAMES[0][:-3])
     reader = JournalReader(run.journal)
-    assert not ends_in_damage(reader, Tail(0, 1, len(began()), len(FRAMES[0])))
-    assert not ends_in_damage(reader, Tail(0, 1, path.stat().st_size, 0))
-    assert not ends_in_damage(reader, Tail(0, 7, 0, 1))
-    with open(path, "ab") as more:
-        more.write(b"no frame")
-    assert ends_in_damage(reader, Tail(0, 1, len(began()) + len(FRAMES[0]), 8))
+    assert [] == [f for f in reader.poll() if f.count]
+    (tail,) = reader.tails()
+    assert (tail.offset, tail.damaged) == (len(began()), False)
+    path.write_bytes(began() + b"no frame")
+    other = JournalReader(run.journal)
+    list(other.poll())
+    (tail,) = other.tails()
+    assert tail.damaged
+    path.write_bytes(began() + FRAMES[0])
+    cursor = other._cursors[0]
+    cursor.file.reread(tail.offset)
+    assert not cursor.ends_in_damage(cursor.file)
+    assert ["0"] == [e.fields["text"] for f in other.poll() for e in f.events if e.seq >= 0]
 
 
 def test_frames_of_others_are_left_out(run):
@@ -461,9 +618,34 @@ def test_a_second_repair_names_both_losses(run):
     data[frames[0].offset + 20] ^= 1
     path.write_bytes(data)
     (outcome,) = repair_run(run)
-    assert outcome.lost == [(0, 2)]
+    assert outcome.lost == [(0, 1)]  # the other was known
     (begin, *_) = wire(path)
-    assert [entry[:2] for entry in begin["lost"]] == [[1, 2], [3, 4], [0, 2]]
+    assert [entry[:2] for entry in begin["lost"]] == [[1, 2], [3, 4], [0, 1]]
     found, reader = texts(run)
     assert found == ["2", "4"]
-    assert [verdict.repaired for verdict in reader.verdicts] == [True, True]
+    named = [(gap.first_seq, gap.next_seq, gap.repaired) for gap in reader.verdicts]
+    assert named == [(0, 1, True), (1, 2, True), (3, 4, True)]
+
+
+def test_a_file_that_the_system_does_not_let_us_read(tmp_path, monkeypatch):
+    """It is not called damaged; nor is the one before it sealed as the last, which it may not be."""
+    folder = tmp_path / "1" / "journal"
+    writer = JournalWriter.create(folder)
+    writer.append(MESSAGE, level="info", text="whole")
+    writer.close()
+    closed = folder / epoch_file_name(0, 2)
+    closed.write_bytes(writer.path.read_bytes())
+    really_open = os.open
+
+    def refuse(path, *rest, **options):
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really_open(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    before = writer.path.read_bytes()
+    first, second = seal_run(RunFolder(folder.parent, 1), force=True)
+    assert ["unknown", "unknown"] == [first.state, second.state]
+    assert first.reason.startswith("w0000-e0002.jzst can not be read, and may tell")
+    assert "ask its owner for the right to read it" in second.reason
+    assert before == writer.path.read_bytes()

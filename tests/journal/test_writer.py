@@ -95,6 +95,17 @@ def test_a_steady_stream_leaves_its_points_to_the_background(tmp_path, monkeypat
     writer.close()
 
 
+@pytest.mark.parametrize("durability", ["second", "event"])
+def test_the_function_for_points_is_the_method_of_the_documents(tmp_path, durability):
+    """`log_point` is made for each writer, says what it does, and can be called as a method."""
+    writer = JournalWriter.create(tmp_path / "journal", durability=durability)
+    assert "Record one metric point." in writer.log_point.__doc__
+    assert writer.log_point.__doc__ == JournalWriter.log_point.__doc__
+    JournalWriter.log_point(writer, "x", 0, 0.5)
+    writer.close()
+    assert _points(writer.folder) == [("x", 0, 0.5)]
+
+
 def test_a_burst_is_in_the_file_soon_without_another_call(tmp_path):
     """Points of a burst are written by the background when nothing else comes."""
     writer = JournalWriter.create(tmp_path / "journal")
@@ -167,31 +178,70 @@ def test_with_durability_event_every_point_is_in_the_file(tmp_path):
 
 
 def test_closing_twice_and_logging_after_the_end(tmp_path):
-    """`close` may be repeated; later events are refused, later points ignored."""
+    """`close`, `flush` and `sync` may be repeated; later events and points are refused."""
     writer = JournalWriter.create(tmp_path / "journal")
     writer.log_point("x", 0, 1.0)
     writer.close()
     writer.close()
-    writer.log_point("x", 1, 1.0)
     writer.flush()
-    with pytest.raises(WriterClosedError):
-        _say(writer, "late")
+    assert writer.sync()
+    closed = "journal is closed: nothing more can be recorded in it"
+    for record in (
+        lambda: writer.log_point("x", 1, 1.0),
+        lambda: _say(writer, "late"),
+        lambda: writer.append_output(1, b"late"),
+    ):
+        with pytest.raises(WriterClosedError, match=closed):
+            record()
     assert _points(writer.folder) == [("x", 0, 1.0)]
 
 
 def test_bad_calls_are_refused_with_a_sentence(tmp_path):
-    """Wrong durabilities, wrong field names, and a journal that is there already."""
+    """Wrong durabilities, wrong types and fields, and a journal that is there already."""
     with pytest.raises(InvalidEventError, match="durability is one of process, second, event"):
         JournalWriter.create(tmp_path / "a", durability="never")
+    for number in (0, -1, 1 << 63, "x", True):
+        with pytest.raises(InvalidEventError, match="journal_id is 1 to"):
+            JournalWriter.create(tmp_path / "a", journal_id=number)
     writer = JournalWriter.create(tmp_path / "b")
     with pytest.raises(InvalidEventError, match="message has no field 'txt': level, text, source"):
         writer.append(MESSAGE, level="info", txt="x")
+    for unknown in (999, "message", None, []):
+        with pytest.raises(InvalidEventError, match=r"no event type .*: RUN_STARTED \(2\), RUN_"):
+            writer.append(unknown, text="x")
+    for own in (EventType.EPOCH_BEGAN, EventType.SEALED, EventType.METRIC_TABLE):
+        with pytest.raises(InvalidEventError, match="own; for metrics there is log_point"):
+            writer.append(own)
+    with pytest.raises(InvalidEventError, match="message needs level, text: a reader counts on th"):
+        writer.append(MESSAGE, text=None)
+    with pytest.raises(InvalidEventError, match="result_changed needs result: a reader counts on "):
+        writer.append(EventType.RESULT_CHANGED)
+    for when in (1.5, "now", 1 << 63, True):
+        with pytest.raises(InvalidEventError, match="time_ns is a whole number of ns"):
+            writer.append(MESSAGE, time_ns=when, level="info", text="x")
+    with pytest.raises(InvalidEventError, match="output is bytes, not str: encode it"):
+        writer.append_output(1, "text")
     with pytest.raises(JournalUnavailableError, match="holds a journal already"):
         JournalWriter.create(tmp_path / "b")
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalUnavailableError, match="can not be written"):
         JournalWriter.create(tmp_path / "file" / "journal")
     writer.close()
+    assert _events(writer.folder) == []
+
+
+def test_what_may_be_none_and_what_may_be_a_point(tmp_path):
+    """A value that is None stands in the event; a point may be appended, with a time of its own."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    writer.append(EventType.RESULT_CHANGED, result=None)
+    writer.append(EventType.METRIC_POINT, time_ns=7, metric=5, step=0, value=None)
+    writer.append_output(1, bytearray(b"x"))
+    writer.close()
+    assert [(e.time == 7, e.fields) for e in _events(writer.folder)] == [
+        (False, {"result": None}),
+        (True, {"metric": "5", "step": 0, "value": None}),
+        (False, {"stream": 1, "data": b"x"}),
+    ]
 
 
 def test_a_value_too_large_for_an_event_becomes_a_blob(tmp_path):
@@ -285,6 +335,76 @@ def test_a_forked_child_becomes_a_writer_of_its_own(tmp_path):
     for number in range(3):
         steps = [step for name, step, value in points if (name, value) == ("child", number)]
         assert steps == list(range(50))
+
+
+def test_a_worker_joins_a_journal_that_another_process_began(tmp_path):
+    """R9: nothing is there before its first event; then it has a number, a name, and each event in the file at once."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    _say(writer, "first")
+    names = ["worker 7", None]
+    joined = [
+        JournalWriter.join(writer.folder, journal_id=writer.journal_id, label=name)
+        for name in names
+    ]
+    assert writer.other_writers() == []
+    for number, other in enumerate(joined, 1):
+        other.log_point("x", 0, 0.5)
+        other.append_output(1, b"no line")
+        other.log_point("x", 1, 0.25)
+        assert len(_events(writer.folder)) == 1 + 4 * number  # before anything is flushed
+    writer.close()
+    joined[0].close()
+    events = _events(writer.folder)
+    begun = [event.fields for event in events if event.type == EventType.CHILD_BEGAN]
+    assert begun == [{"kind": "worker", "label": "worker 7"}, {"kind": "worker"}]
+    assert _say(joined[1], "behind the end") == 4
+    joined[1].close()
+    reader = JournalReader(writer.folder)
+    assert [event.fields["text"] for event in reader.read() if event.type == MESSAGE] == [
+        "first", "behind the end",
+    ]  # fmt: skip
+    assert reader.verdicts == []
+    identities = [reader.identities[number, 1] for number in (1, 2)]
+    assert [(i["opened_by"], i.get("parent")) for i in identities] == [("child", None)] * 2
+
+
+def test_a_worker_that_forks(tmp_path):
+    """R9: its child is a fork; of a worker that wrote nothing itself, one without a parent among the writers."""
+    writer = JournalWriter.create(tmp_path / "journal")
+    for has_written in (False, True):
+        joined = JournalWriter.join(writer.folder, journal_id=writer.journal_id)
+        if has_written:
+            _say(joined, "worker")
+        child = os.fork()
+        if child == 0:
+            joined.append_output(1, b"no line")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        joined.close()
+    writer.close()
+    reader = JournalReader(writer.folder)
+    kinds = [event.fields["kind"] for event in reader.read() if event.type == EventType.CHILD_BEGAN]
+    assert kinds == ["fork", "worker", "fork"]
+    parents = [reader.identities[number, 1].get("parent") for number in (1, 2, 3)]
+    assert parents == [None, None, [2, 1, 2]]
+    assert reader.verdicts == []
+
+
+def test_a_worker_whose_journal_is_gone(tmp_path):
+    """P6: it is as a disk that refuses: nothing raises, and what is recorded is there when the folder is."""
+    seen = []
+    joined = JournalWriter.join(
+        tmp_path / "journal", journal_id=5, on_fault=seen.append, durability="process"
+    )
+    joined.log_point("x", 0, 0.5)
+    assert [type(error) for error in seen] == [FileNotFoundError]
+    (tmp_path / "journal").mkdir()
+    joined._retry_at = 0.0
+    joined.log_point("x", 1, 0.25)
+    joined.close()
+    assert _points(tmp_path / "journal") == [("x", 0, 0.5), ("x", 1, 0.25)]
+    with pytest.raises(InvalidEventError):
+        JournalWriter.join(tmp_path / "journal", journal_id=5, durability="never")
 
 
 def test_a_child_that_logs_nothing_leaves_no_file(tmp_path):
@@ -458,6 +578,53 @@ def test_what_does_not_fit_into_memory_is_counted_as_lost(tmp_path, disk, monkey
     assert [(loss.first_seq, loss.count) for loss in writer.losses] == [(1, gaps[0]["count"])]
 
 
+def test_the_number_of_an_event_is_not_that_of_a_loss_behind_it(tmp_path, disk, monkeypatch):
+    """`append` returns the event's own number, whatever is told behind it of what was lost."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.RING_BYTES", 3000)
+    writer = JournalWriter.create(tmp_path / "journal", durability="process")
+    numbers = {"first": _say(writer, "first")}
+    writer._miss()
+    numbers["behind a loss"] = _say(writer, "behind a loss")
+    disk.failing = "ENOSPC"
+    for number in range(20):
+        _say(writer, f"{number} " + "x" * 500)
+    disk.failing = None
+    writer._retry_at = 0.0
+    numbers["behind a fault"] = _say(writer, "behind a fault")
+    numbers["last"] = _say(writer, "last")
+    writer.close()
+    events = {e.fields["text"]: e.seq for e in _events(writer.folder) if e.type == MESSAGE}
+    assert numbers == {text: events[text] for text in numbers}
+    gaps = [e.fields for e in _events(writer.folder) if e.type == EventType.GAP]
+    assert [(gap["first_seq"], gap["count"]) for gap in gaps] == [
+        (loss.first_seq, loss.count) for loss in writer.losses
+    ]
+
+
+def test_a_gap_that_no_file_takes_is_no_lost_event(tmp_path, disk, monkeypatch):
+    """P6: the disk took the last event, and not what was to tell of the losses before it."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.RING_BYTES", 3000)
+    writer = JournalWriter.create(tmp_path / "journal", durability="process")
+    _say(writer, "first")
+    disk.failing = "ENOSPC"
+    for number in range(20):
+        _say(writer, f"{number} " + "x" * 500)
+    tell = writer._tell_losses
+
+    def told():
+        disk.failing = "ENOSPC"
+        tell()
+
+    disk.failing, writer._retry_at, writer._tell_losses = None, 0.0, told
+    last = _say(writer, "last")
+    writer.close()
+    disk.failing = None
+    assert _events(writer.folder)[-1].fields["text"] == "last"
+    assert _events(writer.folder)[-1].seq == last
+    (loss,) = writer.losses
+    assert (loss.first_seq, loss.first_seq + loss.count) == (1, _events(writer.folder)[1].seq)
+
+
 def test_after_a_failed_fsync_the_file_is_not_trusted(tmp_path, disk):
     """R2: what was not durable is written again, same numbers and bounds, into the next file."""
     writer = JournalWriter.create(tmp_path / "journal")
@@ -536,6 +703,95 @@ def test_a_real_limit_on_the_size_of_files(tmp_path, limit):
     )
     texts = [e.fields["text"][:3] for e in _events(tmp_path / "j") if e.type == MESSAGE]
     assert texts == [*[f"{number:03}" for number in range(100)], "end"]
+
+
+REPLACED = """
+import os, sys
+from sacred.journal import EventType, JournalWriter
+JournalWriter._rouse = lambda self: None  # a sync in the background would forget what it made durable
+writer = JournalWriter.create(sys.argv[1])
+writer.append(EventType.MESSAGE, level="info", text="before")
+os.unlink(writer.path)
+os.mkfifo(writer.path)
+writer.append(EventType.MESSAGE, level="info", text="behind")
+writer.sync()
+writer.append(EventType.MESSAGE, level="info", text="later")
+writer.close()
+"""
+
+
+def test_a_pipe_in_the_place_of_the_file_stops_no_program(tmp_path):
+    """Whoever writes looks what took the place of its file, and waits at nothing there."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPLACED, str(tmp_path / "j")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    os.unlink(tmp_path / "j" / "w0000-e0001.jzst")
+    texts = [e.fields["text"] for e in _events(tmp_path / "j") if e.type == MESSAGE]
+    assert ["before", "behind", "later"] == texts
+
+
+SAID = """
+import os, resource, signal, sys
+from sacred.journal import EventType, JournalWriter
+if len(sys.argv) > 3:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+faults = []
+writer = JournalWriter.create(sys.argv[1], durability="event", on_fault=faults.append)
+writer.append(EventType.MESSAGE, level="info", text="first")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+if sys.argv[3:4] == ["points"]:
+    for number in range(20):
+        writer.log_point("x", number, 0.5)
+else:
+    writer.append(EventType.MESSAGE, level="info", text=os.urandom(400).hex())
+print(faults[0].strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+writer.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [((), "File too large"), (("points",), "No space left on device")],
+    ids=["a message", "a point where the signal would kill"],
+)
+def test_a_short_write_tells_what_the_next_one_would(tmp_path, more, said):
+    """A limit is no full disk; but nothing is asked of the system that could kill the program."""
+    limit = "700" if not more else "800"
+    done = subprocess.run(
+        [sys.executable, "-c", SAID, str(tmp_path / "j"), limit, *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, f"{said}\n") == (done.returncode, done.stdout), done.stderr
+    kinds = [e.type for e in _events(tmp_path / "j")]
+    assert (20 if more else 0) == kinds.count(EventType.METRIC_POINT)
+
+
+def test_a_short_write_of_a_quota_and_of_nothing(monkeypatch):
+    """What the system says is said; where it takes the rest, what was most likely."""
+    import errno
+
+    from sacred.journal.descriptors import short_write
+
+    answers = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), 4]
+
+    def write(descriptor, rest):
+        assert (7, b"rest") == (descriptor, rest)
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(os, "write", write)
+    assert [errno.EDQUOT, errno.ENOSPC] == [short_write(7, b"rest").errno for _ in range(2)]
 
 
 def test_a_superseded_writer_goes_on_under_a_new_number(tmp_path, disk):
@@ -759,6 +1015,33 @@ def test_a_superseded_writer_says_nothing_twice(tmp_path, disk):
     assert texts == [(0, "one"), (1, "two"), (1, "three")]
 
 
+def test_a_superseded_writer_tells_what_was_lost(tmp_path, disk, monkeypatch):
+    """R3, P3: events that no memory held are the first of the new number, and named there."""
+    monkeypatch.setattr("sacred.journal.epoch_writer.RING_BYTES", 3000)
+    writer = JournalWriter.create(tmp_path / "journal", durability="process")
+    _say(writer, "one")
+    (tmp_path / "journal" / "w0000-e0002.jzst").write_bytes(b"")
+    disk.failing = "EMFILE"
+    writer._fail(OSError(errno.EIO, "as if"))
+    for number in range(20):
+        _say(writer, f"{number} " + "x" * 500)
+    disk.failing = None
+    writer._retry_at = 0.0
+    last = _say(writer, "last")
+    writer.close()
+    reader = JournalReader(writer.folder)
+    events = [e for e in reader.read() if e.writer == 1 and e.seq >= 0]
+    texts = [(e.seq, e.fields["text"].split()[0]) for e in events if e.type == MESSAGE]
+    lost = texts[0][0]
+    assert texts == [*((number, str(number)) for number in range(lost, 20)), (20, "last")]
+    assert last == 20
+    gaps = [(e.fields["first_seq"], e.fields["count"]) for e in events if e.type == EventType.GAP]
+    assert gaps == [(0, lost)]
+    assert [(loss.first_seq, loss.count) for loss in writer.losses] == gaps
+    (gap,) = reader.verdicts
+    assert (gap.writer, gap.first_seq, gap.next_seq) == (1, 0, lost)
+
+
 INTERRUPTED = textwrap.dedent(
     """
     import gc, json, signal, sys, time
@@ -843,13 +1126,14 @@ def test_an_interrupt_at_a_write_or_rename(tmp_path, monkeypatch, failing_call):
 
 def test_a_clock_that_is_put_back_delays_nothing(tmp_path, monkeypatch):
     """P1: after the wall clock was put back by an hour, points are written as soon as before."""
-    offset = 0
-    real = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() + offset)
+    now = time.time_ns()
+    monkeypatch.setattr(
+        time, "time_ns", lambda: now
+    )  # else it is written on time on a busy machine
     writer = JournalWriter.create(tmp_path / "journal")
     writer.log_point("x", 0, 0.0)
     writer.log_point("x", 1, 0.0)  # the first of a burst: is to wait
-    offset = -3600 * 10**9
+    now -= 3600 * 10**9
     writer.log_point("x", 2, 0.0)
     _until(lambda: len(_points(writer.folder)) == 3, "the points are written")
     writer.close()
@@ -874,7 +1158,7 @@ def test_a_forked_child_loses_nothing_when_it_ends(tmp_path, ending):
             writer.log_point("x", step, 0.5)
             if step % 50 == 0:
                 writer.append_output(1, b"%d\n" % step)
-        writer.append(EventType.INFO_CHANGED, set=[[["a"], 1]])
+        writer.append(EventType.INFO_CHANGED, set=[[["a"], 1]], deleted=[])
         writer.log_point("x", 500, 0.5)
 
     if ending == "multiprocessing":

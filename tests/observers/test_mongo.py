@@ -36,11 +36,27 @@ def test_it_declares_a_view() -> None:
         (None, "mongodb://localhost:27017"),
         ("h:27018", "mongodb://h:27018"),
         ("mongodb+srv://h/d", "mongodb+srv://h/d"),
+        (["h:1"], "mongodb://h:1"),
+        (["h:1", "mongodb://i:2"], "mongodb://h:1,i:2"),
     ],
 )
-def test_forms_of_a_url(url: str | None, expected: str) -> None:
-    """MGO-01: none, host and port, a whole URI."""
+def test_forms_of_a_url(url: Any, expected: str) -> None:
+    """MGO-01: none, host and port, a whole URI; the servers of a replica set, as PyMongo takes them."""
     assert expected == _spec(MongoObserver(url))["url"]
+
+
+@pytest.mark.parametrize("url", [3, b"h:1", [], [3]])
+def test_what_is_no_url(url: Any) -> None:
+    """MGO-01: refused where it is given, with what to write."""
+    with pytest.raises(TypeError, match=r"The url of MongoObserver\(...\) is .* as in MongoObs"):
+        MongoObserver(url)
+
+
+@pytest.mark.parametrize("make", [MongoObserver, QueuedMongoObserver])
+def test_what_is_no_priority(make: Any) -> None:
+    """OBS-01: refused where it is given; Sacred fails at the start of the run."""
+    with pytest.raises(TypeError, match=r"MongoObserver\(...\) is 'x': give a number"):
+        make(priority="x")
 
 
 def test_no_name_shows_a_password() -> None:

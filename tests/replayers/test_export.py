@@ -194,7 +194,7 @@ def test_every_value(root, tmp_path, monkeypatch, numpy, sealed):
     folder = written(root, points)
     if sealed:
         # This process lives: it says itself that the file is closed.
-        assert ["sealed"] == [o.state for o in seal_run(folder, closed=frozenset({0}))]
+        assert ["sealed"] == [o.state for o in seal_run(folder, closed={0: 1})]
     if not numpy:
         monkeypatch.setitem(sys.modules, "numpy", None)
     done = parquet([folder], tmp_path / "tables")

@@ -34,7 +34,7 @@ def test_an_ids_folder_lies_in_the_base(text):
     assert name in {None, text}
     if name is not None:
         assert os.path.dirname(os.path.normpath(os.path.join("/base", name))) == "/base"
-        assert name[0] not in "._"
+        assert name[0] != "."
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,15 @@ def test_names_that_stand_for_something_else(tmp_path):
     assert folder_name("out", taken) == "out"
 
 
-@pytest.mark.parametrize("run_id", [None, True, 0, -1, 1 << 70, 1.0, "", "a/b", " a", "a\x7f"])
+def test_an_id_may_begin_with_an_underscore():
+    """As with Sacred; the folders of the sources and resources are the only ones called so."""
+    assert folder_name("_trial") == "_trial"
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [None, True, 0, -1, 1 << 70, 1.0, "", "a/b", " a", "a\x7f", ".a", "_sources", "_resources"],
+)
 def test_ids_without_a_folder(run_id):
     """Not everything is a name."""
     assert folder_name(run_id) is None

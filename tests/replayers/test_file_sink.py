@@ -229,7 +229,7 @@ def test_a_text_keeps_its_name(root, spec, tmp_path):
         folder = root.claim()
         writer = JournalWriter.create(folder.journal)
         fields = {"run_id": wanted, "name": "x", "command": "m", "config": {}, "meta": {}}
-        writer.append(EventType.RUN_STARTED, **fields)
+        writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={})
         writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
         writer.close()
         found.append(once(folder, spec).view_id)

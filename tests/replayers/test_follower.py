@@ -9,6 +9,7 @@ import uuid
 import warnings
 
 import pytest
+from golden.journals.samples import START
 
 from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import EventType
@@ -31,6 +32,13 @@ def spec():
     url = uuid.uuid4().hex
     yield SinkSpec("memory", url, {}, f"memory:{url}")
     PLACES.pop(url, None)
+
+
+def begun(folder, **options):
+    """Begin a run in a folder; return its writer."""
+    writer = JournalWriter.create(folder.journal, **options)
+    writer.append(EventType.RUN_STARTED, **{**START, "run_id": 1})
+    return writer
 
 
 def once(folder, spec, sink=None, **options):
@@ -221,9 +229,7 @@ def test_growth():
 def test_the_position_stays_behind_what_is_held_back(root, spec):
     """R18: the position never passes the oldest point that waits; what waits comes at the end."""
     folder = root.claim()
-    writer = JournalWriter.create(folder.journal, durability="process")
-    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
-    writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={})
+    writer = begun(folder, durability="process")
     for step in range(10_000):
         writer.log_point("large", step, 0.5)
     writer.flush()
@@ -255,9 +261,7 @@ def test_the_position_stays_behind_what_is_held_back(root, spec):
 def test_the_cost_of_a_run_is_linear(root, spec):
     """R20: whoever writes documents whole writes about twenty times the last one, not n times."""
     folder = root.claim()
-    writer = JournalWriter.create(folder.journal, durability="process")
-    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
-    writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={})
+    writer = begun(folder, durability="process")
     sink = Recording(spec)
     follower = Follower(folder, sink, spec)
     for batch in range(300):
@@ -276,9 +280,7 @@ def test_the_cost_of_a_run_is_linear(root, spec):
 def test_a_large_run_goes_in_batches(root, spec):
     """A replay of many points holds a bounded number of them."""
     folder = root.claim()
-    writer = JournalWriter.create(folder.journal, durability="process")
-    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
-    writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={})
+    writer = begun(folder, durability="process")
     for step in range(BATCH_POINTS * 2):
         writer.log_point("m", step, 0.5)
     writer.close()
@@ -311,9 +313,7 @@ def _forked(writer, name, count):
 def test_several_writers(root, spec):
     """R10: a live view appends in order of arrival and is put in order of time at the end."""
     folder = root.claim()
-    writer = JournalWriter.create(folder.journal, durability="process")
-    fields = {"run_id": 1, "name": "x", "command": "m", "config": {}, "meta": {}}
-    writer.append(EventType.RUN_STARTED, **fields, experiment={}, host={})
+    writer = begun(folder, durability="process")
     follower = Follower(folder, MemorySink(spec), spec)
     writer.log_point("m", 0, 0.0)
     writer.flush()
@@ -444,17 +444,7 @@ def test_a_memo_that_is_none(tmp_path):
 def test_sealing_moves_no_view(root, spec, monkeypatch, until):
     """R5: a view that stands anywhere in the live file goes on in the sealed one, not anew."""
     folder = root.claim()
-    writer = JournalWriter.create(folder.journal)
-    writer.append(
-        EventType.RUN_STARTED,
-        run_id=1,
-        name="x",
-        command="main",
-        config={},
-        meta={},
-        experiment={},
-        host={},
-    )
+    writer = begun(folder)
     reached = None
     for step in range(400):
         writer.log_point("x", step, step / 3)
@@ -483,17 +473,7 @@ def test_a_sealed_journal_that_another_view_position_contradicts(root, spec):
     folder = root.claim()
     lost = root.claim()
     for place, values in ((folder, 0.5), (lost, 0.25)):
-        writer = JournalWriter.create(place.journal, journal_id=77)
-        writer.append(
-            EventType.RUN_STARTED,
-            run_id=1,
-            name="x",
-            command="main",
-            config={},
-            meta={},
-            experiment={},
-            host={},
-        )
+        writer = begun(place, journal_id=77)
         for step in range(60):
             writer.log_point("x", step, values)
             writer.flush()

@@ -121,6 +121,25 @@ def test_facts_that_arrive_late():
     assert [source.name for source in experiment["sources"]] == ["m.py"]
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_sources_of_workers(is_late):
+    """SRC-01: what workers import is among the sources, once; of one file the run's own process has the say, whoever was first."""
+    home = event(EventType.SOURCE_ADDED, filename="both.py", path="/both.py", md5="home")
+    others = [
+        event(EventType.SOURCE_ADDED, writer=1, filename="both.py", path="/both.py", md5="worker"),
+        event(EventType.SOURCE_ADDED, writer=1, filename="own.py", path="/own.py", md5="first"),
+        event(EventType.SOURCE_ADDED, writer=2, filename="own.py", path="/own.py", md5="second"),
+        event(EventType.DEPENDENCIES_FOUND, writer=1, dependencies=["a==1"]),
+        event(EventType.DEPENDENCIES_FOUND, writer=2, dependencies=["a==1", "b==2"]),
+    ]
+    events = [home, *others] if is_late else [*others, home]
+    experiment = fold(started(), *events).document()["experiment"]
+    assert [("both.py", "home"), ("own.py", "first")] == [
+        (entry.name, entry.md5) for entry in experiment["sources"]
+    ]
+    assert ["a==1", "b==2"] == experiment["dependencies"]
+
+
 def test_info_as_path_diffs():
     """Info follows its path diffs: nested entries, list elements, growth, deletion, snapshots."""
     projection = fold(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import uuid
 
@@ -12,13 +13,12 @@ import pytest
 import sacred.replayers.replay as module
 from sacred.journal.errors import NotAJournalError, RunNotFoundError
 from sacred.journal.events import EventType
+from sacred.journal.finding import find_runs
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import SinkSpecError, TransientSinkError
-from sacred.replayers.naming import find_runs
 from sacred.replayers.registry import mongo_spec, parse_spec
 from sacred.replayers.replay import _declared, replay
 from sacred.replayers.sink import SinkSpec
-from sacred.replayers.sinks.file import disk
 from sacred.replayers.sinks.memory import PLACES, MemorySink
 
 
@@ -49,15 +49,15 @@ def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path,
     run_writer(root.claim())
     run_writer(root.claim())
     both = threading.Barrier(2)
-    really = disk.sync
+    really = os.replace
 
-    def together(path):
-        if "_resources" in path:
+    def together(source, target):
+        if "_resources" in str(target):
             with contextlib.suppress(threading.BrokenBarrierError):
                 both.wait(5)
-        really(path)
+        really(source, target)
 
-    monkeypatch.setattr(disk, "sync", together)
+    monkeypatch.setattr(os, "replace", together)
     summary = replay(root, None, [f"file:{tmp_path / 'tree'}"], jobs=2)
     assert [outcome.error for outcome in summary.outcomes] == [None, None]
     assert not both.broken

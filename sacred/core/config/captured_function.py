@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from sacred.core.config.signature import Signature
 from sacred.core.errors import ConfigError
+from sacred.core.fork import IMPORTING
 from sacred.core.randomness import create_rnd, get_seed
+from sacred.core.run_scope import SCOPE, entered
+from sacred.journal.integers import legible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -17,26 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Binding", "CapturedFunction", "activate", "bind", "create_captured_function"]
 
 _DEBUG = 10
-
-
-class CapturedFunction(Protocol):
-    """A function that :func:`create_captured_function` made.
-
-    The attributes hold the binding of the last run; inside a run that was activated, its own
-    binding is used.
-    """
-
-    __name__: str
-    signature: Signature
-    uses_randomness: bool
-    prefix: str | None
-    config: Mapping[str, Any]
-    logger: Any
-    rnd: Any
-    run: Any
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function with what the configuration has of the missing arguments."""
+_P = ParamSpec("_P")
+_R_co = TypeVar("_R_co", covariant=True)
+_Result = TypeVar("_Result")
 
 
 class Binding(NamedTuple):
@@ -60,20 +46,163 @@ class Binding(NamedTuple):
     run: Any
 
 
-#: The bindings of the run that this thread, or this task, is in.
-_ACTIVE: ContextVar[Mapping[Any, Binding] | None] = ContextVar("sacred_bindings", default=None)
+def _of_function(name: str) -> Any:
+    return property(lambda self: getattr(self.__wrapped__, name))
+
+
+class CapturedFunction(Generic[_P, _R_co]):
+    """A function whose calls take missing arguments from the configuration.
+
+    It has the name, signature and documentation of the function it wraps (``__wrapped__``) and
+    becomes a method in a class.
+
+    Inside a run, and in the threads and tasks that it starts, the function works with what belongs
+    to that run, whatever other runs go on at the same time. ``config``, ``logger``, ``rnd`` and
+    ``run`` are those of the last run that was made: what a call outside of every run uses.
+
+    It can be pickled, by its name as any function. Within a run it takes along what it works with:
+    called in another process, it has the same configuration there, and what it records is in the
+    journal of the same run (see ``docs/metrics.md``).
+
+    Attributes
+    ----------
+    signature
+        What it takes.
+    uses_randomness
+        Whether it declares ``_seed`` or ``_rnd``.
+    prefix
+        The part of the configuration that it looks in.
+    unobserved
+        Of a command: whether its runs are recorded.
+
+    Notes
+    -----
+    For type checkers a call has two forms, and the result is the function's. The first has the
+    function's own parameters: editors show and complete them. The second takes anything, because
+    any parameter may be left to the configuration: which ones it has is known at run time only, and
+    no type can say "these parameters, or fewer". So a call is never refused by a checker. Who wants
+    one checked in full calls ``f.__wrapped__(...)``, which takes nothing from the configuration.
+    """
+
+    __name__: str
+    __qualname__: str
+    unobserved: bool
+
+    if TYPE_CHECKING:  # inspect would take the property for what this class wraps
+
+        @property
+        def __wrapped__(self) -> Callable[_P, _R_co]:
+            """The function as it was written."""
+
+    # What tools look for in a function: those that trace, compile or document.
+    __code__ = _of_function("__code__")
+    __defaults__ = _of_function("__defaults__")
+    __kwdefaults__ = _of_function("__kwdefaults__")
+    __globals__ = _of_function("__globals__")
+    __closure__ = _of_function("__closure__")
+    __builtins__ = _of_function("__builtins__")
+
+    def __init__(self, function: Callable[_P, _R_co], prefix: str | None = None) -> None:
+        signature = Signature(function)
+        names = frozenset(signature.arguments)
+        update_wrapper(self, function)
+        if not hasattr(function, "__name__"):
+            self.__name__ = self.__qualname__ = signature.name
+        self.signature = signature
+        self.uses_randomness = "_rnd" in names or "_seed" in names
+        self.prefix = prefix
+        self.config: Mapping[str, Any] = {}
+        self.logger: Any = None
+        self.rnd: Any = None
+        self.run: Any = None
+        self._wants_rnd = "_rnd" in names
+        self._wants_special = not names.isdisjoint(_SPECIAL)
+        self._construct_arguments = signature.construct_arguments
+
+    @overload
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
+
+    @overload
+    def __call__(self, /, *args: Any, **kwargs: Any) -> _R_co: ...
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function with what the configuration has of the missing arguments.
+
+        Raises
+        ------
+        SignatureError, MissingConfigError
+            The arguments and the configuration together are too much or too little.
+        ConfigError
+            The entry at ``prefix`` is no group.
+        """
+        scope = SCOPE.get()
+        state: Any = self if scope is None else scope.bindings.get(self, self)
+        config = state.config
+        if not hasattr(config, "keys"):
+            raise _no_group(self, config)
+        options = config
+        if self._wants_special:
+            options = {**config, "_config": config, "_log": state.logger, "_run": state.run}
+            if self.uses_randomness:
+                options["_seed"] = seed = get_seed(state.rnd)
+                # Making a generator loads numpy; a call that brings its own needs none.
+                if self._wants_rnd and "_rnd" not in kwargs:
+                    options["_rnd"] = create_rnd(seed)
+        args, kwargs = self._construct_arguments(args, kwargs, options)  # type: ignore[assignment]
+        logger = state.logger
+        try:
+            if logger is None or not logger.isEnabledFor(_DEBUG):
+                return self.__wrapped__(*args, **kwargs)
+            result: _R_co = _call_and_log(self.__wrapped__, args, kwargs, logger)
+            return result
+        except ConfigError as error:
+            error.locate(config, self.prefix)
+            raise
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> CapturedFunction[_P, _R_co]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., _R_co]: ...
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __copy__(self) -> CapturedFunction[_P, _R_co]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CapturedFunction[_P, _R_co]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pool pickles in a thread of its own, and forks in another.
+        with IMPORTING:
+            from sacred.core.workers import reduce_captured
+
+        return reduce_captured(self)
+
+    @property
+    def _sent(self) -> Any:
+        """What is pickled of a function of the main script; the same each time."""
+        from sacred.core.workers import copy_to_send
+
+        return self.__dict__.setdefault("_copy", copy_to_send(self))
+
+    def __repr__(self) -> str:
+        return f"<captured function {self.__qualname__}>"
+
+
+#: What a function is given that asks for it by name.
+_SPECIAL = frozenset({"_config", "_log", "_run", "_seed", "_rnd"})
 
 
 def create_captured_function(
-    function: Callable[..., Any], prefix: str | None = None
-) -> CapturedFunction:
+    function: Callable[_P, _Result], prefix: str | None = None
+) -> CapturedFunction[_P, _Result]:
     """Wrap a function so that a call takes missing arguments from the configuration.
 
     Explicit arguments win over the configuration, and that over default values. The parameters
     ``_config``, ``_log``, ``_run``, ``_seed`` and ``_rnd`` are given their special values.
-
-    The result is an ordinary function: it is pickled by its name, becomes a method in a class and
-    has the signature and documentation of the one it wraps.
 
     Parameters
     ----------
@@ -87,49 +216,16 @@ def create_captured_function(
     TypeError, ValueError
         If ``function`` can not be called or has no signature.
     """
-    signature = Signature(function)
-    names = frozenset(signature.arguments)
-    wants_config, wants_log, wants_run = (name in names for name in ("_config", "_log", "_run"))
-    wants_rnd = "_rnd" in names
-    uses_randomness = wants_rnd or "_seed" in names
-    wants_special = wants_config or wants_log or wants_run or uses_randomness
-    construct_arguments = signature.construct_arguments
+    return CapturedFunction(function, prefix)
 
-    def captured(*args: Any, **kwargs: Any) -> Any:
-        active = _ACTIVE.get()
-        state: Any = this if active is None else active.get(this, this)
-        config = state.config
-        options = config
-        if wants_special:
-            options = {**config, "_config": config, "_log": state.logger, "_run": state.run}
-            if uses_randomness:
-                options["_seed"] = seed = get_seed(state.rnd)
-                # Making a generator loads numpy; a call that brings its own needs none.
-                if wants_rnd and "_rnd" not in kwargs:
-                    options["_rnd"] = create_rnd(seed)
-        args, kwargs = construct_arguments(args, kwargs, options)  # type: ignore[assignment]
-        logger = state.logger
-        try:
-            if logger is None or not logger.isEnabledFor(_DEBUG):
-                return function(*args, **kwargs)
-            return _call_and_log(function, args, kwargs, logger)
-        except ConfigError as error:
-            error.locate(config, this.prefix)
-            raise
 
-    this: Any = captured
-    update_wrapper(captured, function)
-    if not hasattr(function, "__name__"):
-        captured.__name__ = signature.name
-    this.signature = signature
-    this.uses_randomness = uses_randomness
-    this.prefix = prefix
-    this.config = {}
-    this.logger = None
-    this.rnd = None
-    this.run = None
-    result: CapturedFunction = this
-    return result
+def _no_group(function: CapturedFunction[..., Any], value: Any) -> ConfigError:
+    return ConfigError(
+        f'{function.__name__} is captured with prefix="{function.prefix}", but that entry is no '
+        f"group: it is {legible(value)!r}.",
+        print_conflicting_configs=False,
+        print_traceback=False,
+    )
 
 
 def _call_and_log(function: Any, args: Any, kwargs: Any, logger: Any) -> Any:
@@ -146,7 +242,7 @@ def _call_and_log(function: Any, args: Any, kwargs: Any, logger: Any) -> Any:
 def bind(bindings: Mapping[Any, Binding]) -> None:
     """Let captured functions work with these bindings until others replace them.
 
-    This is what calls outside every activated run use, and threads that a run starts.
+    This is what calls outside of every run use.
     """
     for function, binding in bindings.items():
         function.config = binding.config
@@ -156,14 +252,11 @@ def bind(bindings: Mapping[Any, Binding]) -> None:
 
 
 @contextmanager
-def activate(bindings: Mapping[Any, Binding]) -> Iterator[None]:
-    """Let captured functions that this thread calls meanwhile work with these bindings.
+def activate(bindings: Mapping[Any, Binding], run: Any = None) -> Iterator[None]:
+    """Let captured functions work with these bindings where this thread goes meanwhile.
 
-    Runs that overlap, in several threads or one inside another, do not disturb each other.
-    Threads started meanwhile see what was bound last.
+    That is in what it calls, in the tasks and threads that it starts, and in the jobs that it gives
+    to a thread pool. Runs that overlap do not disturb each other.
     """
-    token = _ACTIVE.set(bindings)
-    try:
+    with entered(run, bindings):
         yield
-    finally:
-        _ACTIVE.reset(token)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sacred.core.dotted import join_paths
 from sacred.core.errors import SacredError
 from sacred.core.late_import import when_imported
+from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,9 +20,13 @@ __all__ = [
     "ReadOnlyContainer",
     "ReadOnlyDict",
     "ReadOnlyList",
+    "RecordedDict",
+    "RecordedList",
     "fallback_dict",
     "is_different",
     "make_read_only",
+    "make_recorded",
+    "read_only",
     "type_changed",
 ]
 
@@ -72,7 +77,7 @@ class DogmaticDict(dict[Any, Any]):
         self._fallback = newval
 
     def _log_blocked_setitem(self, key: Any, value: Any, fixed_value: Any) -> None:
-        path = str(key)
+        path = text_of(key)
         if type_changed(value, fixed_value):
             self.typechanges[path] = (type(value), type(fixed_value))
         if is_different(value, fixed_value):
@@ -106,9 +111,9 @@ class DogmaticDict(dict[Any, Any]):
     def __contains__(self, key: Any) -> bool:
         return super().__contains__(key) or key in self._fallback
 
-    def get(self, key: Any, default: Any = None) -> Any:
-        """Return an entry, one of the fallback, or ``default``."""
-        return self[key] if key in self else default  # noqa: SIM401 - this is how get is done
+    def get(self, k: Any, d: Any = None) -> Any:
+        """Return an entry, one of the fallback, or ``d``."""
+        return self[k] if k in self else d  # noqa: SIM401 - this is how get is done
 
     def has_key(self, item: Any) -> bool:
         """Say whether there is such an entry, in the fallback too."""
@@ -150,10 +155,10 @@ class DogmaticDict(dict[Any, Any]):
         for key in self.fixed:
             if not super().__contains__(key):
                 super().__setitem__(key, self.fixed[key])
-                missing.add(str(key))
-            value = super().__getitem__(key)
-            if isinstance(value, (DogmaticDict, DogmaticList)):
-                missing.update(join_paths(str(key), name) for name in value.revelation())
+                missing.add(text_of(key))
+            missing.update(
+                join_paths(text_of(key), name) for name in _revealed(super().__getitem__(key))
+            )
         return missing
 
 
@@ -179,9 +184,18 @@ class DogmaticList(list[Any]):
     def revelation(self) -> set[str]:
         """Complete the dictionaries in the list. Nothing of it counts as missing."""
         for value in self:
-            if isinstance(value, (DogmaticDict, DogmaticList)):
-                value.revelation()
+            _revealed(value)
         return set()
+
+
+def _revealed(value: Any) -> set[str]:
+    """Complete the dictionaries in a fixed value; return the paths that were missing."""
+    if isinstance(value, (DogmaticDict, DogmaticList)):
+        return value.revelation()
+    if isinstance(value, tuple):
+        for item in value:
+            _revealed(item)
+    return set()
 
 
 class ReadOnlyContainer:
@@ -191,7 +205,10 @@ class ReadOnlyContainer:
     """
 
     def _readonly(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise SacredError(
+        raise self._refusal()
+
+    def _refusal(self) -> SacredError:
+        return SacredError(
             "The configuration is read-only in a captured function!", filter_traceback="always"
         )
 
@@ -233,23 +250,50 @@ class ReadOnlyList(ReadOnlyContainer, list[Any]):
         return [deepcopy(value, memo) for value in self]
 
 
+class _RecordedContainer(ReadOnlyContainer):
+    """What the containers of a recorded configuration have in common."""
+
+    def _refusal(self) -> SacredError:
+        return SacredError(
+            "The configuration of a run can not be changed: it is recorded as it was when the run "
+            "began. copy.deepcopy of it can be changed, and run.info holds what is found later.",
+            filter_traceback="always",
+        )
+
+
+class RecordedDict(_RecordedContainer, ReadOnlyDict):
+    """A dictionary of a configuration that was recorded."""
+
+
+class RecordedList(_RecordedContainer, ReadOnlyList):
+    """A list of a configuration that was recorded."""
+
+
 def make_read_only(o: Any) -> Any:
     """Return ``o`` with all its dictionaries, lists and tuples made read-only.
 
     Subclasses and everything else are left as they are.
     """
     when_imported("yaml", _teach_yaml)
-    return _read_only(o)
+    return read_only(o, ReadOnlyDict, ReadOnlyList)
 
 
-def _read_only(o: Any) -> Any:
+def make_recorded(o: Any) -> Any:
+    """Return ``o`` read-only, as the configuration of a run that is no experiment's."""
+    when_imported("yaml", _teach_yaml)
+    return read_only(o, RecordedDict, RecordedList)
+
+
+def read_only(o: Any, dict_type: Callable[..., Any], list_type: Callable[..., Any]) -> Any:
+    """Return ``o`` with its dictionaries and lists, of every level, made into those types."""
     kind = type(o)
     if kind is dict:
-        return ReadOnlyDict({key: _read_only(value) for key, value in o.items()})
+        items = {key: read_only(value, dict_type, list_type) for key, value in o.items()}
+        return dict_type(items)
     if kind is list:
-        return ReadOnlyList([_read_only(value) for value in o])
+        return list_type([read_only(value, dict_type, list_type) for value in o])
     if kind is tuple:
-        return tuple([_read_only(value) for value in o])
+        return tuple([read_only(value, dict_type, list_type) for value in o])
     return o
 
 
@@ -258,10 +302,10 @@ def _teach_yaml(yaml: Any) -> None:
     if ReadOnlyDict in yaml.representer.SafeRepresenter.yaml_representers:
         return
     for representer in (yaml.representer.SafeRepresenter, yaml.representer.Representer):
-        representer.add_representer(ReadOnlyDict, representer.represent_dict)
-        representer.add_representer(ReadOnlyList, representer.represent_list)
-        representer.add_representer(DogmaticDict, representer.represent_dict)
-        representer.add_representer(DogmaticList, representer.represent_list)
+        for mapping in (ReadOnlyDict, RecordedDict, DogmaticDict):
+            representer.add_representer(mapping, representer.represent_dict)
+        for sequence in (ReadOnlyList, RecordedList, DogmaticList):
+            representer.add_representer(sequence, representer.represent_list)
 
 
 #: The type that a value's type counts as when a change of type is looked for.
@@ -278,6 +322,8 @@ SIMPLIFY_TYPE: dict[type, type] = {
     DogmaticList: list,
     ReadOnlyDict: dict,
     ReadOnlyList: list,
+    RecordedDict: dict,
+    RecordedList: list,
 }
 
 

@@ -6,24 +6,30 @@ import os
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+from sacred.core.config.captured_function import CapturedFunction
+from sacred.journal.integers import text_of, whole_number
+
 __all__ = ["plain_value"]
 
 
-_CODE = (ModuleType, FunctionType, BuiltinFunctionType)
+_CODE = (ModuleType, FunctionType, BuiltinFunctionType, CapturedFunction)
 
 
 def plain_value(value: Any) -> Any:
     """Return a copy of ``value`` made of what JSON can hold.
 
-    Numpy scalars and arrays become numbers and lists, tuples and sets lists, keys and paths text.
+    Numpy scalars and arrays become numbers and lists, tuples and sets lists, keys and paths text,
+    integers of more than 4,300 digits hexadecimal text.
     Modules and functions, which scopes happen to define, are left out of dictionaries; every other
     object becomes text that names it.
     """
-    if value is None or type(value) in (bool, int, float, str):
+    if value is None or type(value) in (bool, float, str):
         return value
+    if type(value) is int:
+        return whole_number(value)
     if isinstance(value, dict):
         return {
-            str(key): plain_value(entry)
+            text_of(key): plain_value(entry)
             for key, entry in value.items()
             if not isinstance(entry, _CODE)
         }
@@ -37,7 +43,7 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
-        return int.__int__(value)
+        return plain_value(int.__int__(value))
     if isinstance(value, float):
         return float.__float__(value)
     if isinstance(value, os.PathLike):

@@ -7,7 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.config.custom_containers import DogmaticDict, DogmaticList
+from sacred.core.config.errors import InvalidKeyError
 from sacred.core.settings import SETTINGS
+from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from sacred.core.config.config_summary import ConfigSummary
 
 __all__ = [
+    "CONTAINS_ITSELF",
     "PYTHON_IDENTIFIER",
     "assert_is_valid_key",
     "chain_evaluate_config_scopes",
@@ -22,10 +25,14 @@ __all__ = [
     "normalize_numpy",
     "normalize_or_die",
     "recursive_fill_in",
+    "restore_fixed",
     "undogmatize",
 ]
 
 PYTHON_IDENTIFIER = re.compile("^[a-zA-Z_][_a-zA-Z0-9]*$")
+
+#: Of a value, as the end of a sentence.
+CONTAINS_ITSELF = "contains itself, or is nested too deeply: a configuration is a tree of values."
 
 #: Keys that mean something to jsonpickle, which reads what is stored.
 _RESERVED = frozenset(
@@ -59,30 +66,48 @@ def assert_is_valid_key(key: Any) -> None:
 
     Raises
     ------
-    KeyError
-        If ``SETTINGS.CONFIG.ENFORCE_...`` forbids the key.
+    InvalidKeyError
+        If ``SETTINGS.CONFIG.ENFORCE_...`` forbids the key. It is a ``KeyError``.
     """
     rules = SETTINGS.CONFIG
     if not isinstance(key, str):
         if rules.ENFORCE_STRING_KEYS:
-            raise KeyError(
-                f'Invalid key "{key}". Config-keys have to be strings, but was {type(key)}'
+            raise _refused(
+                f'Invalid key "{text_of(key)}". Config-keys have to be strings, but was {type(key)}',
+                "ENFORCE_STRING_KEYS",
             )
         return
     if rules.ENFORCE_KEYS_MONGO_COMPATIBLE:
         if not key:
-            raise KeyError('Invalid key "". Config-keys cannot be empty')
+            raise _refused(
+                'Invalid key "". Config-keys cannot be empty', "ENFORCE_KEYS_MONGO_COMPATIBLE"
+            )
         if "." in key or key[0] == "$":
-            raise KeyError(f'Invalid key "{key}". Config-keys cannot contain "." or start with "$"')
+            raise _refused(
+                f'Invalid key "{key}". Config-keys cannot contain "." or start with "$"',
+                "ENFORCE_KEYS_MONGO_COMPATIBLE",
+            )
     if rules.ENFORCE_KEYS_JSONPICKLE_COMPATIBLE and (key in _RESERVED or key.startswith("json://")):
-        raise KeyError(
+        raise _refused(
             f'Invalid key "{key}". Config-keys cannot be one of the reserved jsonpickle tags: '
-            f"{', '.join(sorted(_RESERVED))}"
+            f"{', '.join(sorted(_RESERVED))}",
+            "ENFORCE_KEYS_JSONPICKLE_COMPATIBLE",
         )
     if rules.ENFORCE_VALID_PYTHON_IDENTIFIER_KEYS and not PYTHON_IDENTIFIER.match(key):
-        raise KeyError(f'Key "{key}" is not a valid python identifier')
+        raise _refused(
+            f'Key "{key}" is not a valid python identifier', "ENFORCE_VALID_PYTHON_IDENTIFIER_KEYS"
+        )
     if rules.ENFORCE_KEYS_NO_EQUALS and "=" in key:
-        raise KeyError(f'Invalid key "{key}". Config keys may not contain an equals sign ("=").')
+        raise _refused(
+            f'Invalid key "{key}". Config keys may not contain an equals sign ("=")',
+            "ENFORCE_KEYS_NO_EQUALS",
+        )
+
+
+def _refused(problem: str, rule: str) -> InvalidKeyError:
+    return InvalidKeyError(
+        f"{problem}.", f"Rename it, or allow such keys: SETTINGS.CONFIG.{rule} = False."
+    )
 
 
 def normalize_numpy(obj: Any) -> Any:
@@ -101,14 +126,18 @@ def normalize_or_die(obj: Any) -> Any:
 
     Raises
     ------
-    KeyError
-        If a key is not allowed.
+    InvalidKeyError
+        If a key is not allowed; it names the keys that lead there.
     """
     if isinstance(obj, dict):
         result = {}
         for key, value in obj.items():
             assert_is_valid_key(key)
-            result[key] = normalize_or_die(value)
+            try:
+                result[key] = normalize_or_die(value)
+            except InvalidKeyError as error:
+                error.above = (text_of(key), *error.above)
+                raise
         return result
     if isinstance(obj, (list, tuple)):
         return [normalize_or_die(value) for value in obj]
@@ -122,6 +151,24 @@ def recursive_fill_in(config: dict[Any, Any], preset: Mapping[Any, Any]) -> None
             config[key] = value
         elif isinstance(value, dict) and isinstance(config[key], dict):
             recursive_fill_in(config[key], value)
+
+
+def restore_fixed(config: dict[Any, Any], fixed: Mapping[Any, Any]) -> None:
+    """Put the fixed values into ``config``, in place and at every level, as they were given."""
+    for key, value in fixed.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            restore_fixed(config[key], value)
+        else:
+            config[key] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy down to the values that are no containers, of the same types."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return tuple([_copied(item) for item in value]) if type(value) is tuple else value
 
 
 def chain_evaluate_config_scopes(

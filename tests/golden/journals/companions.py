@@ -15,11 +15,11 @@ from sacred.journal.spool import encode_record
 
 @golden("a value that became a blob, and files kept as blobs")
 def blobs(place):
-    from sacred.journal import writer as writer_module
+    from sacred.journal import packing
 
     store = BlobStore(place.path / "blobs", durable=False)
-    caps = writer_module.EVENT_BYTES, writer_module.VALUE_BYTES
-    writer_module.EVENT_BYTES, writer_module.VALUE_BYTES = 4096, 1024
+    caps = packing.EVENT_BYTES, packing.VALUE_BYTES
+    packing.EVENT_BYTES, packing.VALUE_BYTES = 4096, 1024
     try:
         writer = place.writer(blobs=store)
         config = {"table": [[row, row / 3, f"row {row}"] for row in range(300)], "set": {1, (2,)}}
@@ -33,7 +33,7 @@ def blobs(place):
         )
         writer.close()
     finally:
-        writer_module.EVENT_BYTES, writer_module.VALUE_BYTES = caps
+        packing.EVENT_BYTES, packing.VALUE_BYTES = caps
 
 
 SPOOL = [

@@ -17,13 +17,7 @@ from sacred.journal import epoch_writer
 
 @golden("three files, each begun because the one before was large")
 def epochs_rotation(place):
-    writer = place.writer()
-    for round_ in range(3):
-        place.messages(writer, 2, 2 * round_)
-        place.points(writer, [("loss", step, step / 4) for step in range(20)])
-        if round_ < 2:
-            writer._rotate()
-    writer.close()
+    place.three_files()
 
 
 class _Fault:

@@ -123,3 +123,70 @@ def run_deleted(place):
     for kind in (E.RUN_STARTED, E.RUN_ENDED, E.REDACTED, E.TOMBSTONE):
         place.append(writer, kind, **SAMPLES[kind])
     writer.close()
+
+
+#: How a program was called, as runs tell since they can be started and gone on with by others.
+_PROGRAM = {
+    "cwd": "/home/golden/lab",
+    "argv": ["lab/train.py", "--queue", "with", "lr=0.1"],
+    "module": "__main__",
+    "package": "lab",
+    "experiment": "golden",
+    "id": "57",
+}
+
+
+@golden("a run that was queued by one process, begun by another and gone on with by a third")
+def run_queued_and_resumed(place):
+    writer = place.writer()
+    place.append(writer, E.RUN_QUEUED, **SAMPLES[E.RUN_QUEUED], program=_PROGRAM)
+    place.append(writer, E.SOURCE_ADDED, **SAMPLES[E.SOURCE_ADDED])
+    writer.close()
+    place.clock.sleep(3600)
+    writer = place.resumed(2)
+    place.append(writer, E.RUN_CLAIMED, worker="golden:4243")
+    place.append(writer, E.RUN_STARTED, **SAMPLES[E.RUN_STARTED], program=_PROGRAM)
+    place.single(writer, [("loss", step, 1.0 - step / 8) for step in range(3)])
+    writer.append_output(1, b"three steps\n", 0, 25)
+    writer.close()
+    place.clock.sleep(3600)
+    writer = place.resumed(3)
+    place.append(writer, E.RUN_RESUMED, reason="DIED", last_seen=place.clock.time_ns())
+    place.append(writer, E.HOST_FACTS, **SAMPLES[E.HOST_FACTS])
+    place.single(writer, [("loss", step, 1.0 - step / 8) for step in range(3, 6)])
+    writer.append_output(1, b"six steps\n", 25, 48)
+    place.append(writer, E.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+
+
+@golden("a run of which each process was given options of its own")
+def run_with_options(place):
+    writer = place.writer()
+    place.append(writer, E.RUN_QUEUED, **SAMPLES[E.RUN_QUEUED], program=_PROGRAM)
+    writer.close()
+    place.clock.sleep(3600)
+    writer = place.resumed(2)
+    claimed = {"--capture": "sys", "--beat-interval": "5"}
+    place.append(writer, E.RUN_CLAIMED, worker="golden:4243", options=claimed)
+    place.append(writer, E.RUN_STARTED, **SAMPLES[E.RUN_STARTED], program=_PROGRAM)
+    place.append(writer, E.RUN_ENDED, how="failed", status="FAILED")
+    writer.close()
+    place.clock.sleep(3600)
+    writer = place.resumed(3)
+    options = {"--capture": "fd", "--print-config": True, "--mongo_observer": "me:***@golden/db"}
+    last = place.clock.time_ns()
+    place.append(writer, E.RUN_RESUMED, reason="FAILED", last_seen=last, options=options)
+    place.append(writer, E.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+
+
+@golden("a queued run whose library lies in a folder of its own, on the path of then")
+def run_queued_with_a_library(place):
+    writer = place.writer()
+    program = {**_PROGRAM, "path": ["/home/golden/project/src"]}
+    place.append(writer, E.RUN_QUEUED, **SAMPLES[E.RUN_QUEUED], program=program)
+    source = {name: SAMPLES[E.SOURCE_ADDED][name] for name in ("md5", "blob")}
+    for name, more in (("train.py", {"main": True}), ("src/lib/sums.py", {"module": "lib.sums"})):
+        place_of = {"filename": name, "path": f"/home/golden/project/{name}"}
+        place.append(writer, E.SOURCE_ADDED, **place_of, **source, **more)
+    writer.close()

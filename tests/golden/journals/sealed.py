@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
+from golden.journals.epochs import epochs_gap
 from golden.journals.samples import START, E
 from golden.make import golden
 
+from sacred.journal.epoch_file import EpochFile
 from sacred.journal.repair import repair_run
 from sacred.journal.root import RunFolder
+from sacred.journal.seal import seal_run
+from sacred.journal.seal_index import INDEX_MAGIC
 from sacred.journal.sealer import output_events, seal_file
 from sacred.journal.spool import encode_record, read_spool
 
@@ -55,28 +57,14 @@ def sealed_empty(place):
 
 @golden("of three files the first two are sealed, the last is not")
 def sealed_beside_live(place):
-    writer = place.writer()
-    for round_ in range(3):
-        place.messages(writer, 2, 2 * round_)
-        place.points(writer, [("loss", step, step / 4) for step in range(20)])
-        if round_ < 2:
-            writer._rotate()
-    writer.close()
+    place.three_files()
     for epoch in (1, 2):
         seal_file(place.journal, 0, epoch)
 
 
 @golden("after a fault frames stand in two files: the first is sealed without them")
 def sealed_overlap(place):
-    writer = place.writer()
-    place.messages(writer, 3)
-    writer._sync_file()
-    place.messages(writer, 3, 3)
-    kept = writer._ring[0][0]
-    writer._fail(OSError(5, os.strerror(5)))
-    place.messages(writer, 3, 6)
-    writer.close()
-    seal_file(place.journal, 0, 1, until=kept)
+    seal_file(place.journal, 0, 1, until=place.faulted())
     seal_file(place.journal, 0, 2)
 
 
@@ -113,3 +101,68 @@ def repaired_sealed(place):
     data[len(data) // 2] ^= 1
     place.file().write_bytes(data)
     repair_run(RunFolder(place.path), force=True)
+
+
+@golden("start and end in frames of their own, and how the run ended at both ends of the file")
+def sealed_ended(place):
+    writer = _run(place)
+    place.append(writer, E.RUN_ENDED, how="failed", status="TIMEOUT")
+    writer.close()
+    seal_file(place.journal, 0, 1, status="TIMEOUT")
+
+
+@golden("the event that ends a run was hit: the end of the sealed file tells what it said", "gap")
+def sealed_end_hit(place):
+    sealed_ended(place)
+    data = bytearray(place.file().read_bytes())
+    data[EpochFile.of(place.journal, 0, 1).index().frames[-1].offset + 20] ^= 1
+    place.file().write_bytes(data)
+
+
+@golden(
+    "many points of few metrics, and of many: tables of 2,048 rows, and of as many as they need"
+)
+def sealed_tables(place):
+    writer = place.writer()
+    place.points(writer, [("ab"[n % 2], n // 2, (n * 7919 % 1009) / 8) for n in range(5000)])
+    place.messages(writer, 1)
+    place.points(writer, [(f"m{n % 200}", n // 200, n % 7) for n in range(4000)])
+    writer.close()
+    seal_file(place.journal, 0, 1)
+
+
+@golden(
+    "a disk that was full: both files are sealed, and the hole between them has its reason", "gap"
+)
+def sealed_gap(place):
+    epochs_gap(place)
+    seal_run(RunFolder(place.path), force=True)
+
+
+@golden(
+    "memory ran out in the middle of a file: it is sealed with the hole, which has its reason",
+    "gap",
+)
+def sealed_missed(place):
+    writer = place.writer()
+    place.messages(writer, 2)
+    writer._missed = 3
+    writer._exclusively(writer._tell_missed)
+    place.messages(writer, 2, 5)
+    writer.close()
+    seal_run(RunFolder(place.path), force=True)
+
+
+@golden("a sealed file whose index is damaged: all is read, by reading it from its beginning")
+def sealed_index_hit(place):
+    sealed_ended(place)
+    data = bytearray(place.file().read_bytes())
+    data[data.rindex(INDEX_MAGIC) + 40] ^= 1
+    place.file().write_bytes(data)
+
+
+@golden("a sealed file that was cut where a frame ends: it was whole once", "tail")
+def sealed_cut(place):
+    sealed_ended(place)
+    end = EpochFile.of(place.journal, 0, 1).index().frames[-1].offset
+    place.file().write_bytes(place.file().read_bytes()[:end])

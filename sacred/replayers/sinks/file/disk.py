@@ -7,6 +7,9 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.new_file import written_aside
+from sacred.journal.regular_file import A_LINK, NO_FILE, open_regular
+from sacred.journal.snapshot import Snapshot
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ def disk_errors(base: str, *final: int) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         text = f"the file view {base} can not be written: {reason}"
+        if reason in {NO_FILE, A_LINK}:
+            text = f"{text.removesuffix(reason)}{error.filename}: {reason}"
+            raise TerminalSinkError(f"{text}. Move it away") from error
         if error.errno in _FINAL or error.errno in final:
             raise TerminalSinkError(f"{text}. Make it writable, or choose another") from error
         raise TransientSinkError(text) from error
@@ -49,7 +55,7 @@ def locked_folder(path: str) -> Iterator[None]:
     except ImportError:
         yield
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -60,41 +66,27 @@ def locked_folder(path: str) -> Iterator[None]:
 
 def replace(path: str, content: bytes | Iterable[bytes]) -> None:
     """Give a file a new content, whole or not at all, and durable."""
-    folder, name = os.path.split(path)
+    folder = os.path.dirname(path)
     aside = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
-    temporary = os.path.join(aside, f".{name}.{os.urandom(4).hex()}")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with written_aside(path, aside) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
 
 
 def copy(source: str, target: str) -> None:
     """Copy a file under a name that it has whole or not at all."""
     import shutil
 
-    folder, name = os.path.split(target)
     # Runs share their sources and resources: another thread may be at the same one.
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
-    try:
-        shutil.copyfile(source, temporary)
-        sync(temporary)
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    descriptor = open_regular(source)
+    folder = os.path.dirname(target)
+    with os.fdopen(descriptor, "rb") as content, written_aside(target, folder) as file:
+        # An observer that is called copies what somebody may go on writing.
+        shutil.copyfileobj(Snapshot(content), file, 1 << 20)
 
 
 def sync(path: str) -> None:
     """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = open_regular(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.identity import own_identity, process_lives
+from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import TerminalSinkError
 from sacred.replayers.sink import RunKey
 from sacred.replayers.sinks.file.disk import replace
@@ -49,9 +50,10 @@ class State:
 def load_position(folder: str, journal_id: str | None = None) -> dict[str, Any] | None:
     """Return the content of a folder's ``position.json`` if it is there, and that run's."""
     try:
-        with open(os.path.join(folder, ".journal", "position.json"), "rb") as file:
+        descriptor = open_regular(os.path.join(folder, ".journal", "position.json"))
+        with os.fdopen(descriptor, "rb") as file:
             kept = json.loads(file.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(kept, dict) or journal_id not in {None, kept.get("journal_id")}:
         return None
@@ -110,9 +112,9 @@ class RunFolders:
             return None
         state = State(folder, kept)
         try:
-            with open(state.path("run.json"), "rb") as file:
+            with os.fdopen(open_regular(state.path("run.json")), "rb") as file:
                 state.run = json.loads(file.read())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             # Somebody took it away or changed it beyond reading: written anew.
             kept["projector"] = -1
         self.states[journal_id] = state

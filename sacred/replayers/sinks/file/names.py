@@ -24,6 +24,8 @@ __all__ = [
 OWN_FILES = frozenset(
     {"run.json", "config.json", "cout.txt", "metrics.json", "info.json", ".journal"}
 )
+#: Folders beside those of the runs, by default; other names are given by options.
+_OWN_FOLDERS = frozenset({"_sources", "_resources"})
 #: Longest name of a file on the usual file systems.
 NAME_BYTES = 255
 #: Longest id that names a folder: what is made beside it needs room, too.
@@ -42,7 +44,7 @@ def folder_name(run_id: Any, taken: Container[str] = ()) -> str | None:
     ----------
     run_id
         An integer above 0, or a text: one name without slashes, control characters, white space
-        around it, or a dot or underscore in front.
+        around it, or a dot in front, and not that of the folder of sources or resources.
     taken
         Names that stand for something else below the base.
     """
@@ -50,7 +52,7 @@ def folder_name(run_id: Any, taken: Container[str] = ()) -> str | None:
         return str(run_id) if 0 < run_id < 1 << 53 else None
     if not isinstance(run_id, str) or not run_id or run_id in taken:
         return None
-    if run_id[0] in "._" or "/" in run_id or "\\" in run_id:
+    if run_id in _OWN_FOLDERS or run_id[0] == "." or "/" in run_id or "\\" in run_id:
         return None
     # A text that can be printed has no control characters, and nothing that is no character.
     if not run_id.isprintable() or run_id != run_id.strip() or size(run_id) > _ID_BYTES:

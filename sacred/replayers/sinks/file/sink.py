@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.position import Position
+from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
@@ -102,8 +103,7 @@ class FileSink:
             state = self._folders.make(run)
             self._save_fields(state, dict(run.fields), (), {})
             if "config" in run.fields:  # what can not wait is there at once: the folder looks begun
-                with open(state.path("cout.txt"), "ab"):
-                    pass
+                os.close(open_regular(state.path("cout.txt"), os.O_WRONLY | os.O_CREAT))
             state.save_position()
         found: int | str = state.kept["view_id"]
         return found
@@ -158,7 +158,7 @@ class FileSink:
         except ImportError:
             fcntl = None  # type: ignore[assignment]
         try:
-            descriptor = os.open(state.own("lock"), os.O_CREAT | os.O_RDWR, 0o666)
+            descriptor = open_regular(state.own("lock"), os.O_CREAT | os.O_RDWR)
         except FileNotFoundError:
             raise ViewMovedError("the run's folder is gone") from None
         try:
@@ -255,7 +255,7 @@ class FileSink:
         kept = state.kept
         characters, size = kept.get("output", [0, 0])
         path = state.path("cout.txt")
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        descriptor = open_regular(path, os.O_CREAT | os.O_RDWR)
         with os.fdopen(descriptor, "r+b") as file:
             keep = min(change.keep, characters)
             if keep < characters:
@@ -272,10 +272,11 @@ class FileSink:
 
     def _cut_points(self, state: State) -> None:
         size = state.kept.get("points_size", 0)
-        path = state.own("points")
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_size > size:
-                os.truncate(path, size)
+            descriptor = open_regular(state.own("points"), os.O_RDWR)
+            with os.fdopen(descriptor, "r+b") as file:
+                if os.fstat(descriptor).st_size > size:
+                    file.truncate(size)
 
     def _save_points(self, state: State, change: PointsAdded) -> bool:
         from sacred.journal.codec import pack
@@ -286,7 +287,8 @@ class FileSink:
         if new is None:
             return False
         content = pack([new.metric, new.steps, new.values, new.times])
-        with open(state.own("points"), "ab") as file:
+        descriptor = open_regular(state.own("points"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with os.fdopen(descriptor, "ab") as file:
             file.write(content)
         kept["points_size"] = kept.get("points_size", 0) + len(content)
         seqs.update({str(writer): seq for writer, seq in new.next_seqs().items()})
@@ -299,7 +301,7 @@ class FileSink:
         from sacred.journal.codec import unpack_all
 
         try:
-            with open(state.own("points"), "rb") as file:
+            with os.fdopen(open_regular(state.own("points")), "rb") as file:
                 content = file.read(state.kept.get("points_size", 0))
         except FileNotFoundError:
             content = b""

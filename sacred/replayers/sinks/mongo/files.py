@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+from sacred.journal.regular_file import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -13,7 +16,7 @@ _CHUNK = 1 << 20
 
 def chunks(path: Path) -> Iterator[bytes]:
     """Read a file piece by piece."""
-    with open(path, "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
 

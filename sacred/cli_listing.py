@@ -1,0 +1,354 @@
+"""The commands that show what is there: ``sacred ls``, ``show`` and ``events``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sacred import terminal
+from sacred.cli_options import (
+    DAMAGED,
+    NOT_LOOKED,
+    first_of,
+    json_option,
+    print_lines,
+    print_records,
+    root_of,
+    root_option,
+    runs_of,
+    say,
+)
+from sacred.journal.integers import text_of
+
+if TYPE_CHECKING:
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.details import Message, Repository, Resumption, RunDetails
+    from sacred.replayers.listing import RunOutline
+
+__all__ = ["events", "ls", "show"]
+
+_SHOWN_OUTPUT = 20
+#: Lines of a section that may have any number.
+_SHOWN = 10
+
+
+@click.command()
+@click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+@json_option
+@root_option
+def ls(last: int | None, as_json: bool, root: str | None) -> int:
+    """List the runs and what became of them.
+
+    Times are those of this machine's zone; --json and SQL have UTC.
+    """
+    from sacred.journal.finding import command_for
+    from sacred.replayers.listing import outlines
+
+    place = root_of(root)
+    found = outlines(place, last=last)
+    if as_json:
+        print_records(outline.record() for outline in found)
+        return 0
+    listed = list(found)
+    if not listed:
+        say("there are no runs yet")
+        return 0
+    print_lines(_listing(listed))
+    if terminal.is_terminal():
+        wrong = [outline for outline in listed if outline.problem]
+        for outline in wrong:
+            say(f"run {outline.run}: {terminal.clean(outline.problem or '')}")
+        for outline in listed:
+            if outline.note and not outline.problem:
+                say(f"run {outline.run}: {terminal.clean(outline.note)}")
+        if wrong:
+            which = str(wrong[0].run) if len(wrong) == 1 else "--all"
+            say(f"{command_for('verify', which, place)} says what to do")
+    return 0
+
+
+def _listing(listed: list[RunOutline]) -> list[str]:
+    from sacred.replayers.jsontext import to_json
+
+    whole = not terminal.is_terminal()
+    header = ["RUN", "ID", "STATUS", "STARTED", "TIME", "NAME", "COMMAND", "POINTS", "RESULT"]
+    if whole:
+        header.append("PROBLEM")
+    optional = ["COMMAND", "STARTED", "TIME", "RESULT", "NAME"]
+    if all(outline.id in {None, outline.run} for outline in listed if _plain_id(outline.id)):
+        optional.insert(0, "ID")
+    table = terminal.Table(
+        header,
+        right=("RUN", "TIME", "POINTS"),
+        flexible=("ID", "NAME", "COMMAND", "RESULT"),
+        optional=optional,
+    )
+    for outline in listed:
+        cells = [
+            str(outline.run),
+            "" if outline.id is None else text_of(outline.id),
+            outline.status,
+            terminal.local_time(outline.start),
+            terminal.duration_text(outline.duration),
+            outline.name or "",
+            outline.command or "",
+            str(outline.points),
+            "" if outline.result is None else to_json(outline.result),
+        ]
+        table.add(*cells, *([outline.problem or outline.note or ""] if whole else []))
+    return table.lines()
+
+
+def _plain_id(value: Any) -> bool:
+    return value is None or isinstance(value, (int, str))
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--diff", "only_diff", is_flag=True, help="Only its uncommitted changes, for `git apply`."
+)
+@json_option
+@root_option
+def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
+    """Show one run closely.
+
+    Its configuration, metrics, info, files and result, what it told of itself, when it was resumed,
+    and the end of what it printed.
+    """
+    from sacred.replayers.details import details
+
+    if only_diff and as_json:
+        raise click.UsageError("--diff prints a patch, not JSON: give one of the two")
+    (folder,) = runs_of(root, (run,))
+    if only_diff:
+        return _show_diff(folder)
+    found = details(folder)
+    if as_json:
+        from sacred.replayers.jsontext import to_json
+
+        print(to_json(found.record(), indent=2))
+    else:
+        print_lines(_description(found, folder))
+    return NOT_LOOKED if found.outline.status in {"FOREIGN", "EMPTY", "NEWER", "UNREADABLE"} else 0
+
+
+def _show_diff(folder: RunFolder) -> int:
+    from sacred.journal.errors import BlobError
+    from sacred.journal.finding import command_on
+    from sacred.replayers.details import patches
+
+    shown = False
+    try:
+        for patch in patches(folder):
+            shown = True
+            if terminal.is_terminal():
+                print_lines(
+                    map(terminal.clean, patch.decode("utf-8", "replace").rstrip("\n").split("\n"))
+                )
+            else:
+                sys.stdout.buffer.write(patch)
+    except BlobError as error:
+        say(f"{error}: {command_on('verify', folder)} says what to do")
+        return DAMAGED
+    sys.stdout.buffer.flush()
+    if not shown:
+        say(f"run {folder.number} has no uncommitted changes on record")
+    return 0
+
+
+def _description(found: RunDetails, folder: RunFolder) -> list[str]:
+    from sacred.journal.finding import command_on
+    from sacred.replayers.jsontext import to_json
+
+    outline, document = found.outline, found.document
+    number = outline.path if outline.run is None else f"run {outline.run}"
+    status = terminal.status_text(outline.status)
+    lines = [f"{terminal.paint(terminal.clean(number), 'bold')}  {status}"]
+    meta = document.get("meta") or {}
+    started = terminal.local_time(outline.start)
+    took = terminal.duration_text(outline.duration)
+    if outline.status == "DIED":
+        took = f"last sign of life after {took}" if took else ""
+    elif outline.status == "RUNNING":
+        took = f"for {took}" if took else ""
+    else:
+        took = f"took {took}" if took else ""
+    facts = {
+        "name": outline.name,
+        "id": None if outline.id is None or outline.id == outline.run else text_of(outline.id),
+        "command": outline.command,
+        "comment": meta.get("comment"),
+        "started": ", ".join(part for part in (started, took) if part),
+        "host": outline.host,
+        "result": None if outline.result is None else to_json(outline.result),
+        "folder": outline.path,
+        "problem": outline.problem,
+        "note": outline.note,
+        "to do": command_on("verify", folder) if outline.problem else None,
+        "writers": len(found.writers) if len(found.writers) > 1 else None,
+    }
+    lines += [f"  {key:<8}  {terminal.clean(str(value))}" for key, value in facts.items() if value]
+    lines += _section(*_last("resumed", [_resumption_line(each) for each in found.resumed]))
+    lines += _section(*_last("messages", [_message_line(each) for each in found.messages]))
+    lines += _section("config", _settings(document.get("config")))
+    lines += _section("metrics", _metric_lines(found))
+    lines += _section("logged", _series_lines(found))
+    lines += _section("info", _settings(document.get("info")))
+    for name in ("artifacts", "resources"):
+        lines += _section(name, [_file_line(entry) for entry in document.get(name) or ()])
+    experiment = document.get("experiment") or {}
+    lines += _section("sources", [_file_line(entry) for entry in experiment.get("sources") or ()])
+    lines += _section("repositories", [_repository_line(each) for each in found.repositories])
+    lines += _section("views", [_view_line(view) for view in found.views])
+    trace = [line for part in document.get("fail_trace") or () for line in str(part).splitlines()]
+    lines += _section("trace", [terminal.clean(line) for line in trace])
+    printed = terminal.printed_lines(found.output)
+    title = "output"
+    if len(printed) > _SHOWN_OUTPUT:
+        title = f"output (the last {_SHOWN_OUTPUT} lines)"
+    lines += _section(title, printed[-_SHOWN_OUTPUT:])
+    return lines
+
+
+def _last(title: str, lines: list[str]) -> tuple[str, list[str]]:
+    """Return a section's last lines, and a title that says so."""
+    if len(lines) <= _SHOWN:
+        return title, lines
+    return f"{title} (the last {_SHOWN})", lines[-_SHOWN:]
+
+
+def _resumption_line(resumption: Resumption) -> str:
+    from sacred.replayers.jsontext import to_json
+
+    given = [
+        flag if value is True else f"{flag} {value if isinstance(value, str) else to_json(value)}"
+        for flag, value in resumption.options.items()
+    ]
+    before = f", was {resumption.status}" if resumption.status else ""
+    options = f", with {' '.join(given)}" if given else ""
+    return terminal.clean(f"{terminal.local_time(resumption.time)}{before}{options}")
+
+
+def _message_line(message: Message) -> str:
+    when = terminal.local_time(message.time)
+    return terminal.clean(f"{when}  {message.level}: {_shortened(message.text)}")
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    return ["", terminal.paint(title, "bold"), *("  " + line for line in lines)]
+
+
+def _settings(tree: Any) -> list[str]:
+    """Return ``key = value`` lines of nested entries."""
+    from sacred.replayers.jsontext import leaves, to_json
+
+    pairs = [(terminal.clean(key), to_json(value)) for key, value in leaves(tree or {})]
+    width = min(32, max((len(key) for key, _ in pairs), default=0))
+    return [f"{key:<{width}} = {terminal.clean(_shortened(value))}" for key, value in pairs]
+
+
+def _shortened(text: str, limit: int = 400) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _metric_lines(found: RunDetails) -> list[str]:
+    from sacred.replayers.jsontext import to_json
+
+    if not found.metrics:
+        return []
+    numeric = ("POINTS", "STEP", "LAST", "MIN", "MAX")
+    header = ("METRIC", *numeric)
+    table = terminal.Table(header, right=numeric, flexible=("METRIC", "LAST"), optional=("STEP",))
+    for metric in found.metrics:
+        numbers = (metric.last, metric.lowest, metric.highest)
+        last, low, high = ("" if n is None else _number_text(n) for n in numbers)
+        table.add(metric.name, str(metric.points), to_json(metric.last_step), last, low, high)
+    # The section indents it by two.
+    return table.lines(
+        aligned=True, width=terminal.columns() - 2 if terminal.is_terminal() else 1 << 20
+    )
+
+
+def _series_lines(found: RunDetails) -> list[str]:
+    from sacred.replayers.jsontext import to_json
+
+    if not found.logged:
+        return []
+    numeric = ("ENTRIES", "STEP")
+    table = terminal.Table(("SERIES", "KIND", *numeric), right=numeric, flexible=("SERIES",))
+    for series in found.logged:
+        table.add(series.name, series.kind, str(series.entries), to_json(series.last_step))
+    return table.lines(
+        aligned=True, width=terminal.columns() - 2 if terminal.is_terminal() else 1 << 20
+    )
+
+
+def _number_text(value: Any) -> str:
+    from sacred.replayers.jsontext import to_json
+
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return _shortened(to_json(value), 40)
+
+
+_VIEW_STATES = {"current": "up to date", "following": "being written", "behind": "behind"}
+
+
+def _view_line(view: Any) -> str:
+    from sacred.replayers.jsontext import to_json
+
+    name = view.get("name") if isinstance(view, dict) else None
+    if not name:
+        return to_json(view)
+    facts = [] if view.get("id") is None else [f"as {view['id']}"]
+    if view.get("state"):
+        facts.append(_VIEW_STATES.get(view["state"], str(view["state"])))
+    error = f": {view['error']}" if view.get("error") else ""
+    return terminal.clean(f"{name}  {', '.join(facts)}{error}".rstrip())
+
+
+def _file_line(entry: Any) -> str:
+    size = f"{entry.size:,} bytes" if entry.digest else "content not stored"
+    return terminal.clean(f"{entry.name}  ({size})")
+
+
+def _repository_line(repository: Repository) -> str:
+    state = ""
+    if repository.diff is not None:
+        state = f"  (changed: {repository.diff.size:,} bytes, --diff shows them)"
+    elif repository.dirty:
+        state = "  (changed)"
+    return terminal.clean(f"{repository.url}  {repository.commit}{state}")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="As JSON Lines; this is what it always does.")
+@root_option
+def events(run: str, as_json: bool, root: str | None) -> int:  # noqa: ARG001 - always JSON
+    """Print every event of a run as JSON Lines.
+
+    Metric points come one by one. Exit code 1 if the journal is damaged.
+    """
+    from sacred.journal.finding import command_on
+    from sacred.replayers.details import event_lines
+
+    (folder,) = runs_of(root, (run,))
+    if folder.holds_nothing():
+        say(f"run {run} was claimed, and nothing was written")
+        return NOT_LOOKED
+    problems: list[str] = []
+    notes: list[str] = []
+    print_lines(event_lines(folder, problems, notes))
+    for note in first_of(notes, command_on("verify", folder)):
+        say(f"run {run}: {terminal.clean(note)}")
+    for problem in first_of(problems, command_on("verify", folder)):
+        say(f"run {run}: {terminal.clean(problem)}")
+    if problems:
+        say(f"run {run} is not whole: {command_on('verify', folder)} says what to do")
+    return DAMAGED if problems else 0

@@ -1,0 +1,103 @@
+"""The command ``sacred query``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sacred import terminal
+from sacred.cli_options import json_option, print_lines, print_records, root_of, root_option, say
+
+if TYPE_CHECKING:
+    from sacred.journal.root import JournalRoot
+
+__all__ = ["query"]
+
+_QUERY_HELP = """Ask the runs a question in SQL.
+
+    \b
+    The tables are runs, metrics, config, output, events, artifacts, resources,
+    sources, hosts; "describe metrics" shows the columns of one. For example:
+
+    \b
+      sacred query "select run, name, status, duration from runs"
+      sacred query "select run, metric, min(value) from metrics group by all"
+    """
+
+
+@click.command(help=_QUERY_HELP)
+@click.argument("sql")
+@json_option
+@root_option
+def query(sql: str, as_json: bool, root: str | None) -> int:
+    """Ask the runs a question in SQL."""
+    from sacred.replayers.queries import query as ask
+
+    place = root_of(root)
+    result = ask(sql, place)
+    _tell_problems(result.problems, place)
+    if as_json:
+        names = _distinct(result.columns)
+        print_records(dict(zip(names, map(_json_value, row), strict=True)) for row in result.rows)
+        return 0
+    numeric = [
+        name
+        for number, name in enumerate(result.columns)
+        if all(isinstance(row[number], (int, float, type(None))) for row in result.rows)
+    ]
+    if result.columns == ["explain_key", "explain_value"]:
+        print_lines(line for row in result.rows for line in str(row[1]).splitlines())
+        return 0
+    if not result.rows and terminal.is_terminal():
+        say(f"no rows; the columns are {terminal.clean(', '.join(result.columns))}")
+        return 0
+    table = terminal.Table(result.columns, right=numeric, flexible=result.columns)
+    for row in result.rows:
+        table.add(*(_cell(value) for value in row))
+    print_lines(table.lines() if table.fits() else table.records())
+    return 0
+
+
+def _tell_problems(problems: list[str], root: JournalRoot) -> None:
+    from sacred.journal.finding import command_for
+
+    one = re.match(r"run (\d+): ", problems[0]) if len(problems) == 1 else None
+    verify = f"{command_for('verify', one[1] if one else '--all', root)} says what to do"
+    if len(problems) > 1:
+        say(
+            f"{len(problems)} runs are damaged or can not be read, their rows may be missing: "
+            f"{verify}"
+        )
+    elif problems:
+        say(f"{terminal.clean(problems[0])}; {verify}")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return the names with numbers behind those that came before."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return distinct
+
+
+def _json_value(value: Any) -> Any:
+    """Return a decimal as the number it is; JSON has no other."""
+    from decimal import Decimal
+
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "" if not terminal.is_terminal() else "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple, dict)):
+        from sacred.replayers.jsontext import to_json
+
+        return to_json(value)
+    return str(value)

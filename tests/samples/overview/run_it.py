@@ -1,0 +1,4 @@
+from my_experiment import ex
+
+r = ex.run()
+print(r.result)

@@ -1,0 +1,170 @@
+"""The samples of Sacred's page about observers, as far as the views are here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+
+import pytest
+
+from sacred.core.view_options import parse_mongo_db_arg
+from samples import typed
+
+SHOW = "\nimport json\nprint(json.dumps(ex.observers[0].declare_view()))\n"
+
+
+def _declared(sample, folder):
+    path = typed.program(sample, folder)
+    path.write_text(path.read_text() + SHOW)
+    declared = json.loads(typed.printed(sample, folder))
+    return declared["url"], declared["options"]["db_name"], declared["options"]["client"]
+
+
+@pytest.mark.parametrize(
+    ("words", "url", "name"),
+    [
+        ("MY_DB", None, "MY_DB"),
+        ("192.168.1.1:27017:MY_DB", "192.168.1.1:27017", "MY_DB"),
+        ("my.server.org:12345:MY_DB", "my.server.org:12345", "MY_DB"),
+    ],
+)
+def test_a_database_on_the_command_line(words, url, name):
+    """MongoDB: ``-m`` takes a database, or a host, a port and a database."""
+    parsed = parse_mongo_db_arg(words)
+    assert (url, name) == (parsed.get("url"), parsed["db_name"])
+
+
+@pytest.mark.parametrize(
+    ("sample", "url", "name", "client"),
+    [
+        ("mongo", "mongodb://localhost:27017", "sacred", {}),
+        ("mongo_server", "mongodb://my.server.org:27017", "MY_DB", {}),
+        (
+            "mongo_password",
+            "mongodb://user:password@example.com/the_database?authMechanism=SCRAM-SHA-1",
+            "MY_DB",
+            {},
+        ),
+        (
+            "mongo_certificate",
+            "mongodb://<X.509 derived username>@example.com/?authMechanism=MONGODB-X509",
+            "MY_DB",
+            {
+                "tls": True,
+                "tlsCertificateKeyFile": "/path/to/client.pem",
+                "tlsAllowInvalidCertificates": False,
+                "tlsCAFile": "/path/to/ca.pem",
+            },
+        ),
+        ("queued_mongo", "mongodb://my.server.org:27017", "MY_DB", {}),
+    ],
+)
+def test_a_database_in_the_program(sample, url, name, client, tmp_path):
+    """MongoDB: each way to name a server, a user, a certificate; the old names of its options are understood."""
+    assert (url, name, client) == _declared(f"observing/{sample}", tmp_path)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("sample", ["mongo_server", "queued_mongo"])
+def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
+    """MongoDB: the entry of a run and that of its source have the fields that the page shows, of these types."""
+    path = typed.program(f"observing/{sample}", tmp_path)
+    place = mongo_server.url.removeprefix("mongodb://").rstrip("/")
+    text = path.read_text().replace("my.server.org:27017", place).replace("MY_DB", mongo_db.name)
+    path.write_text(text + "\nex.run()\n")
+    assert "Hello world!\n" == typed.printed(f"observing/{sample}", tmp_path)
+    (run,) = mongo_db["runs"].find()
+    assert 1 == run["_id"]
+    assert ("MongoObserver-0.7.0", "COMPLETED", None) == (
+        run["format"],
+        run["status"],
+        run["result"],
+    )
+    for name in ("start_time", "heartbeat", "stop_time"):
+        assert isinstance(run[name], dt.datetime), name
+    assert {"message", "recipient", "seed"} == set(run["config"])
+    assert ({}, [], []) == (run["info"], run["resources"], run["artifacts"])
+    assert "Hello world!\n" in run["captured_out"]
+    assert {"name", "base_dir", "dependencies", "sources", "repositories"} <= set(run["experiment"])
+    assert {"os", "cpu", "hostname", "python_version"} <= set(run["host"])
+    ((name, source_id),) = run["experiment"]["sources"]
+    stored = mongo_db["fs.files"].find_one({"_id": source_id})
+    assert "hello_cs.py" == name
+    assert stored["filename"].endswith("/hello_cs.py")
+    assert {"md5", "chunkSize", "length", "uploadDate"} <= set(stored)
+
+
+@pytest.mark.parametrize("words", [("-F", "BASEDIR"), ("--file_storage=BASEDIR",)])
+def test_files_from_the_command_line(words, tmp_path):
+    """Files: both spellings of the option."""
+    typed.printed("observing/hello_cs", tmp_path, *words)
+    assert (tmp_path / "BASEDIR" / "1" / "run.json").exists()
+
+
+def test_what_the_folder_has(tmp_path):
+    """Files: the files of a run, and the fields of ``run.json``, that the page shows."""
+    assert "Hello world!\n" == typed.printed("observing/files", tmp_path)
+    folder = tmp_path / "my_runs" / "1"
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert {"config.json", "cout.txt", "metrics.json", "run.json"} == names
+    run = json.loads((folder / "run.json").read_text())
+    shown = "command status start_time heartbeat stop_time result experiment host artifacts"
+    assert {*shown.split(), "resources", "meta"} <= set(run)
+    assert ("main", "COMPLETED", None) == (run["command"], run["status"], run["result"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", run["start_time"])
+    ((name, stored),) = run["experiment"]["sources"]
+    assert "hello_cs.py" == name
+    assert re.fullmatch(r"_sources/hello_cs_[0-9a-f]{32}\.py", stored)
+    assert (tmp_path / "my_runs" / stored).exists()
+    assert "Hello world!" == json.loads((folder / "config.json").read_text())["message"]
+    assert "Hello world!\n" in (folder / "cout.txt").read_text()
+
+
+def test_a_report_from_a_template(tmp_path):
+    """Files: a template named by its path makes a report with the template's ending."""
+    pytest.importorskip("mako")
+    typed.printed("observing/template", tmp_path)
+    report = (tmp_path / "my_runs" / "1" / "report.txt").read_text()
+    assert report.startswith("COMPLETED: Hello world!\n")
+
+
+def test_a_queue_in_front_of_an_observer(tmp_path):
+    """Queue: an observer behind a queue writes the same."""
+    typed.printed("observing/queued", tmp_path)
+    run = json.loads((tmp_path / "my_runs" / "1" / "run.json").read_text())
+    assert "COMPLETED" == run["status"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            (),
+            "started watched main 42 None\nresource my_observer.py\nartifact me.py\ncompleted 42 ({'loss': 0.5}, 42)\n",
+        ),
+        (("fail",), "started watched fail 42 None\nfailed ValueError: on purpose\n"),
+        (("stop",), "started watched stop 42 None\ninterrupted INTERRUPTED\n"),
+        (("-q",), "queued main\n"),
+    ],
+    ids=["main", "fail", "stop", "queue"],
+)
+def test_an_observer_of_ones_own(words, said, tmp_path):
+    """Custom observer: imported from the path that the page names, with the shorter signatures it shows (EVT-01, USE-15)."""
+    assert said == typed.run("observing/my_observer", tmp_path, *words).stdout
+
+
+def test_custom_information(tmp_path):
+    """Info: what a run puts there is kept; arrays as lists that can be read."""
+    pytest.importorskip("numpy")
+    typed.printed("observing/info", tmp_path)
+    info = json.loads((tmp_path / "my_runs" / "1" / "info.json").read_text())
+    assert {"losses": [0.5, 0.25], "weights": [[1, 0], [0, 1]], "parameters": 4} == info
+
+
+def test_the_observer_of_another_package(tmp_path):
+    """Neptune: an observer that another package brings is told of the run."""
+    assert (
+        "USER_NAME/PROJECT_NAME has hello_cs Hello world!\nHello world!\nUSER_NAME/PROJECT_NAME is done\n"
+        == typed.printed("observing/neptune", tmp_path)
+    )
