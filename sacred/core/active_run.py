@@ -129,6 +129,7 @@ def start_run(
     """
     caller = sys._getframe(1).f_globals
     from sacred.core import notebook, output_capture
+    from sacred.core.arguments import name_of_part
     from sacred.core.experiment import Experiment
     from sacred.core.initialize import _host_info
     from sacred.core.late_imports import LateImports
@@ -143,6 +144,7 @@ def start_run(
         output_capture.check_capture_mode(capture)
     if name is None:
         name = _name_of(caller)
+    name = name_of_part(name, "start_run")
     experiment = Experiment(
         name,
         interactive=True,

@@ -17,6 +17,7 @@ __all__ = [
     "file_name",
     "ingredient_list",
     "name_of_part",
+    "name_in_database",
 ]
 
 
@@ -119,11 +120,28 @@ def checked_priority(priority: Any, observer: str) -> Any:
     InvalidArgumentError
         It is no number.
     """
-    if not (hasattr(type(priority), "__float__") or hasattr(type(priority), "__index__")):
+    is_number = hasattr(type(priority), "__float__") or hasattr(type(priority), "__index__")
+    # A NaN comes neither before nor behind any other.
+    if not is_number or priority != priority:  # noqa: PLR0124
         raise InvalidArgumentError(
             f"The priority of {observer}(...) is {priority!r}: give a number, priority=30."
         )
     return priority
+
+
+def name_in_database(name: Any, argument: str, observer: str) -> str:
+    """Return a name that something has in a database.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It is no text.
+    """
+    if not isinstance(name, str):
+        raise InvalidArgumentError(
+            f'{argument} of {observer}(...) is {name!r}: give a text, {argument}="NAME".'
+        )
+    return name
 
 
 def file_name(filename: Any, call: str) -> str:

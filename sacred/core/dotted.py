@@ -20,7 +20,9 @@ __all__ = [
     "join_paths",
     "recursive_update",
     "rel_path",
+    "set_at",
     "set_by_dotted_path",
+    "sorted_keys",
 ]
 
 #: Stands for the value where :func:`iterate_flattened_separately` enters a dictionary.
@@ -89,13 +91,25 @@ def set_by_dotted_path(d: MutableMapping[str, Any], path: str, value: Any) -> No
     ConfigTypeError
         If the path leads through a value that is no dictionary. It is a ``TypeError``.
     """
-    *parents, last = path.split(".")
+    set_at(d, path.split("."), value)
+
+
+def set_at(d: MutableMapping[Any, Any], keys: Sequence[Any], value: Any) -> None:
+    """Set the value that keys lead to, as :func:`set_by_dotted_path` does by a path.
+
+    Raises
+    ------
+    ConfigTypeError
+        If they lead through a value that is no dictionary. It is a ``TypeError``.
+    """
+    *parents, last = keys
     target = d
     for name in parents:
         target = target.setdefault(name, {})
         if not hasattr(target, "setdefault"):
             from sacred.core.config.errors import ConfigTypeError
 
+            path = ".".join(map(text_of, keys))
             raise ConfigTypeError(
                 f"can not set {path!r}: its part {name!r} is no dictionary but {legible(target)!r}."
             )
@@ -115,17 +129,17 @@ def convert_to_nested_dict(dotted_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 def iterate_flattened(d: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     """Yield (dotted path, value) of every leaf, sorted by key; an empty dictionary is a leaf."""
-    for key in _sorted_keys(d):
+    for key in sorted_keys(d):
         value = d[key]
         if isinstance(value, dict) and value:
             for path, leaf in iterate_flattened(value):
-                yield join_paths(text_of(key), path), leaf
+                yield join_paths(text_of(key), text_of(path)), leaf
         else:
             yield key, value
 
 
 def iterate_flattened_separately(
-    dictionary: Mapping[Any, Any], manually_sorted_keys: Sequence[str] | None = None
+    dictionary: Mapping[Any, Any], manuallysorted_keys: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of each level first, then its dictionaries.
 
@@ -133,7 +147,7 @@ def iterate_flattened_separately(
     ----------
     dictionary
         What to walk.
-    manually_sorted_keys
+    manuallysorted_keys
         Keys that come first, in this order.
 
     Yields
@@ -141,15 +155,15 @@ def iterate_flattened_separately(
     (path, value)
         A dictionary is announced by its path and :data:`PATHCHANGE`.
     """
-    first = [key for key in manually_sorted_keys or () if key in dictionary]
-    rest = [key for key in _sorted_keys(dictionary) if key not in first]
+    first = [key for key in manuallysorted_keys or () if key in dictionary]
+    rest = [key for key in sorted_keys(dictionary) if key not in first]
     groups = [key for key in rest if isinstance(dictionary[key], dict) and dictionary[key]]
     for key in first + [key for key in rest if key not in groups]:
         yield key, dictionary[key]
     for key in groups:
         yield key, PATHCHANGE
-        for path, value in iterate_flattened_separately(dictionary[key], manually_sorted_keys):
-            yield join_paths(text_of(key), path), value
+        for path, value in iterate_flattened_separately(dictionary[key], manuallysorted_keys):
+            yield join_paths(text_of(key), text_of(path)), value
 
 
 def recursive_update(d: _Mapping, u: Mapping[Any, Any]) -> _Mapping:
@@ -167,7 +181,8 @@ def recursive_update(d: _Mapping, u: Mapping[Any, Any]) -> _Mapping:
     return d
 
 
-def _sorted_keys(d: Mapping[Any, Any]) -> list[Any]:
+def sorted_keys(d: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys in their order, or where they have none, in that of their texts."""
     try:
         return sorted(d)
     except TypeError:

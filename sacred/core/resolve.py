@@ -18,9 +18,7 @@ from sacred.core.config.errors import (
 )
 from sacred.core.config.place import place_of
 from sacred.core.dotted import (
-    iterate_flattened,
     join_paths,
-    set_by_dotted_path,
 )
 from sacred.core.groups import in_order, place_groups
 from sacred.core.origins import Origins, named_config_hint
@@ -30,6 +28,7 @@ from sacred.core.updates import (
     distribute_hook_updates,
     distribute_presets,
     find_best_match,
+    merge_named,
     nested_updates,
 )
 
@@ -152,9 +151,8 @@ def resolve_config(
         named_config = scaffold.find_named_config(config_name)
         named_updates = scaffold.evaluate_named_config(named_config)
         origins.note(named_updates, f"by {place_of(named_config)}", below=scaffold.path)
-        distribute_presets(scaffold.path, prefixes, scaffolding, named_updates)
-        for path, value in iterate_flattened(named_updates):
-            set_by_dotted_path(updates, join_paths(scaffold.path, str(path)), value)
+        as_set = merge_named(updates, scaffold.path, named_updates)
+        distribute_presets(scaffold.path, prefixes, scaffolding, as_set)
     distribute_config_updates(prefixes, scaffolding, updates)
 
     done: set[str] = set()

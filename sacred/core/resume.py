@@ -361,6 +361,7 @@ def continued_run(
     """
     from sacred.core.initialize import create_run
     from sacred.core.run_arguments import by_flags
+    from sacred.core.updates import RecordedConfig
 
     record = continuation.record
     command = _command_of(experiment, record)
@@ -374,7 +375,7 @@ def continued_run(
     run = create_run(
         experiment,
         command,
-        config,
+        RecordedConfig(config),
         # What they set is recorded, but for objects that no journal holds.
         named_configs=[name for name in record.meta.get("named_configs") or () if name in known],
         force=True,
@@ -478,13 +479,11 @@ def _without_secrets(
 
 def _check_secret(path: tuple[str, ...], recorded: Any, run: Run) -> None:
     """See that the program gives an entry as it was, as far as the record tells."""
-    from sacred.journal.codec import pack
-
     now: Any = run.config
     for name in path:
         recorded = recorded[name]
         now = now.get(name) if isinstance(now, dict) else None
-    if pack(_as_if_recorded(now)) != pack(recorded):
+    if not _is_same(recorded, _as_if_recorded(now)):
         raise ResumeError(
             f"the entry {'.'.join(map(str, path))!r} of the configuration is recorded without its "
             "password, and the program gives another value now: a run with secrets on its command "
@@ -516,14 +515,29 @@ def _as_if_recorded(value: Any) -> Any:
 
 
 def _differing(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    from sacred.journal.codec import pack
-
     names = dict.fromkeys([*recorded, *now])
     return [
         str(name)
         for name in names
-        if name not in recorded or name not in now or pack(recorded[name]) != pack(now[name])
+        if name not in recorded or name not in now or not _is_same(recorded[name], now[name])
     ]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same bit for bit, in whatever order their entries stand."""
+    from sacred.journal.codec import pack
+
+    return pack(_in_order(one)) == pack(_in_order(other))
+
+
+def _in_order(value: Any) -> Any:
+    from sacred.journal.codec import pack
+
+    if isinstance(value, dict):
+        return dict(sorted(((k, _in_order(v)) for k, v in value.items()), key=lambda i: pack(i[0])))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_in_order, value))
+    return value
 
 
 for _public in (ResumeError, Resumed):

@@ -139,7 +139,8 @@ def tell_unknown_options(
     for key, value in given.items():
         if key in known or not _asks_for_something(value):
             continue
-        meant = shorts.get(key) or flags.get(closest(str(key).lstrip("-"), list(flags)) or "")
+        typed = key.lstrip("-") if isinstance(key, str) else ""
+        meant = shorts.get(key) or flags.get(closest(typed, list(flags)) or "")
         hint = (
             f'Did you mean "{meant}"?' if meant else "ex.get_default_options() has all there are."
         )

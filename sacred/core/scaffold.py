@@ -411,7 +411,10 @@ class Scaffold:
             if not self.captured_args.intersection(iter_prefixes(path)):
                 full_path = join_paths(self.path, path)
                 config: dict[str, Any] = {}
-                set_by_dotted_path(config, full_path, get_by_dotted_path(self.config, path))
+                value = get_by_dotted_path(self.config, path)
+                # A key with a dot in it, as 2.5, is found by its text alone.
+                value = dict(iterate_flattened(self.config)).get(path, value)
+                set_by_dotted_path(config, full_path, value)
                 error = ConfigAddedError(full_path, config=config)
                 error.hint = unused_hint(full_path, self.origins.of(full_path), self._known_paths())
                 raise error

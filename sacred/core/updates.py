@@ -9,10 +9,10 @@ from sacred.core.config.place import function_place
 from sacred.core.config.utils import CONTAINS_ITSELF, assert_is_valid_key, normalize_or_die
 from sacred.core.dotted import (
     convert_to_nested_dict,
-    iterate_flattened,
     join_paths,
     recursive_update,
-    set_by_dotted_path,
+    set_at,
+    sorted_keys,
 )
 from sacred.core.errors import ConfigAddedError
 
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
     from sacred.core.scaffold import Scaffold
 
 __all__ = [
+    "RecordedConfig",
     "check_hook_keys",
     "check_keys",
     "distribute_config_updates",
     "distribute_hook_updates",
     "distribute_presets",
     "find_best_match",
+    "merge_named",
     "nested_updates",
 ]
+
+
+class RecordedConfig(dict[Any, Any]):
+    """The configuration of an earlier run, as the updates of one that goes on with it.
+
+    Its keys are what they are: Sacred makes texts of those in updates, and a path of one with a dot.
+    """
 
 
 def nested_updates(updates: Any, origin: str) -> dict[str, Any]:
@@ -49,6 +58,8 @@ def nested_updates(updates: Any, origin: str) -> dict[str, Any]:
     InvalidKeyError
         There is a key that no configuration may have, at any depth.
     """
+    if isinstance(updates, RecordedConfig):
+        return updates
     if not updates:
         return {}
     if not hasattr(updates, "keys"):
@@ -147,9 +158,9 @@ def distribute_config_updates(
     prefixes: Any, scaffolding: Mapping[str, Scaffold], config_updates: Mapping[str, Any] | None
 ) -> None:
     """Add updates to the ingredients with the longest path that fits."""
-    for path, value in iterate_flattened(config_updates or {}):
-        target, suffix = find_best_match(str(path), prefixes)
-        _set_or_merge(scaffolding[target].config_updates, target, suffix, value)
+    for keys, value in _keys_and_values(config_updates or {}):
+        target, below = _target_of(keys, prefixes)
+        _set_or_merge(scaffolding[target].config_updates, target, below, value)
 
 
 def distribute_presets(
@@ -159,15 +170,67 @@ def distribute_presets(
     config_updates: Mapping[str, Any],
 ) -> None:
     """Add what a named configuration of one ingredient set to where later ones can read it."""
-    for path, value in iterate_flattened(config_updates):
-        target, suffix = find_best_match(join_paths(sc_path, str(path)), prefixes)
-        _set_or_merge(scaffolding[target].presets, target, suffix, value)
+    for keys, value in _keys_and_values(config_updates):
+        target, below = _target_of((*_names(sc_path), *keys), prefixes)
+        _set_or_merge(scaffolding[target].presets, target, below, value)
 
 
-def _set_or_merge(target: dict[str, Any], ingredient: str, path: str, value: Any) -> None:
-    if path or not ingredient:
-        assert_is_valid_key(path.partition(".")[0])
-        set_by_dotted_path(target, path, value)
+def merge_named(
+    updates: dict[str, Any], sc_path: str, named_updates: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Add to the updates of a run what a named configuration of one ingredient set.
+
+    Its keys stay what they are; in Sacred, ones that are no texts stop the run with a TypeError.
+
+    Returns
+    -------
+    Mapping
+        What it set, its keys to be taken as those of the updates.
+    """
+    if isinstance(updates, RecordedConfig):
+        named_updates = RecordedConfig(named_updates)
+    for keys, value in _keys_and_values(named_updates):
+        set_at(updates, (*_names(sc_path), *keys), value)
+    return named_updates
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(path.split(".")) if path else ()
+
+
+def _keys_and_values(updates: Mapping[Any, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the keys to each leaf, sorted at each level, and its value."""
+    return _sorted_leaves(updates, split=not isinstance(updates, RecordedConfig))
+
+
+def _sorted_leaves(
+    group: Mapping[Any, Any], *, split: bool
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    for key in sorted_keys(group):
+        keys = tuple(key.split(".")) if split and isinstance(key, str) else (key,)
+        value = group[key]
+        if isinstance(value, dict) and value:
+            for below, leaf in _sorted_leaves(value, split=split):
+                yield (*keys, *below), leaf
+        else:
+            yield keys, value
+
+
+def _target_of(keys: tuple[Any, ...], prefixes: Any) -> tuple[str, tuple[Any, ...]]:
+    """Return the path of the ingredient that an entry is of, and its keys there."""
+    for prefix in prefixes:
+        names = _names(prefix) if isinstance(prefix, str) else tuple(prefix)
+        if keys[: len(names)] == names:
+            return ".".join(names), keys[len(names) :]
+    return "", keys
+
+
+def _set_or_merge(
+    target: dict[str, Any], ingredient: str, keys: tuple[Any, ...], value: Any
+) -> None:
+    if keys or not ingredient:
+        assert_is_valid_key(keys[0])
+        set_at(target, keys, value)
     elif isinstance(value, dict):
         # An empty dictionary in the place of an ingredient sets nothing.
         recursive_update(target, value)

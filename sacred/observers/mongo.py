@@ -6,7 +6,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sacred.core.arguments import InvalidArgumentError, checked_priority
+from sacred.core.arguments import (
+    InvalidArgumentError,
+    checked_priority,
+    file_name,
+    name_in_database,
+)
 from sacred.core.lending import lend
 from sacred.core.passwords import mask_password
 from sacred.core.view_options import mongo_db_option, parse_mongo_db_arg
@@ -83,7 +88,8 @@ class MongoObserver(MongoEntry):
     ImportError
         pymongo is not installed.
     InvalidArgumentError
-        ``url`` is no address, or ``priority`` no number. It is a ``TypeError``.
+        ``url`` is no address, a name no text, ``priority`` no number, or ``failure_dir`` no path. It
+        is a ``TypeError``.
     """
 
     COLLECTION_NAME_BLACKLIST: ClassVar[set[str]] = {
@@ -111,6 +117,11 @@ class MongoObserver(MongoEntry):
         name = type(self).__name__
         full_url = _full_url(url, name)
         checked_priority(priority, name)
+        name_in_database(db_name, "db_name", name)
+        name_in_database(collection, "collection", name)
+        name_in_database(collection_prefix, "collection_prefix", name)
+        if failure_dir is not None:
+            file_name(failure_dir, f"{name}(failure_dir=PATH)")
         if client is not None:
             check_client(client)
             if url is not None:
@@ -125,9 +136,11 @@ class MongoObserver(MongoEntry):
                 raise ValueError("Cannot pass both collection and a collection prefix.")
         runs = f"{collection_prefix}_runs" if collection_prefix else collection
         metrics = f"{collection_prefix}_metrics" if collection_prefix else "metrics"
-        for name in (runs, metrics):
-            if name in self.COLLECTION_NAME_BLACKLIST:
-                raise KeyError(f'Collection name "{name}" is reserved. Please use a different one.')
+        for taken in (runs, metrics):
+            if taken in self.COLLECTION_NAME_BLACKLIST:
+                raise KeyError(
+                    f'Collection name "{taken}" is reserved. Please use a different one.'
+                )
         self.url: str | None = full_url
         self.db_name = db_name
         self.collection = collection

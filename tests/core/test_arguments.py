@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sacred import Experiment, Ingredient, cli_option, host_info_gatherer
+from sacred.core.active_run import start_run
 from sacred.core.arguments import InvalidArgumentError
 from sacred.core.errors import SacredError
 from sacred.core.host_info import get_host_info
@@ -101,6 +102,22 @@ def _in_a_run(work: Callable[[Any], Any]) -> Callable[[], Any]:
             "The dependency (3, 3) is no name with a version: give two texts",
         ),
         (lambda: FileStorageObserver(None), "None is no path: write FileStorageObserver(PATH)"),  # type: ignore[arg-type]
+        (
+            lambda: FileStorageObserver("runs", resource_dir=3),  # type: ignore[arg-type]
+            "3 is no path: write FileStorageObserver(resource_dir=PATH)",
+        ),
+        (
+            lambda: FileStorageObserver("runs", source_dir=3),  # type: ignore[arg-type]
+            "3 is no path: write FileStorageObserver(source_dir=PATH)",
+        ),
+        (
+            lambda: FileStorageObserver("runs", template=3),  # type: ignore[arg-type]
+            "3 is no path: write FileStorageObserver(template=PATH)",
+        ),
+        (
+            lambda: start_run(3),  # type: ignore[arg-type]
+            'The name of start_run(...) is 3: give a text, start_run("NAME")',
+        ),
         (
             lambda: FileStorageObserver("runs", priority="x"),  # type: ignore[arg-type]
             "The priority of FileStorageObserver(...) is 'x': give a number, priority=30",

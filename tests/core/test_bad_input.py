@@ -386,6 +386,7 @@ def test_seeds_that_no_generator_takes(seed: Any) -> None:
         _config(config_updates={"seed": seed})
     assert isinstance(caught.value, SacredError)
     assert not caught.value.print_traceback
+    assert "seed=42" in str(caught.value)
 
 
 def test_positional_arguments_of_a_command() -> None:

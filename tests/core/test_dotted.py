@@ -73,6 +73,13 @@ def test_leaves_come_before_groups():
     )
 
 
+def test_keys_that_are_false_are_part_of_a_path():
+    """CFG-02, CFG-16: also 0, False and None; in Sacred, an update of ``{"a": {0: 5}}`` makes ``a`` 5."""
+    d = {"a": {0: 5, None: {False: 6}}, 0: {"b": 7}}
+    assert {"a.0": 5, "a.None.False": 6, "0.b": 7} == dict(iterate_flattened(d))
+    assert "a.0" in dict(iterate_flattened_separately(d))
+
+
 def test_keys_of_several_types_have_an_order():
     """CMD-01: mixed key types can be walked."""
     assert [(1, "x"), ("a", "y")] == list(iterate_flattened({"a": "y", 1: "x"}))

@@ -122,6 +122,27 @@ def test_named_configs():
     }  # fmt: skip
 
 
+def test_keys_of_a_named_config_stay_what_they_are():
+    """CFG-04, CFG-16: also numbers, which stop Sacred with a raw TypeError; those of updates are texts."""
+    data = ingredient("data")
+    data.add_config(sizes={1: 2, (3, 4): 5})
+    data.add_named_config("big", sizes={1: 200})
+    ex = experiment(data)
+    ex.add_config(a={1: 2, 2.5: 3, None: 4})
+
+    @ex.named_config
+    def more():
+        a = {2.5: 30}
+
+    assert config_of(ex, {"a": {None: 5}}, ["more", "data.big"]) == {
+        "a": {1: 2, 2.5: 30, None: 4, "None": 5},
+        "data": {"sizes": {1: 200, (3, 4): 5}},
+    }
+    ex.add_named_config("wrong", a={7.5: "seven"})
+    with pytest.raises(ConfigAddedError, match=r"\n  a\.7\.5=seven\n"):
+        ex._create_run("main", named_configs=["wrong"])
+
+
 def test_a_named_config_can_not_read_configurations():
     """CFG-05: it is evaluated before them."""
     ex = experiment()

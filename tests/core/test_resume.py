@@ -356,6 +356,51 @@ def test_objects_that_are_only_named_are_no_difference(
     )
 
 
+@pytest.mark.parametrize("kind", ["resumed", "queued"])
+def test_keys_stay_what_they_are(
+    trainer: Trainer, caplog: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """CFG-16: numbers, tuples, None and texts with dots, at any depth, from scopes and updates."""
+    monkeypatch.setattr(SETTINGS.CONFIG, "ENFORCE_KEYS_MONGO_COMPATIBLE", False)
+    data = Ingredient("data", base_dir=os.getcwd(), save_git_info=False)
+    data.add_config(sizes={1: 2, (3, 4): 5})
+    data.add_named_config("big", sizes={1: 200})
+    trainer = Trainer(ingredients=[data])
+
+    @trainer.ex.config
+    def keys() -> None:
+        aa = {"y": 0, 1: 2, 2.5: 3, None: 4, (1, 2): 5, "x": {7: {8.5: 9}}, "a.b": {"c.d": 1}}
+        bb = [{1: 2}, ({3.5: 4},)]  # noqa: F841
+        total = len(aa)  # noqa: F841
+
+    seen: list[Any] = []
+
+    def stops(run: Run, rate: float) -> None:
+        seen.append((run.config["aa"], run.config["bb"], run.config["total"], run.config["data"]))
+        raise KeyboardInterrupt
+
+    trainer.does = stops
+    given: dict[str, Any] = {"aa": {"x": {"z": 1}}, "data.sizes": {"k": 3}}
+    asked: dict[str, Any] = {"config_updates": given, "named_configs": ["data.big"]}
+    options = {"--force": True}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.ex.run(**asked, options=options)
+    with pytest.raises(KeyboardInterrupt):
+        if kind == "queued":
+            number = trainer.ex.run(**asked, options={**options, "--queue": True})._id
+            record = RecordedRun(JournalRoot("sacred_runs").run(int(number)))
+            continued_run(
+                trainer.ex, Continuation(record, resume=False, stored=False, force=False)
+            )()
+        else:
+            trainer.goes_on(stops)
+    assert seen[0] == seen[1]
+    aa, _, _, sizes = seen[0]
+    assert {7: {8.5: 9}, "z": 1} == aa["x"]
+    assert {1: 200, (3, 4): 5, "k": 3} == sizes["sizes"]
+    assert "not the recorded one" not in caplog.text
+
+
 def test_the_options_are_the_recorded_ones(trainer: Trainer, capsys: Any) -> None:
     """What was given at the start is in force again; what is given now wins."""
     options = {"--beat-interval": "7", "--capture": "no", "--comment": "first"}

@@ -84,6 +84,7 @@ def test_unknown_options_are_told(caplog: pytest.LogCaptureFixture) -> None:
     assert f"{said}ex.get_default_options() has all there are." == told[0]
     assert told[1].endswith('Did you mean "--beat-interval"?')
     assert told[2].endswith('Did you mean "--force"?')
+    assert told[3] == "The option 3 of this run is unknown, and ignored. " + told[0][len(said) :]
 
 
 def test_what_an_option_hook_sets() -> None:

@@ -44,6 +44,7 @@ def _experiment() -> Experiment:
         (None, "DISCOVER_DEPENDENCIES", "import", KeyError, "'none', 'imported', 'sys', 'pkg'"),
         (None, "CAPTURE_MODE", "all", KeyError, "'no', 'sys', 'fd'"),
         ("COMMAND_LINE", "COLOR", "blue", KeyError, "'auto', 'always', 'never'"),
+        ("COMMAND_LINE", "COLOR", None, KeyError, "is None. Set it to one of 'auto'"),
         (None, "DEFAULT_BEAT_INTERVAL", "x", TypeError, "must be a number of seconds, not 'x'"),
         ("HOST_INFO", "CAPTURED_ENV", 3, SettingError, "must be a list of texts, not 3"),
     ],

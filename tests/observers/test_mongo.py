@@ -54,9 +54,20 @@ def test_what_is_no_url(url: Any) -> None:
 
 @pytest.mark.parametrize("make", [MongoObserver, QueuedMongoObserver])
 def test_what_is_no_priority(make: Any) -> None:
-    """OBS-01: refused where it is given; Sacred fails at the start of the run."""
+    """OBS-01: refused where it is given; Sacred fails at the start of the run, or has no order."""
     with pytest.raises(TypeError, match=r"MongoObserver\(...\) is 'x': give a number"):
         make(priority="x")
+    with pytest.raises(TypeError, match=r"MongoObserver\(...\) is nan: give a number"):
+        make(priority=float("nan"))
+
+
+@pytest.mark.parametrize("argument", ["db_name", "collection", "collection_prefix", "failure_dir"])
+def test_what_is_no_name(argument: str) -> None:
+    """MGO-01: refused where it is given; Sacred fails at the server, or takes 3 for a descriptor."""
+    with pytest.raises(
+        TypeError, match=rf"{argument}\b.*MongoObserver\(|MongoObserver\({argument}="
+    ):
+        MongoObserver(**{argument: 3})
 
 
 def test_no_name_shows_a_password() -> None:
