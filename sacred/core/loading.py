@@ -118,16 +118,25 @@ def is_loading() -> bool:
     return bool(_loading)
 
 
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
+#: The working folder of this process when it imported us.
+_FIRST_FOLDER = _working_folder()
+
+
 def program_facts(experiment: Any) -> dict[str, Any]:
     """Return how the program was called, and which of its modules defines the experiment."""
-    try:
-        here = os.getcwd()
-    except OSError:  # the folder was removed
-        here = None
+    module = experiment._globals.get("__name__")
     facts = {
-        "cwd": here,
+        # A script that changes it will do so again; a module is imported where somebody led to.
+        "cwd": _FIRST_FOLDER if module == "__main__" else _working_folder(),
         "argv": list(map(str, getattr(sys, "argv", ()))),
-        "module": experiment._globals.get("__name__"),
+        "module": module,
         "package": experiment._globals.get("__package__") or None,
         "experiment": experiment.path,
         "path": _import_folders(experiment.base_dir) or None,

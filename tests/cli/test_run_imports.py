@@ -192,6 +192,20 @@ def test_an_editable_installation_below_the_base_folder(shell: Shell, tmp_path: 
     assert "not stored with this run" in said
 
 
+def test_a_script_that_changes_its_working_folder(shell: Shell) -> None:
+    """It is run where it was called, and goes to where it is queued by itself, again."""
+    shell.write(
+        top=HEAD + "os.chdir('sub')\nsys.path.insert(0, os.getcwd())\nimport mylib\n" + TAIL,
+        sub__mylib=QUEUED,
+    )
+    shell.root = JournalRoot(shell.folder / "sub" / "sacred_runs")
+    assert "" == shell.queue("top.py")
+    assert ["sub/mylib.py", "top.py"] == shell.sources()
+    shell.write(sub__mylib=EDITED)
+    shell.call("-m", "sacred", "--root", "sub/sacred_runs", "run", "1")
+    assert "as queued" == shell.result()
+
+
 def test_a_plug_in_that_is_loaded_by_its_file(shell: Shell) -> None:
     """`spec_from_file_location` of a file below the base folder loads the stored one, or none."""
     load = """
