@@ -53,6 +53,8 @@ class Report(NamedTuple):
         Whether the run lives, has ended or died.
     spool
         What can not be read of the output that is not in the journal yet.
+    sealed
+        The first writer's last file is sealed: no seal takes in more of that output.
     """
 
     journal_id: int
@@ -66,6 +68,7 @@ class Report(NamedTuple):
     blob_errors: list[str]
     liveness: Liveness
     spool: tuple[SpoolFlaw, ...] = ()
+    sealed: bool = False
 
     @property
     def verdict(self) -> str:
@@ -154,6 +157,7 @@ def _verified(reader: JournalReader, folder: RunFolder, blobs: BlobStore | None)
         verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
     errors = [] if blobs is None else list(_blob_errors(named, lists, blobs))
     sizes = list(_sizes(reader))
+    newest = max(reader._listing.get(0, ()), default=0)
     return Report(
         reader.journal_id,
         events,
@@ -166,6 +170,7 @@ def _verified(reader: JournalReader, folder: RunFolder, blobs: BlobStore | None)
         errors,
         run_liveness(folder),
         tuple(flaws_from(reader.folder / SPOOL, spool_end)),
+        newest > 0 and reader._is_sealed(0, newest),
     )
 
 

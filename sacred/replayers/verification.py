@@ -189,12 +189,12 @@ def _spool_remedies(folder: RunFolder, report: Report) -> Iterator[str]:
         yield f"get the right to read {SPOOL} in {folder.journal}; then verify again"
     elif any(flaw.reason == NO_FILE for flaw in report.spool):
         yield f"move {SPOOL} out of {folder.journal}: {NO_FILE}"
-    elif report.liveness is Liveness.DIED:
+    elif report.liveness is Liveness.DIED and not report.sealed:
         yield (
             f"{command_on('seal', folder)} (it records what can be read of {SPOOL}, and keeps the "
             "file under another name)"
         )
-    elif report.liveness is Liveness.ENDED:
+    elif report.liveness in {Liveness.DIED, Liveness.ENDED}:
         yield (
             f"move {SPOOL} out of {folder.journal}; `sacred show` has no more of what was printed "
             "than the journal then"

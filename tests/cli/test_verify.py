@@ -346,9 +346,12 @@ def test_a_pipe_in_the_place_of_the_spool(root, run_sacred):
     assert "run 2 -> " in done.out
 
 
-def test_output_of_a_run_that_ended(root, run_sacred):
+@pytest.mark.parametrize("end", ["completed", "sealed"])
+def test_output_of_a_run_that_ended(root, run_sacred, end):
     """What a child printed behind the end: nobody records it any more, and the remedy says so."""
-    folder = root.completed()
+    folder = root.completed() if end == "completed" else root.died()
+    if end == "sealed":
+        run_sacred("seal", "1")
     spooled(folder)
     done = run_sacred("verify", "1")
     assert (1, True) == (
