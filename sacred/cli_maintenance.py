@@ -157,8 +157,11 @@ def repair(
     found = chosen(root, runs, everything)
     work = partial(repair_run, force=force)
     for folder, outcomes in _outcomes(found, work, records, codes, as_json=as_json):
-        if not outcomes and not as_json:
-            print_lines([f"run {folder.number}: {_why_not_repaired(folder)}"])
+        if not outcomes:
+            why, code = _why_not_repaired(folder)
+            codes.add(code)
+            if not as_json:
+                print_lines([f"run {folder.number}: {why}"])
         for outcome in outcomes:
             lost = sum(end - first for first, end in outcome.lost)
             record = {
@@ -184,17 +187,20 @@ def repair(
     return worst(codes)
 
 
-def _why_not_repaired(folder: RunFolder) -> str:
+def _why_not_repaired(folder: RunFolder) -> tuple[str, int]:
+    """Return why a repair did nothing, and the exit code for that."""
     from sacred.journal.finding import command_on
     from sacred.journal.reader import JournalReader
     from sacred.journal.spool import SPOOL
     from sacred.journal.verification import verify
 
     if os.path.lexists(folder.journal / SPOOL) and verify(folder).spool:
-        return f"no event is damaged, but {SPOOL} is, see {command_on('verify', folder)}"
+        return f"no event is damaged, but {SPOOL} is, see {command_on('verify', folder)}", 0
     if JournalReader(folder.journal).journal_id:
-        return "nothing to repair"
-    return f"nothing that a repair could keep, see {command_on('verify', folder)}"
+        return "nothing to repair", 0
+    is_empty = not any(path.stat().st_size for path in folder.journal.glob("*.jzst"))
+    why = f"nothing that a repair could keep, see {command_on('verify', folder)}"
+    return why, 0 if is_empty else DAMAGED
 
 
 def _tell_of_waiting(folder: RunFolder) -> None:

@@ -220,6 +220,19 @@ class EpochFile:
         finally:
             self.offset = origin
 
+    def begins_in_damage(self) -> bool:
+        """Tell whether it does not even begin as a file of a journal does; it is closed then."""
+        self.seek(0)
+        try:
+            self.next_frame()
+        except FrameDamagedError:
+            return True
+        except (NotYet, OSError):
+            return False
+        finally:
+            self.close()
+        return False
+
     def is_cut(self) -> bool:
         """Tell whether the file ends, where it stands, as a power cut may leave it: in zeros.
 

@@ -30,7 +30,7 @@ from sacred.journal.root import (
     parse_epoch_file_name,
 )
 from sacred.journal.spool import SPOOL, flaws_from, read_spool
-from sacred.journal.verdicts import beyond_repair, is_unread
+from sacred.journal.verdicts import NOTHING_WHOLE, beyond_repair, is_unread
 from sacred.journal.verification import vanished
 
 if TYPE_CHECKING:
@@ -318,6 +318,10 @@ class _Collector:
             for verdict in [v for v in strange if is_unread(v) is not damaged][:1]:
                 why = f"{epoch_file_name(*verdict[:2])}: {beyond_repair(verdict)}"
                 self._hinder(place, why, damaged=damaged, reparable=False)
+        if not reader.journal_id and problem is not None:
+            # Of noise from its beginning on no repair keeps anything.
+            self._hinder(place, f"{problem}: {NOTHING_WHOLE}", damaged=True, reparable=False)
+            return
         problem = problem or mark_values(self._blobs, reader.values, self._marks)
         if problem is not None:
             self._hinder(place, problem, damaged=True)

@@ -6,10 +6,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from sacred.journal.epoch_file import EpochFile, NotYet
+from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import BlobError
 from sacred.journal.events import EventType
-from sacred.journal.frames import FrameDamagedError
 from sacred.journal.liveness import Liveness, state_after
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_odd, references
@@ -133,20 +132,6 @@ def why_not_whole(reader: JournalReader, names: list[str]) -> str | None:
             return f"{verdict}; the damaged file is still beside it"
     for writer, epochs in () if reader.journal_id else reader._listing.items():
         for epoch in epochs:
-            if _begins_in_damage(reader.folder, writer, epoch):
+            if EpochFile.of(reader.folder, writer, epoch).begins_in_damage():
                 return f"{epoch_file_name(writer, epoch)} is damaged at byte 0"
     return None
-
-
-def _begins_in_damage(folder: Path, writer: int, epoch: int) -> bool:
-    """Tell whether a file does not even begin as one of a journal does."""
-    file = EpochFile.of(folder, writer, epoch)
-    try:
-        file.next_frame()
-    except FrameDamagedError:
-        return True
-    except (NotYet, OSError):
-        return False
-    finally:
-        file.close()
-    return False

@@ -7,6 +7,7 @@ import os
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import EventType
 from sacred.journal.folder_lock import locked_journal
@@ -213,6 +214,9 @@ def _kept(
     if reader._is_sealed(writer, epoch):
         return SealOutcome(path, "already")
     if not reader._readable(writer, epoch):
+        file = EpochFile.of(reader.folder, writer, epoch)
+        if not reader.journal_id and file.begins_in_damage():
+            return SealOutcome(path, "damaged", None, NOTHING_WHOLE)
         return SealOutcome(path, "empty", None, "nothing whole is in it")
     if wrong.unread:
         others = ", ".join(epoch_file_name(writer, other) for other in sorted(wrong.unread))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,8 @@ def check(folder: RunFolder) -> Checked:
         verdict = "empty" if is_empty else verdict
         problems = [f"its files {'are empty' if is_empty else 'hold no frame of a journal'}"]
         remedies = [_NOTHING.format(folder.path)]
+        if os.path.lexists(folder.journal / SPOOL):
+            remedies = [f"{remedies[0]}: {SPOOL} in it holds what the run printed last"]
     if verdict in {"clean", "tail"} and report.blob_errors:
         verdict = "blobs"
     code = 0 if report.clean else 1

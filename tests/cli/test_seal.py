@@ -11,6 +11,7 @@ import pytest
 
 from sacred.journal import EventType, JournalWriter
 from sacred.journal.codec import pack
+from sacred.journal.spool import encode_record
 
 _ENDS = """
 import sys
@@ -193,3 +194,9 @@ def test_what_can_not_be_repaired(root, run_sacred):
         "run 2: nothing that a repair could keep, see sacred verify 2",
         "run 3: nothing to repair",
     ]
+    assert 1 == run_sacred("repair", "2").code
+    assert 1 == run_sacred("seal", "2").code
+    (root.journals.run(2).journal / "w0000.spool").write_bytes(encode_record(1, 10**18, b"last"))
+    assert "remove the run's folder: w0000.spool in it holds" in run_sacred("verify", "2").out
+    root.file(root.journals.run(2)).write_bytes(b"")
+    assert (0, 0) == (run_sacred("repair", "2").code, run_sacred("seal", "2").code)

@@ -536,6 +536,24 @@ def test_a_file_with_nothing_whole_is_left(run):
     assert verify(run).clean
 
 
+def test_a_journal_of_noise_alone(run):
+    """There is nothing else: no seal and no removal of stored files passes over it; an empty file may."""
+    noise = run.journal / "w0000-e0001.jzst"
+    noise.write_bytes(b"\xa5" * 700)
+    run.root.create()
+    assert [] == repair_run(run, force=True)
+    assert ["damaged"] == [outcome.state for outcome in seal_run(run, force=True)]
+    (obstacle,) = collect(run.root, dry_run=True).obstacles
+    assert (
+        "w0000-e0001.jzst is damaged at byte 0: nothing whole is in it: move it out of the folder",
+        True,
+        False,
+    ) == (obstacle.reason, obstacle.damaged, obstacle.reparable)
+    noise.write_bytes(b"")
+    assert ["empty"] == [outcome.state for outcome in seal_run(run, force=True)]
+    assert () == tuple(collect(run.root, dry_run=True).obstacles)
+
+
 def test_a_file_with_nothing_whole_whose_events_stand_again_is_nobodys_business(run):
     """Noise, and all that may have been in it stands in the next file: all tools agree that it is well."""
     file(run, b"\xa5" * 700)
