@@ -428,8 +428,9 @@ class JournalRoot:
         try:
             create_regular(temporary, f"{max(mark, high, number)}\n{text}".rstrip() + "\n")
             os.replace(temporary, self.path / _HIGH_WATER)
-        except OSError:
-            pass  # a hint: mkdir decides
+        except OSError:  # a hint: mkdir decides
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
 
     def numbers(self) -> list[int]:
         """Return the numbers of all runs.

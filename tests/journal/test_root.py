@@ -105,6 +105,15 @@ def test_a_run_that_comes_from_elsewhere_gets_no_number_that_was_used(tmp_path):
     assert root.claim().number == 55
 
 
+def test_a_mark_that_can_not_be_written_leaves_nothing(tmp_path):
+    """A folder under its name: runs get their numbers, and no temporary file stays."""
+    root = JournalRoot(tmp_path / "runs")
+    root.create()
+    (root.path / ".high-water").mkdir()
+    assert [1, 2, 3] == [root.claim().number for _ in range(3)]
+    assert [] == list(root.path.glob(".high-water.*"))
+
+
 def test_a_lost_high_water_mark_is_a_lost_hint(tmp_path):
     """Without the mark, or with nonsense in it, the folders decide."""
     root = JournalRoot(tmp_path / "root")
