@@ -127,7 +127,8 @@ class FileWriter(Exclusion):
                 # A later file takes the place of the end of the one before: it gets its name when
                 # all that is written again stands in it, or else a kill would cost what was there.
                 aside = self.folder / f".{os.urandom(4).hex()}-{name}"
-                os.close(descriptor)
+                named, descriptor = descriptor, -1
+                os.close(named)
                 descriptor = os.open(str(aside), flags, 0o666)
             descriptor = descriptors.out_of_the_way(descriptor)
             identity = descriptors.identity_of(descriptor)

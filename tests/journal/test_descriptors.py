@@ -297,6 +297,32 @@ def test_what_took_the_place_of_a_file_can_not_be_read(folder, monkeypatch, no_b
     assert [(0, 1, 0)] == [(v.first_seq, v.next_seq, v.told) for v in reader.verdicts]
 
 
+def test_a_later_file_that_can_not_be_made_closes_no_other(
+    folder, tmp_path, monkeypatch, no_background
+):
+    """P6: its number is free before it is made under another name: a thread of the program has it then."""
+    writer = JournalWriter.create(folder, durability="process")
+    say(writer, "one")
+    really, theirs = os.open, []
+
+    def refuse(path, flags, mode=0o777, **more):
+        if os.path.basename(path).startswith("."):
+            theirs.append(really(tmp_path / "theirs", os.O_CREAT | os.O_WRONLY))
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    writer._fail(OSError(errno.EIO, "as if"))
+    say(writer, "two")
+    monkeypatch.setattr(os, "open", really)
+    (number,) = theirs
+    os.write(number, b"kept open")
+    os.close(number)
+    writer._retry_at = 0.0
+    writer.close()
+    assert ["one", "two"] == told(folder)
+
+
 def test_a_low_limit_for_numbers(folder):
     """Where the limit is lower than the numbers that are out of the way, the lowest will do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
