@@ -246,10 +246,12 @@ class _Found:
         reader = self._read(folder.journal)
         # What a kill leaves is no loss; what damage leaves may be what a writer is about to finish.
         left = [str(tail) for tail in reader.tails() if is_damage(tail)]
-        if left and run_liveness(folder) is not Liveness.RUNNING:
-            self.problems += left
         children = [child for child in self._children if type(child) is int]
-        self.problems += [str(gap) for gap in vanished(reader, children)]
+        gone = vanished(reader, children)
+        has_first = not any(gap.writer == 0 for gap in gone)
+        if left and not (has_first and run_liveness(folder) is Liveness.RUNNING):
+            self.problems += left
+        self.problems += map(str, gone)
         self.problems += map(str, flaws_from(folder.journal / SPOOL, self._spool_end))
         reader.close()
         return reader.journal_id

@@ -307,8 +307,6 @@ class _Collector:
             found = [*reader.verdicts, *reader.tails()]
             strange = [verdict for verdict in found if beyond_repair(verdict)]
             gone = vanished(reader, sorted(reader.children))
-            if gone and problem is None:
-                problem = str(gone[0])
         except (JournalError, OSError) as error:
             self._hinder(place, str(error), damaged=False)
             return
@@ -318,14 +316,19 @@ class _Collector:
             for verdict in [v for v in strange if is_unread(v) is not damaged][:1]:
                 why = f"{epoch_file_name(*verdict[:2])}: {beyond_repair(verdict)}"
                 self._hinder(place, why, damaged=damaged, reparable=False)
+        for gap in gone[:1]:
+            why = f"{gap}: take it from a backup, if there is one"
+            self._hinder(place, why, damaged=True, reparable=False)
         if not reader.journal_id and problem is not None:
             # Of noise from its beginning on no repair keeps anything.
             self._hinder(place, f"{problem}: {NOTHING_WHOLE}", damaged=True, reparable=False)
             return
-        problem = problem or mark_values(self._blobs, reader.values, self._marks)
+        # Of a damaged run, too: force takes what only lost events named.
+        unread = mark_values(self._blobs, reader.values, self._marks)
+        problem = problem or unread
         if problem is not None:
             self._hinder(place, problem, damaged=True)
-        elif ours and not strange and SPOOL in names and reader.is_over():
+        elif ours and not (strange or gone) and SPOOL in names and reader.is_over():
             self._spool(place / SPOOL, reader.spool_end)
 
     def _spool(self, path: Path, end: int) -> None:

@@ -151,7 +151,7 @@ def state_now(reader: JournalReader, state: Liveness, last: int) -> Liveness:
     if not epochs:
         raise NotAJournalError(f"{reader.folder} has no file of the run's first writer")
     # The newest file may be empty: a writer that was killed while it made it.
-    newest = _newest(reader) or epochs[-1]
+    newest = newest_file(reader) or epochs[-1]
     path = reader.folder / epoch_file_name(0, newest)
     identity = reader.identities.get((0, newest)) or None
     if ended_as(reader) is not None:
@@ -186,7 +186,7 @@ def ended_as(reader: JournalReader) -> str | None:
     None if the newest file of the first writer tells none: the run did not end, or it was sealed
     by a version that did not write it.
     """
-    newest = _newest(reader)
+    newest = newest_file(reader)
     for events in (reader.identities, reader.seals):
         status = events.get((0, newest or 0), {}).get("status")
         if type(status) is str:
@@ -194,6 +194,6 @@ def ended_as(reader: JournalReader) -> str | None:
     return None
 
 
-def _newest(reader: JournalReader) -> int | None:
+def newest_file(reader: JournalReader) -> int | None:
     """Return the newest epoch of the first writer in which anything is whole."""
     return next((e for e in reversed(reader._epochs(0)) if reader._readable(0, e)), None)

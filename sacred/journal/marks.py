@@ -79,7 +79,7 @@ class MarkingReader(JournalReader):
 
 
 def mark_values(blobs: BlobStore, digests: Iterable[str], marks: set[int]) -> str | None:
-    """Mark what values name that were too large for an event.
+    """Mark what values name that were too large for an event, of a damaged one what can be read.
 
     Parameters
     ----------
@@ -94,6 +94,7 @@ def mark_values(blobs: BlobStore, digests: Iterable[str], marks: set[int]) -> st
     -------
     Why one of them can not be read, half a sentence; None if all can.
     """
+    problem = None
     for digest in digests:
         sha, rest = hashlib.sha256(), b""
         try:
@@ -103,10 +104,11 @@ def mark_values(blobs: BlobStore, digests: Iterable[str], marks: set[int]) -> st
                     marks.update(map(mark_of, _NAMED.findall(rest + chunk)))
                     rest = chunk[-64:]
         except (BlobError, OSError) as error:
-            return str(error)
-        if sha.hexdigest() != digest:
-            return f"the content of blob {digest} is not what its name says"
-    return None
+            problem = problem or str(error)
+        else:
+            if sha.hexdigest() != digest:
+                problem = problem or f"the content of blob {digest} is not what its name says"
+    return problem
 
 
 def why_not_whole(reader: JournalReader, names: list[str]) -> str | None:

@@ -11,7 +11,7 @@ from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import EventType
 from sacred.journal.folder_lock import locked_journal
-from sacred.journal.liveness import Liveness, state_after, why_untouched
+from sacred.journal.liveness import Liveness, lock_is_held, state_after, why_untouched
 from sacred.journal.reader import JournalReader
 from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import RunFolder, epoch_file_name
@@ -151,6 +151,9 @@ def _seal_files(folder: RunFolder, *, force: bool, closed: Mapping[int, int]) ->
         for writer, found in reader._listing.items():
             wrong = _wrong(reader, writer, damage.get(writer, []))
             epochs = [epoch for epoch in found if epoch not in wrong.strangers]
+            doubtful = wrong.hit or wrong.unread or any(at[0] == writer for at in nothing)
+            if writer not in closed and not doubtful:
+                epochs = _begun(reader, writer, epochs, force=force)
             for epoch in found:
                 behind = bisect_right(epochs, epoch)
                 later = epochs[behind : behind + 1]
@@ -171,6 +174,21 @@ def _seal_files(folder: RunFolder, *, force: bool, closed: Mapping[int, int]) ->
     finally:
         reader.close()
     return outcomes
+
+
+def _begun(reader: JournalReader, writer: int, epochs: list[int], *, force: bool) -> list[int]:
+    """Leave out the files at the end in which nothing is, if nobody will write into them.
+
+    A kill, a power cut or a full disk left them; the file before is the last one then, in which is
+    noted what became of its writer.
+    """
+    begun = list(epochs)
+    while begun and not reader._readable(writer, begun[-1]):
+        if lock_is_held(reader.folder / epoch_file_name(writer, begun.pop())):
+            return epochs
+    identity = reader.identities.get((writer, begun[-1])) if begun else None
+    is_dead = identity is not None and why_untouched(identity, force=force)[1] is None
+    return begun if is_dead else epochs
 
 
 class _Wrong(NamedTuple):

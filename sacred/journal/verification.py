@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import BlobError
 from sacred.journal.events import EventType
-from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.liveness import Liveness, newest_file, run_liveness
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_checked, files_of, references, references_within
 from sacred.journal.root import epoch_file_name
@@ -54,7 +54,8 @@ class Report(NamedTuple):
     spool
         What can not be read of the output that is not in the journal yet.
     sealed
-        The first writer's last file is sealed: no seal takes in more of that output.
+        No seal takes in more of that output: the last file of the first writer in which anything is
+        whole is sealed, or there is none.
     """
 
     journal_id: int
@@ -157,7 +158,7 @@ def _verified(reader: JournalReader, folder: RunFolder, blobs: BlobStore | None)
         verdicts = verdicts or [Foreign(0, 1, 0, 0, "no whole frame")]
     errors = [] if blobs is None else list(_blob_errors(named, lists, blobs))
     sizes = list(_sizes(reader))
-    newest = max(reader._listing.get(0, ()), default=0)
+    newest = newest_file(reader)
     return Report(
         reader.journal_id,
         events,
@@ -168,9 +169,10 @@ def _verified(reader: JournalReader, folder: RunFolder, blobs: BlobStore | None)
         verdicts,
         len(named),
         errors,
-        run_liveness(folder),
+        # The file that would tell more is gone, and told of as lost: nobody writes it.
+        run_liveness(folder) if reader._epochs(0) else Liveness.DIED,
         tuple(flaws_from(reader.folder / SPOOL, spool_end)),
-        newest > 0 and reader._is_sealed(0, newest),
+        newest is None or reader._is_sealed(0, newest),
     )
 
 
@@ -208,10 +210,16 @@ def _blob_errors(
 
 
 def vanished(reader: JournalReader, children: Iterable[int]) -> list[Gap]:
-    """Return what is lost of the writers whose files the first writer saw, and that are not there."""
+    """Return what is lost of the writers whose files were there for certain, and are not any more.
+
+    Those are the first writer, without which there is no other, and the ones that it saw.
+    """
     reader._list()  # a child's file is there before the event that names it
     why = "the first writer saw the file, and it is not there"
-    return [Gap(child, 1, 0, 0, -1, why) for child in children if not reader._epochs(child)]
+    found = [Gap(child, 1, 0, 0, -1, why) for child in children if not reader._epochs(child)]
+    if reader.journal_id and not reader._epochs(0):
+        found.insert(0, Gap(0, 1, 0, 0, -1, "files of other writers are there, and it is not"))
+    return found
 
 
 def unindexed(reader: JournalReader, verdicts: Iterable[Verdict]) -> list[Unindexed]:

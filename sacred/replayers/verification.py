@@ -197,7 +197,7 @@ def _spool_remedies(folder: RunFolder, report: Report) -> Iterator[str]:
             f"{command_on('seal', folder)} (it records what can be read of {SPOOL}, and keeps the "
             "file under another name)"
         )
-    elif report.liveness in {Liveness.DIED, Liveness.ENDED}:
+    elif report.liveness is not Liveness.RUNNING:
         yield (
             f"move {SPOOL} out of {folder.journal}; `sacred show` has no more of what was printed "
             "than the journal then"

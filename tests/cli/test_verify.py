@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sacred.journal import BlobStore, EventType
+from sacred.journal import BlobStore, EventType, JournalReader, JournalWriter
 from sacred.journal.codec import pack
 from sacred.journal.sealer import seal_file
 from sacred.journal.spool import encode_record
@@ -360,3 +360,41 @@ def test_output_of_a_run_that_ended(root, run_sacred, end):
     )
     spooled(folder, hit=False)
     assert 0 == run_sacred("verify", "1").code
+
+
+def test_a_run_without_the_file_of_its_first_writer(root, run_sacred):
+    """What `show` and `export` refer to verify for is said there; the file brings all of it back."""
+    folder = root.died()
+    writer = JournalWriter.join(folder.journal, journal_id=JournalReader(folder.journal).journal_id)
+    writer.log_point("worker", 0, 0.5)
+    writer.close()
+    first = root.file(folder)
+    first.rename(root.path / "first")
+    spooled(folder)  # which no seal takes in now
+    for command in ("show", "export"):
+        shown = run_sacred(command, "1")
+        assert "sacred verify 1" in shown.out + shown.err
+    done = run_sacred("verify", "1")
+    assert (1, "run 1: gap, ") == (done.code, done.out[:12])
+    assert f"to do: take w0000-e0001.jzst from a backup into {folder.journal}, if" in done.out
+    assert f"to do: move w0000.spool out of {folder.journal}; " in done.out
+    bundle = run_sacred("export", "1", "--bundle", "run.tar")
+    assert (1, True) == (bundle.code, "w0000-e0001.jzst: the events from 0 on" in bundle.err)
+    (folder.journal / "w0000.spool").unlink()
+    (root.path / "first").rename(first)
+    assert 0 == run_sacred("verify", "1").code
+    first.rename(first.with_name("w0001-e0007.jzst"))  # and what is called so is none of its
+    (folder.journal / "w0001-e0001.jzst").unlink()
+    done = run_sacred("verify", "1")
+    assert (1, True) == (done.code, "journal from a backup; if there is none, remove" in done.out)
+
+
+def test_a_spool_beside_a_queued_run(root, run_sacred):
+    """No run wrote it: the remedy says so."""
+    writer = root.writer()
+    about = {"name": "q", "command": "main", "config": {}, "meta": {}, "host": {}, "experiment": {}}
+    writer.append(EventType.RUN_QUEUED, run_id=1, **about)
+    writer.close()
+    spooled(root.last)
+    done = run_sacred("verify", "1")
+    assert (1, True) == (done.code, f"move w0000.spool out of {root.last.journal}" in done.out)

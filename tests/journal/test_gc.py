@@ -198,6 +198,48 @@ def test_a_value_that_became_a_blob_names_blobs(root, blob, store, monkeypatch):
     assert orphan.exists()
 
 
+@pytest.fixture
+def folders(root, blob, store, monkeypatch):
+    """Write a run with two folders whose manifests became blobs: each manifest with its files."""
+    monkeypatch.setattr(packing, "VALUE_BYTES", 1000)
+    monkeypatch.setattr(packing, "EVENT_BYTES", 1000)
+    writer = JournalWriter.create(root.claim().journal, blobs=store)
+    made = []
+    for name in ("d", "e"):
+        paths = [blob(f"file {number} in {name}") for number in range(20)]
+        entries = [[p.name[:5], BlobReference("sha256", p.name, 6).to_wire(), 0] for p in paths]
+        before = set(root.blobs.glob("*/*"))
+        facts = {"name": name, "filename": name, "role": "artifact"}
+        writer.append(EventType.DIRECTORY_ADDED, entries=entries, **facts)
+        (manifest,) = set(root.blobs.glob("*/*")) - before
+        made.append((aged(manifest), paths))
+    for text in ("hit", "whole"):
+        writer.append(EventType.MESSAGE, level="info", text=text)
+    writer.close()
+    return made
+
+
+def test_force_keeps_what_whole_values_of_a_damaged_run_name(root, folders):
+    """An event is lost: what the manifests of the others name is known, and stays."""
+    path = root.path / "1" / "journal" / "w0000-e0001.jzst"
+    path.write_bytes(path.read_bytes().replace(b"text\xa3hit", b"text\xa3h\0t"))
+    done = collect(root, force=True)
+    assert [True] == [obstacle.damaged for obstacle in done.obstacles]
+    assert {**SIZES} == counts(done)
+    assert all(path.exists() for manifest, paths in folders for path in [manifest, *paths])
+
+
+def test_force_keeps_what_whole_values_beside_a_damaged_one_name(root, folders):
+    """Of two manifests one is damaged, whichever is met first: the files of the other one stay."""
+    for manifest, paths in folders:
+        whole = manifest.read_bytes()
+        manifest.write_bytes(b"damaged")
+        done = collect(root, dry_run=True, force=True)
+        assert [True] == [obstacle.damaged for obstacle in done.obstacles]
+        assert {**SIZES, "blobs": len(paths)} == counts(done)
+        manifest.write_bytes(whole)
+
+
 @pytest.mark.parametrize(
     "place", [".trash/1", "1/notes", "1/notes/journal", "old runs/2025/1/journal", "1.bak/journal"]
 )
@@ -334,7 +376,25 @@ def test_a_file_that_vanished_keeps_all_blobs(root, blob):
     assert orphan.exists()
     write(root.path / "aside" / "journal")
     shutil.copy(GOLDEN / "child" / "journal" / "w0001-e0001.jzst", folder.journal)
-    assert ["1/journal"] == [obstacle.where for obstacle in collect(root).obstacles]  # another's
+    (obstacle,) = collect(root).obstacles  # another's
+    assert ("1/journal", False) == (obstacle.where, obstacle.reparable)
+
+
+def test_a_run_without_its_first_file_keeps_all_blobs(root, blob):
+    """Files of other writers are there: what the first one named is unknown, till it is back."""
+    used, orphan = blob("used"), blob("orphan")
+    folder = claimed(root, used.name)
+    writer = JournalWriter.join(folder.journal, journal_id=JournalReader(folder.journal).journal_id)
+    writer.append(EventType.MESSAGE, level="info", text="worker")
+    writer.close()
+    first = folder.journal / "w0000-e0001.jzst"
+    os.rename(first, root.path.parent / "first")
+    (obstacle,) = collect(root).obstacles
+    assert obstacle.reason.startswith("w0000-e0001.jzst: the events from 0 on are lost: files of")
+    assert (True, False) == (obstacle.damaged, obstacle.reparable)
+    os.rename(root.path.parent / "first", first)
+    assert {**SIZES, "blobs": 1} == counts(collect(root))
+    assert [True, False] == [used.exists(), orphan.exists()]
 
 
 def test_a_torn_end_is_in_nobodys_way(root, blob):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -23,6 +24,7 @@ from sacred.journal.seal import seal_run
 from sacred.journal.seal_index import INDEX_MAGIC
 from sacred.journal.sealer import seal_file
 from sacred.journal.spool import encode_record
+from sacred.journal.verification import verify
 
 NAMES = ("loss", "accuracy", "ü", "x" * 300)
 VALUES = (0.5, -0.0, float("nan"), float("inf"), 3, 2**62, 2**70, -(2**80), "text", True, None)
@@ -303,6 +305,34 @@ def test_a_run_that_died(tmp_path):
     assert [event.seq for event in JournalReader(run.journal, stands).read() if event.seq >= 0] == [
         event.seq for event in added
     ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\x28\xb5"])
+def test_a_run_that_died_when_it_was_to_go_on(tmp_path, content):
+    """R8: the next file has nothing in it: the one before it takes the output and says what became of the run."""
+    run = run_that("die", tmp_path)
+    spool = run.journal / "w0000.spool"
+    taken = encode_record(1, 0, b"x" * 17)  # as the journal says
+    spool.write_bytes(taken + encode_record(1, 5, b"printed\n") + b"\x09" * 40)
+    (run.journal / "w0000-e0002.jzst").write_bytes(content)
+    assert not verify(run).clean
+    done = seal_run(run)
+    assert ["sealed", "empty"] == [outcome.state for outcome in done]
+    assert (run.journal / "w0000.spool.damaged-1", None) == (done[0].kept, done[1].kept)
+    events = list(JournalReader(run.journal).read())
+    assert events[0].fields["last_seen"]
+    assert b"printed\n" in [event.fields.get("data") for event in events]
+    assert verify(run).clean
+    assert ["already", "empty"] == [outcome.state for outcome in seal_run(run)]
+
+
+def test_an_empty_file_that_somebody_holds(tmp_path):
+    """R4: it is about to be written: the file before it is not the last one, and gets no end."""
+    run = run_that("die", tmp_path)
+    with open(run.journal / "w0000-e0002.jzst", "wb") as claimed:
+        fcntl.flock(claimed, fcntl.LOCK_EX)
+        assert ["sealed", "empty"] == [outcome.state for outcome in seal_run(run)]
+    assert "last_seen" not in next(iter(JournalReader(run.journal).read())).fields
 
 
 def test_a_process_that_lives(tmp_path):
