@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,8 @@ from sacred.cli_options import (
 from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sacred.journal.root import RunFolder
     from sacred.replayers.details import Message, Repository, Resumption, RunDetails
     from sacred.replayers.listing import RunOutline
@@ -197,8 +200,8 @@ def _description(found: RunDetails, folder: RunFolder) -> list[str]:
     lines += _section("metrics", _metric_lines(found))
     lines += _section("logged", _series_lines(found))
     lines += _section("info", _settings(document.get("info")))
-    for name in ("artifacts", "resources"):
-        lines += _section(name, [_file_line(entry) for entry in document.get(name) or ()])
+    lines += _section("artifacts", _artifact_lines(document.get("artifacts") or ()))
+    lines += _section("resources", [_file_line(entry) for entry in document.get("resources") or ()])
     experiment = document.get("experiment") or {}
     lines += _section("sources", [_file_line(entry) for entry in experiment.get("sources") or ()])
     lines += _section("repositories", [_repository_line(each) for each in found.repositories])
@@ -312,9 +315,24 @@ def _view_line(view: Any) -> str:
     return terminal.clean(f"{name}  {', '.join(facts)}{error}".rstrip())
 
 
-def _file_line(entry: Any) -> str:
+def _artifact_lines(artifacts: Iterable[Any]) -> list[str]:
+    """Return a line for the last version of each: a training may keep hundreds of checkpoints."""
+    last: dict[str, Any] = {}
+    versions: Counter[str] = Counter()
+    for entry in artifacts:
+        last[entry.name] = entry
+        versions[entry.name] += 1
+    return [
+        _file_line(
+            entry, f", the last of {count} versions" if (count := versions[name]) > 1 else ""
+        )
+        for name, entry in last.items()
+    ]
+
+
+def _file_line(entry: Any, more: str = "") -> str:
     size = f"{entry.size:,} bytes" if entry.digest else "content not stored"
-    return terminal.clean(f"{entry.name}  ({size})")
+    return terminal.clean(f"{entry.name}  ({size}{more})")
 
 
 def _repository_line(repository: Repository) -> str:

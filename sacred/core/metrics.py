@@ -185,7 +185,7 @@ def plain_scalar(value: Any, metric_name: str = "", what: str = "value") -> Any:
             return float(value)
         except OverflowError as error:
             raise MetricError(
-                f"The {what} of metric {metric_name!r} is a {type(value).__name__} larger than any "
+                f"The {what} of metric {metric_name!r} is {_with_article(value)} larger than any "
                 "float. Log an int, or its logarithm."
             ) from error
         except (TypeError, ValueError) as error:
@@ -212,6 +212,11 @@ def _item(value: Any, metric_name: str, what: str) -> Any:
     return value
 
 
+def _with_article(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 def _no_number(value: object, metric_name: str, what: str) -> MetricError:
     if what == "step":
         advice = "Steps are numbers: log_scalar(name, value, step)."
@@ -220,7 +225,7 @@ def _no_number(value: object, metric_name: str, what: str) -> MetricError:
             "Log a number; log_text takes texts, log_dict dictionaries and lists, log_array arrays."
         )
     return MetricError(
-        f"The {what} of metric {metric_name!r} is a {type(value).__name__}, not a number. {advice}"
+        f"The {what} of metric {metric_name!r} is {_with_article(value)}, not a number. {advice}"
     )
 
 

@@ -138,7 +138,11 @@ class RunViews:
         views = []
         for _, view in self._views:
             options = {k: v for k, v in (view.get("options") or {}).items() if k not in hidden}
-            views.append(recordable({**view, "options": options}))
+            kept = recordable({**view, "options": options})
+            if view.get("kind") == "mongo":
+                # Made of the database and the host: it only looks like me:secret@host.
+                kept["name"] = view["name"]
+            views.append(kept)
         return views
 
     def check_places(self) -> None:

@@ -49,6 +49,20 @@ def test_text(root, run_sacred):
     assert ["100%", "red"] == lines[-2:]
 
 
+def test_versions_of_an_artifact(root, run_sacred):
+    """A name stands once, with its last version, however many checkpoints there are."""
+    writer = root.writer(blobs=BlobStore(root.journals.blobs))
+    root.start(writer, 1)
+    for name, content in (("a", b"1"), ("b", b"12"), ("a", b"123")):
+        blob = BlobStore(root.journals.blobs).put_bytes(content).blob.to_wire()
+        writer.append(EventType.ARTIFACT_ADDED, name=name, filename=f"/x/{name}", blob=blob)
+    root.end(writer)
+    lines = run_sacred("show", "1").out.splitlines()
+    at = lines.index("artifacts")
+    assert ["  a  (3 bytes, the last of 2 versions)", "  b  (2 bytes)"] == lines[at + 1 : at + 3]
+    assert 3 == len(json.loads(run_sacred("show", "1", "--json").out)["artifacts"])
+
+
 def test_a_run_that_was_resumed(root, run_sacred):
     """When, from what status and how often; none of it for a run that nobody went on with."""
     writer = root.writer()

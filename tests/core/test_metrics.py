@@ -128,6 +128,8 @@ def test_arrays_and_objects_are_refused(value: object) -> None:
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ValueError)
     assert [] == list(logger.get_last_metrics())
+    with pytest.raises(MetricError, match="is an object, not a number"):
+        logger.log_scalar_metric("loss", object())
 
 
 def test_a_step_left_out_is_the_last_one_and_one() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 
+from sacred import Experiment
 from sacred.core import views as views_module
 from sacred.core.launch import ClaimAnswer, ViewState
 from sacred.core.views import RunViews, ViewRequiredError, declared_view, plain_document
+from sacred.journal.finding import start_fields
+from sacred.journal.root import JournalRoot
+from sacred.observers import MongoObserver
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class _Server:
@@ -114,6 +121,26 @@ def test_no_secret_is_recorded(link: mock.Mock) -> None:
     public = RunViews([_Server()], "/r", "ab").public()
     assert "secret" not in repr(public)
     assert [{}] == [view["options"] for view in public]
+
+
+def test_a_name_is_recorded_as_it_is(
+    link: mock.Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view's name looks like me:secret@host and holds no secret: nothing of it is masked."""
+    monkeypatch.setenv("SACRED_JOURNAL_ROOT", str(tmp_path))
+    link.wait.return_value = {}
+    ex = Experiment("named", interactive=True)
+
+    @ex.main
+    def main() -> None:
+        pass
+
+    ex.observers.append(MongoObserver(url="mongodb://me:secret@localhost:27017", db_name="lab"))
+    ex.run()
+    (folder,) = JournalRoot(tmp_path).runs()
+    (view,) = start_fields(folder)["views"]
+    assert "mongo:lab@localhost:27017" == view["name"]
+    assert "secret" not in repr(view)
 
 
 def test_a_document_for_json() -> None:

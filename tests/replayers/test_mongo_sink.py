@@ -311,6 +311,17 @@ def test_an_unknown_option_is_the_drivers_business():
     MongoSink(mongo_spec("mongodb://far/db?bogus=1"))
 
 
+def test_a_sentence_of_the_driver_becomes_a_part_of_ours():
+    """No full stop of the driver's in the middle, and no number of the system's."""
+    from pymongo.errors import AutoReconnect, OperationFailure
+
+    connection = MongoSink(mongo_spec("mongodb://127.0.0.1:1/db"))._connection
+    refused = str(connection._meaning(OperationFailure("Authentication failed.", 18)))
+    assert "refuses the connection: Authentication failed. Check user" in refused
+    unknown = AutoReconnect("h:27017: [Errno -2] Name or service not known")
+    assert str(connection._meaning(unknown)).endswith("h:27017: Name or service not known")
+
+
 def test_a_server_that_is_not_there(root, run_writer):
     """A refused connection is behind, not failed, and says who does not answer."""
     folder = root.claim()

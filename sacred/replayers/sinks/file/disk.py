@@ -43,7 +43,9 @@ def disk_errors(base: str, *final: int) -> Iterator[None]:
             text = f"{text.removesuffix(reason)}{error.filename}: {reason}"
             raise TerminalSinkError(f"{text}. Move it away") from error
         if error.errno in _FINAL or error.errno in final:
-            raise TerminalSinkError(f"{text}. Make it writable, or choose another") from error
+            raise TerminalSinkError(
+                f"{text}. Make it writable, or choose another folder"
+            ) from error
         raise TransientSinkError(text) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import warnings
@@ -217,4 +218,6 @@ class MongoConnection:
             for form in (secret, unquote(secret)):
                 if form:
                     text = text.replace(form, "***")
-        return " ".join(text.split())[:300]
+        # The system's number of an error tells a reader nothing; what follows ends the sentence.
+        text = re.sub(r"\[Errno -?\d+\] ", "", text)
+        return " ".join(text.split())[:300].rstrip(".")
