@@ -139,7 +139,7 @@ def iterate_flattened(d: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def iterate_flattened_separately(
-    dictionary: Mapping[Any, Any], manuallysorted_keys: Sequence[str] | None = None
+    dictionary: Mapping[Any, Any], manually_sorted_keys: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of each level first, then its dictionaries.
 
@@ -147,7 +147,7 @@ def iterate_flattened_separately(
     ----------
     dictionary
         What to walk.
-    manuallysorted_keys
+    manually_sorted_keys
         Keys that come first, in this order.
 
     Yields
@@ -155,14 +155,14 @@ def iterate_flattened_separately(
     (path, value)
         A dictionary is announced by its path and :data:`PATHCHANGE`.
     """
-    first = [key for key in manuallysorted_keys or () if key in dictionary]
+    first = [key for key in manually_sorted_keys or () if key in dictionary]
     rest = [key for key in sorted_keys(dictionary) if key not in first]
     groups = [key for key in rest if isinstance(dictionary[key], dict) and dictionary[key]]
     for key in first + [key for key in rest if key not in groups]:
         yield key, dictionary[key]
     for key in groups:
         yield key, PATHCHANGE
-        for path, value in iterate_flattened_separately(dictionary[key], manuallysorted_keys):
+        for path, value in iterate_flattened_separately(dictionary[key], manually_sorted_keys):
             yield join_paths(text_of(key), text_of(path)), value
 
 
