@@ -463,6 +463,9 @@ class Run(FileRecording, SeriesLogging, RunBeat, RunEnd):
             self.run_logger.info('Started run with ID "%s"', shown)
         else:
             self.run_logger.info("Started")
+        note_start = getattr(self._capture, "note_start", None)
+        if note_start is not None:
+            note_start()
 
     def _take_id_of_root(self) -> None:
         recorder = self._recorder
