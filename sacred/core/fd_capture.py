@@ -44,6 +44,8 @@ _OUT_PIPE, _ERR_PIPE, _SPOOL, _REQUESTS, _REPLIES = 3, 4, 5, 6, 7
 _HIGH = 64
 
 _SPOOLED, _SHOWN, _ENDED = 1, 2, 3
+#: The least of the tokens that say how much of stderr comes first.
+_LOGGED = 1 << 31
 _REPLY_SIZE = 21
 
 #: SIGHUP, SIGINT, SIGQUIT and SIGTERM: whatever ends the run must not end the tee.
@@ -363,6 +365,20 @@ class FdCapture:
                 if found.verdict != "more":
                     self._damaged = found.verdict == "damaged"
                     return count
+
+    def note_start(self) -> None:
+        """Have what was logged so far stand before what is printed from now on. Does not wait."""
+        import fcntl
+        import termios
+
+        with self._lock:
+            if self._requests < 0 or self._tee_dead or self._is_foreign():
+                return
+            # Where it can not be told, or the tee is behind, the order is that of chance.
+            with contextlib.suppress(OSError):
+                waiting = int.from_bytes(fcntl.ioctl(2, termios.FIONREAD, bytes(4)), sys.byteorder)
+                if 0 < waiting < _LOGGED:
+                    os.write(self._requests, (_LOGGED + waiting).to_bytes(4, "little"))
 
     def drain(self, timeout: float) -> bool:
         """Wait until everything printed so far is in the spool and on the terminal.

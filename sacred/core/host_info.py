@@ -193,7 +193,7 @@ def host_info_getter(func: Callable[[], Any], name: str | None = None) -> Callab
     warnings.warn(
         "host_info_getter is deprecated. Pass `additional_host_info` to the Experiment instead.",
         DeprecationWarning,
-        stacklevel=2,
+        stacklevel=1,  # as Sacred's: a script shows none of it
     )
     host_info_gatherers[name or func.__name__] = func
     return func

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.core.errors import SacredError
 from sacred.core.passwords import is_masked
+from sacred.core.recordable import as_it_was
 from sacred.core.recorded import NOT_RECORDED, RecordedRun, live_value
 from sacred.journal.errors import JournalBusyError
 from sacred.journal.finding import command_on, find_run
@@ -370,7 +371,7 @@ def continued_run(
         hook(options=chosen)
     chosen = by_flags(chosen, experiment.all_cli_options)
     recorded = live_value(record.start.get("config") or {})
-    config, secret = _without_secrets(recorded)
+    config, secret = _without_secrets(as_it_was(recorded, record.program.get("kinds")))
     known = {name for name, _ in experiment.gather_named_configs()}
     run = create_run(
         experiment,
@@ -467,6 +468,8 @@ def _without_secrets(
     kept: dict[str, Any] = {}
     left_out: list[tuple[str, ...]] = []
     for name, value in config.items():
+        if _is_masked(name):
+            continue  # it would be an entry besides the program's; another one is warned of
         if isinstance(value, dict) and _is_masked(value):
             kept[name], within = _without_secrets(value, (*above, name))
             left_out += within

@@ -18,7 +18,7 @@ from sacred.core.metrics import MetricsLogger, scalar_logger, utc_now
 from sacred.core.observer_checks import check_observers, list_of_observers
 from sacred.core.observers import Listener, by_priority
 from sacred.core.passwords import masked_within
-from sacred.core.recordable import number_of, recordable
+from sacred.core.recordable import kinds_in, number_of, recordable
 from sacred.core.recorder import Recorder
 from sacred.core.run_beat import RunBeat
 from sacred.core.run_end import RunEnd
@@ -463,6 +463,9 @@ class Run(FileRecording, SeriesLogging, RunBeat, RunEnd):
             self.run_logger.info('Started run with ID "%s"', shown)
         else:
             self.run_logger.info("Started")
+        note_start = getattr(self._capture, "note_start", None)
+        if note_start is not None:
+            note_start()
 
     def _take_id_of_root(self) -> None:
         recorder = self._recorder
@@ -560,7 +563,9 @@ class Run(FileRecording, SeriesLogging, RunBeat, RunEnd):
         facts = start_facts(self, command, run_id)
         facts["views"] = views.public() if views else None
         if self._program:
-            facts["program"] = recordable({**self._program, "id": self._id})
+            kinds = kinds_in(self.config)
+            called = {**self._program, "id": self._id, **({"kinds": kinds} if kinds else {})}
+            facts["program"] = recordable(called)
         if going_on is not None:
             facts |= going_on.known_facts()
         # Stored sources are recorded already.

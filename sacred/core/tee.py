@@ -17,15 +17,17 @@ keeps nothing from being shown. Only when a stopped terminal is 4 MiB behind doe
 it, as it would without us.
 
 The two streams are two pipes, so what was written to both within a moment has no order, as with any
-``tee``. Two things are done for whoever reads it: what waits already when this process begins is
-taken from stderr first, because a run logs that it starts before anything of it can print; and a
+``tee``. Two things are done for whoever reads it: what waits when this process begins, and when the
+run has logged that it starts, is taken from stderr first, because nothing of it prints before; and a
 stream in the middle of a line is waited for, 10 ms at most, before the other one is read: an
 unbuffered interpreter writes ``print("loss", 1)`` in four parts.
 
 A request is 4 bytes, a token. It means: copy what is in the pipes now. Two replies follow, each
 kind, token, size of the spool, bytes that could not be spooled (``<BIQQ``): kind 1 when everything
 is in the spool, kind 2 when the terminal has it too. Before the latter comes kind 3 (token 0) when
-nobody holds the pipes any more: nothing will be written into the spool after it.
+nobody holds the pipes any more: nothing will be written into the spool after it. A token from
+``LOGGED`` on means that the run has logged its start, and how much of that waited in stderr's pipe;
+it is not answered.
 
 It has to start in a few milliseconds, so it imports nothing that the interpreter does not hold
 already, but ``select`` and ``struct``. The signals that end other programs are blocked by whoever
@@ -49,6 +51,8 @@ BACKLOG = 4 << 20
 PATIENCE = 0.01
 
 SPOOLED, SHOWN, ENDED = 1, 2, 3
+#: The least of the tokens that say how many bytes of stderr come before what is printed then.
+LOGGED = 1 << 31
 RECORD = struct.Struct("<BQI")
 REPLY = struct.Struct("<BIQQ")
 
@@ -150,12 +154,12 @@ class Stream:
         self.poller = select.poll()
         self.poller.register(pipe, select.POLLIN)
 
-    def copy(self) -> bool:
+    def copy(self, most: int = CHUNK) -> bool:
         """Copy what is there; return False when nothing was."""
         if self.ended:
             return False
         try:
-            data = os.read(self.pipe, CHUNK)
+            data = os.read(self.pipe, most)
         except BlockingIOError:
             return False
         if not data:
@@ -252,6 +256,7 @@ def main() -> None:
             if ended:
                 return
 
+        # In the order they were registered in: a request comes before what was printed behind it.
         for fd, _ in poller.poll():
             if fd in by_pipe:
                 others[fd].finish_line()
@@ -266,6 +271,9 @@ def main() -> None:
                 while len(requests) >= 4:
                     token = int.from_bytes(requests[:4], "little")
                     requests = requests[4:]
+                    if token >= LOGGED:
+                        streams[1].copy(token - LOGGED)
+                        continue
                     for stream in streams:
                         # As much as any pipe holds; a writer that never stops must not hold us up.
                         for _ in range(32):

@@ -169,7 +169,7 @@ _SCHEMAS = (
             _may(
                 "program",
                 "map",
-                "how it was called: cwd, argv, module, package, experiment, id, path",
+                "how it was called: cwd, argv, module, package, experiment, id, path, kinds",
             ),
         ),
     ),

@@ -91,7 +91,7 @@ class FileStorageObserver(FileEntry):
             "FileStorageObserver.create(...) is deprecated. "
             "Please use FileStorageObserver(...) instead.",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=1,  # as Sacred's: a script shows none of it
         )
         return cls(*args, **kwargs)
 

@@ -130,7 +130,7 @@ class MongoObserver(MongoEntry):
             warnings.warn(
                 'Argument "collection" is deprecated. Please use "collection_prefix" instead.',
                 DeprecationWarning,
-                stacklevel=2,
+                stacklevel=1,  # as Sacred's: a script shows none of it
             )
             if collection_prefix:
                 raise ValueError("Cannot pass both collection and a collection prefix.")
@@ -168,7 +168,7 @@ class MongoObserver(MongoEntry):
         warnings.warn(
             "MongoObserver.create(...) is deprecated. Please use MongoObserver(...) instead.",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=1,  # as Sacred's: a script shows none of it
         )
         return cls(*args, **kwargs)
 
@@ -377,7 +377,7 @@ class QueuedMongoObserver(QueueObserver):
             "QueuedMongoObserver.create(...) is deprecated. "
             "Please use QueuedMongoObserver(...) instead.",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=1,  # as Sacred's: a script shows none of it
         )
         return cls(*args, **kwargs)
 

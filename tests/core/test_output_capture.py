@@ -374,6 +374,56 @@ def test_an_immediate_kill_loses_nothing(tmp_path):
 
 
 @needs_fd
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_is_logged_at_the_start_comes_first(tmp_path, is_noted):
+    """OUT-02: a tee that was behind takes it before what was printed then, and nothing else."""
+    _, report, _ = run_script(
+        tmp_path,
+        f"""
+        with capture("fd", sink, sys.argv[1]) as captured:
+            captured.drain(30)
+            os.kill(captured.tee_pid, signal.SIGSTOP)
+            os.waitpid(captured.tee_pid, os.WUNTRACED)
+            os.write(2, b"started\\n")
+            if {is_noted}:
+                captured.note_start()
+            os.write(1, b"printed\\n")
+            os.write(2, b"completed\\n")
+            os.kill(captured.tee_pid, signal.SIGCONT)
+            captured.drain(30)
+            captured.poll()
+        report()
+        """,
+    )
+    order = [data.strip() for _, data, _, _ in report["got"]]
+    first = ["started", "printed"] if is_noted else ["printed", "started\ncompleted"]
+    assert first == order[:2]
+
+
+@needs_fd
+def test_a_start_that_can_not_be_noted_is_passed_over(tmp_path):
+    """OUT-02: without a stderr, or with a file in its place, and after the end."""
+    done, report, spool = run_script(
+        tmp_path,
+        """
+        with capture("fd", sink, sys.argv[1]) as captured:
+            kept = os.dup(2)
+            os.close(2)
+            captured.note_start()
+            os.dup2(os.open(__file__, os.O_RDONLY), 2)
+            captured.note_start()
+            os.dup2(kept, 2)
+            print("printed", flush=True)
+            os.write(2, b"logged\\n")
+            captured.drain(30)
+        captured.note_start()
+        report()
+        """,
+    )
+    assert (b"printed\n", b"logged\n") == (spooled(spool, 1), spooled(spool, 2)), done.stderr
+
+
+@needs_fd
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_do_not_reach_the_tee(tmp_path, name):
     """OUT-02: what ends the run does not end the tee."""

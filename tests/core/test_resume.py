@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import logging
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -24,6 +25,7 @@ from sacred.core.experiment import Experiment
 from sacred.core.ingredient import Ingredient
 from sacred.core.observers import RunObserver
 from sacred.core.options import cli_option
+from sacred.core.recordable import as_it_was
 from sacred.core.recorded import RecordedRun
 from sacred.core.resume import Continuation, ResumeError, check_state, continued_run
 from sacred.core.settings import SETTINGS
@@ -399,6 +401,60 @@ def test_keys_stay_what_they_are(
     assert {7: {8.5: 9}, "z": 1} == aa["x"]
     assert {1: 200, (3, 4): 5, "k": 3} == sizes["sizes"]
     assert "not the recorded one" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["resumed", "queued"])
+def test_paths_stay_paths(caplog: Any, kind: str) -> None:
+    """A scope that goes on from a path works again; frozensets, and both inside others, stay too."""
+    data = Ingredient("data", base_dir=os.getcwd(), save_git_info=False)
+    data.add_config(parts=[pathlib.Path("a"), {1: (pathlib.PureWindowsPath("b"),)}])
+    trainer = Trainer(ingredients=[data])
+
+    @trainer.ex.config
+    def folders(data: dict[str, Any]) -> None:
+        root = pathlib.Path("root")
+        train = root / "train"  # noqa: F841
+        pure = pathlib.PurePosixPath("c")  # noqa: F841
+        group = {"text": "d", "names": frozenset({1, 2})}  # noqa: F841
+        first = data["parts"][0] / "x"  # noqa: F841
+
+    seen: list[Any] = []
+
+    def stops(run: Run, rate: float) -> None:
+        seen.append({name: repr(run.config[name]) for name in sorted(run.config)})
+        raise KeyboardInterrupt
+
+    trainer.does = stops
+    given = {"root": pathlib.Path("given"), "group": {"text": "e"}}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.ex.run(config_updates=given)
+    with pytest.raises(KeyboardInterrupt):
+        if kind == "queued":
+            number = trainer.ex.run(config_updates=given, options={"--queue": True})._id
+            record = RecordedRun(JournalRoot("sacred_runs").run(int(number)))
+            continued_run(
+                trainer.ex, Continuation(record, resume=False, stored=False, force=False)
+            )()
+        else:
+            trainer.goes_on(stops)
+    seeds = [config.pop("seed") for config in seen]
+    assert kind == "queued" or seeds[0] == seeds[1]
+    assert seen[0] == seen[1]
+    assert repr(pathlib.Path("given/train")) == seen[1]["train"]
+    assert "frozenset" in seen[1]["group"]
+    assert "not the recorded one" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "kinds", [3, [3], [[["root"]]], [[["no", 3], "Path"]], [[3, "Path"]], [[[[]], "Path"]]]
+)
+def test_kinds_that_do_not_fit_are_passed_over(kinds: Any) -> None:
+    """What another version, or a damaged event, says of the types changes nothing and stops nothing."""
+    recorded = {"root": "a", "group": {"b": [1, ("c",)]}}
+    assert recorded == as_it_was(recorded, kinds)
+    fits = [[["group", "b", 1, 0], "Path"], [["root"], "frozenset"], [["root", "x"], "Path"]]
+    expected = {"root": "a", "group": {"b": [1, (pathlib.Path("c"),)]}}
+    assert expected == as_it_was(recorded, fits)
 
 
 def test_the_options_are_the_recorded_ones(trainer: Trainer, capsys: Any) -> None:

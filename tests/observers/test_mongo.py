@@ -11,6 +11,8 @@ import pytest
 
 from sacred.core.view_options import parse_mongo_db_arg
 from sacred.core.views import declared_view
+from sacred.observers import mongo
+from sacred.observers.file_storage import FileStorageObserver
 from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
 
 
@@ -152,11 +154,17 @@ def test_the_queued_one_declares_the_same() -> None:
 
 
 def test_deprecated_ways_warn() -> None:
-    """OBS-06: create(), and the argument ``collection``."""
-    with pytest.warns(DeprecationWarning, match="MongoObserver"):
+    """OBS-06, USE-07: create(), and the argument ``collection``; who runs a script sees none of it."""
+    with pytest.warns(DeprecationWarning, match="MongoObserver") as created:
         MongoObserver.create(url="h")
-    with pytest.warns(DeprecationWarning, match="collection_prefix"):
+        QueuedMongoObserver.create(url="h")
+    with pytest.warns(DeprecationWarning, match="collection_prefix") as collected:
         MongoObserver("h", collection="mine")
+    with pytest.warns(DeprecationWarning, match="FileStorageObserver") as filed:
+        FileStorageObserver.create("runs")
+    # Python shows those that come from __main__ alone.
+    assert {mongo.__file__} == {warning.filename for warning in (*created, *collected)}
+    assert __file__ not in {warning.filename for warning in filed}
 
 
 def test_equality_is_that_of_the_place() -> None:
