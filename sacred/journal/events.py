@@ -169,7 +169,8 @@ _SCHEMAS = (
             _may(
                 "program",
                 "map",
-                "how it was called: cwd, argv, module, package, experiment, id, path, kinds",
+                "how it was called: cwd, argv, module, package, experiment, id, path; kinds: where "
+                "config has a path or frozenset, as [keys, type]",
             ),
         ),
     ),
