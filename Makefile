@@ -66,7 +66,7 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove all that was made here; runs stay
+clean:  ## remove all that was made here; runs stay, except the demo's
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo_runs
 
 .PHONY: help venv check test test-local soak coverage bugbank servers demo bench docs format clean
