@@ -454,7 +454,7 @@ def _is_masked(value: Any) -> bool:
     if isinstance(value, str):
         return is_masked(value)
     if isinstance(value, dict):
-        return any(map(_is_masked, value.values()))
+        return any(map(_is_masked, (*value, *value.values())))
     return isinstance(value, (list, tuple, set, frozenset)) and any(map(_is_masked, value))
 
 
@@ -468,6 +468,8 @@ def _without_secrets(
     kept: dict[str, Any] = {}
     left_out: list[tuple[str, ...]] = []
     for name, value in config.items():
+        if _is_masked(name):
+            continue  # it would be an entry besides the program's; another one is warned of
         if isinstance(value, dict) and _is_masked(value):
             kept[name], within = _without_secrets(value, (*above, name))
             left_out += within
