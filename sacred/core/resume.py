@@ -454,7 +454,7 @@ def _is_masked(value: Any) -> bool:
     if isinstance(value, str):
         return is_masked(value)
     if isinstance(value, dict):
-        return any(map(_is_masked, value.values()))
+        return any(map(_is_masked, (*value, *value.values())))
     return isinstance(value, (list, tuple, set, frozenset)) and any(map(_is_masked, value))
 
 

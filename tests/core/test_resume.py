@@ -445,6 +445,24 @@ def test_paths_stay_paths(caplog: Any, kind: str) -> None:
     assert "not the recorded one" not in caplog.text
 
 
+def test_a_key_with_a_password_comes_once(trainer: Trainer, caplog: Any) -> None:
+    """It is recorded without the password, and the record is no entry besides the program's."""
+    trainer.ex.add_config(servers={"http://me:pw@host/x": 1, "plain": 2})
+    seen: list[Any] = []
+
+    def stops(run: Run, rate: float) -> None:
+        seen.append(dict(run.config["servers"]))
+        raise KeyboardInterrupt
+
+    trainer.does = stops
+    with pytest.raises(KeyboardInterrupt):
+        trainer.ex.run(config_updates={"servers": {"plain": 3}})
+    with pytest.raises(KeyboardInterrupt):
+        trainer.goes_on(stops)
+    assert [{"http://me:pw@host/x": 1, "plain": 3}] * 2 == seen
+    assert "not the recorded one" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "kinds", [3, [3], [[["root"]]], [[["no", 3], "Path"]], [[3, "Path"]], [[[[]], "Path"]]]
 )
