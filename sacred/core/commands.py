@@ -78,8 +78,21 @@ def help_for_command(command: Any) -> str:
     """Return the help text of a command: its signature and docstring, without overstrikes."""
     import pydoc
     import re
+    import types
 
-    return re.sub(r".\x08", "", pydoc.text.document(getattr(command, "__wrapped__", command)))
+    function = getattr(command, "__wrapped__", command)
+    if getattr(function, "__module__", None) == __name__:
+        # One of ours: what its parameters are for type checkers tells a person nothing.
+        bare = types.FunctionType(
+            function.__code__,
+            globals(),
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        bare.__doc__ = function.__doc__
+        function = bare
+    return re.sub(r".\x08", "", pydoc.text.document(function))
 
 
 # -- configuration --------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ class Origins:
         return None
 
 
-def unused_hint(path: str, place: str | None, known: Iterable[str]) -> str:
+def unused_hint(
+    path: str, place: str | None, known: Iterable[str], *, is_no_text: bool = False
+) -> str:
     """Return what helps with an update that nothing uses.
 
     Parameters
@@ -55,10 +57,18 @@ def unused_hint(path: str, place: str | None, known: Iterable[str]) -> str:
         Where the update was given.
     known
         The entries that there are, and those that functions take as arguments.
+    is_no_text
+        There is an entry whose key is no text, but looks like the one that was to be updated.
     """
     import difflib
 
     parts = [f"It was set {place}."] if place else []
+    if is_no_text:
+        parts.append(
+            "The entry that is there has a key that is no text, and updates name texts: set it in "
+            "a configuration of the experiment."
+        )
+        return " ".join(parts)
     names = sorted(name for name in known if not _is_special(name) and name != path)
     close = difflib.get_close_matches(path, names, n=1)
     if close:

@@ -35,7 +35,7 @@ from sacred.core.updates import check_hook_keys
 from sacred.journal.integers import legible, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["Scaffold"]
 
@@ -411,12 +411,18 @@ class Scaffold:
             if not self.captured_args.intersection(iter_prefixes(path)):
                 full_path = join_paths(self.path, path)
                 config: dict[str, Any] = {}
-                value = get_by_dotted_path(self.config, path)
-                # A key with a dot in it, as 2.5, is found by its text alone.
-                value = dict(iterate_flattened(self.config)).get(path, value)
+                value = get_by_dotted_path(self.config, path, _NOTHING)
+                is_text = value is not _NOTHING
+                if not is_text:  # a key that is no text, as 2.5 of a named configuration
+                    value = dict(iterate_flattened(self.config)).get(path)
                 set_by_dotted_path(config, full_path, value)
                 error = ConfigAddedError(full_path, config=config)
-                error.hint = unused_hint(full_path, self.origins.of(full_path), self._known_paths())
+                error.hint = unused_hint(
+                    full_path,
+                    self.origins.of(full_path),
+                    self._known_paths(),
+                    is_no_text=is_text and path in set(_odd_paths(self.config)),
+                )
                 raise error
             self.logger.warning('Added new config entry: "%s"', path)
         # In the order of the assignments, as Sacred's users read it.
@@ -434,12 +440,26 @@ class Scaffold:
     def _known_paths(self) -> set[str]:
         """Return the paths of the entries that there are, and of those that functions take."""
         entries = {str(path) for path, _ in iterate_flattened(self.config)}
+        entries -= set(_odd_paths(self.config))
         return {join_paths(self.path, path) for path in entries - self.config_mods.added} | {
             join_paths(self.path, path) for path in self.captured_args
         }
 
     def __repr__(self) -> str:
         return f"<Scaffold: {self.path!r}>"
+
+
+_NOTHING = object()
+
+
+def _odd_paths(config: Mapping[Any, Any], above: str = "", odd: bool = False) -> Iterator[str]:
+    """Yield the paths that lead by keys which are no texts: no update reaches what lies there."""
+    for key, value in config.items():
+        path, is_odd = join_paths(above, text_of(key)), odd or not isinstance(key, str)
+        if is_odd:
+            yield path
+        if isinstance(value, dict):
+            yield from _odd_paths(value, path, is_odd)
 
 
 def _checked_seed(seed: Any, entry: str) -> int:

@@ -212,6 +212,11 @@ def test_help_for_a_command():
         """A command doc."""
 
     assert "cmd(a, b=3)\n    A command doc.\n" == commands.help_for_command(cmd)
+    assert commands.help_for_command(commands.print_config).startswith("print_config(_run)\n")
+    saved = "save_config(_config, _log, config_filename='config.json')\n"
+    assert commands.help_for_command(commands.save_config).startswith(saved)
+    named = commands.help_for_command(commands.print_named_configs(None))
+    assert named.startswith("print_named_configs(_run=None)\n")
 
 
 def test_the_text_of_a_configuration_under_the_name_that_programs_use(monkeypatch):

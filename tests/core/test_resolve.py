@@ -141,6 +141,14 @@ def test_keys_of_a_named_config_stay_what_they_are():
     ex.add_named_config("wrong", a={7.5: "seven"})
     with pytest.raises(ConfigAddedError, match=r"\n  a\.7\.5=seven\n"):
         ex._create_run("main", named_configs=["wrong"])
+    ex = experiment()
+    ex.add_config(a={1: 2}, b={"near": 1})
+    with pytest.raises(
+        ConfigAddedError, match=r"=3\n.*has a key that is no text, and updates name"
+    ):
+        ex._create_run("main", {"a.1": 3})
+    with pytest.raises(ConfigAddedError, match=r'Did you mean "b\.near"\?'):
+        ex._create_run("main", {"b.mear": 3})
 
 
 def test_a_named_config_can_not_read_configurations():
