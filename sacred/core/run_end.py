@@ -170,9 +170,10 @@ class RunEnd:
         lost = sum(loss.count for loss in recorder.losses)
         if lost:
             self.run_logger.warning(
-                "%d events of this run (points, pieces of output and the like) are lost, because "
-                "its disk did not take them. What was written before is in %s%s",
-                lost,
+                "%s of this run (points, pieces of output and the like) %s lost, because its disk "
+                "did not take %s. What was written before is in %s%s",
+                "1 event" if lost == 1 else f"{lost} events",
+                *(("is", "it") if lost == 1 else ("are", "them")),
                 folder.path,
                 "; its end is not among it, so that sacred ls shows it as DIED."
                 if recorder.end_is_lost

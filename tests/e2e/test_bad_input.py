@@ -256,7 +256,7 @@ def test_a_disk_that_stays_full_is_said_with_what_it_cost(tmp_path):
     """P6: what is told to be lost is what no file has, and that the end is not there is told too."""
     result = _fill(tmp_path, "keep")
     assert result.returncode == 0, result.stderr
-    (line,) = [line for line in result.stderr.splitlines() if " are lost, because" in line]
+    (line,) = [line for line in result.stderr.splitlines() if " are lost, because its disk" in line]
     lost = int(re.search(r"(\d+) events", line)[1])
     assert line.endswith("its end is not among it, so that sacred ls shows it as DIED.")
     events = _numbered(tmp_path / "sacred_runs" / "1")
