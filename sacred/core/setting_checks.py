@@ -41,8 +41,7 @@ def check_settings() -> None:
     _check_strategy("DISCOVER_SOURCES", _SOURCES)
     _check_strategy("DISCOVER_DEPENDENCIES", _DEPENDENCIES)
     colour = SETTINGS.COMMAND_LINE.COLOR
-    word = colour.lower() if isinstance(colour, str) else colour
-    _check_choice("COMMAND_LINE.COLOR", word, ("auto", "always", "never"), colour)
+    _check_choice("COMMAND_LINE.COLOR", colour, ("auto", "always", "never"), any_case=True)
     beat = SETTINGS.DEFAULT_BEAT_INTERVAL
     try:
         float(beat)
@@ -65,11 +64,11 @@ def _check_strategy(name: str, known: Sequence[str]) -> None:
     _check_choice(name, value, [*known, *(getattr(dependencies, table).keys() - {*known})])
 
 
-def _check_choice(name: str, value: Any, known: Iterable[str], *shown: Any) -> None:
-    if isinstance(value, str) and value in known:
+def _check_choice(name: str, value: Any, known: Iterable[str], *, any_case: bool = False) -> None:
+    if isinstance(value, str) and (value.lower() if any_case else value) in known:
         return
     choices = ", ".join(map(repr, known))
     raise SettingChoiceError(
-        f"SETTINGS.{name} is {[value, *shown][-1]!r}. Set it to one of {choices}.",
+        f"SETTINGS.{name} is {value!r}. Set it to one of {choices}.",
         print_traceback=False,
     )

@@ -17,7 +17,7 @@ from sacred.core.dotted import (
 from sacred.core.errors import ConfigAddedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sacred.core.scaffold import Scaffold
 
@@ -146,12 +146,8 @@ def find_best_match(path: str, prefixes: Any) -> tuple[str, str]:
     prefixes
         Paths as lists of names, the longest first.
     """
-    names = path.split(".")
-    for prefix in prefixes:
-        parts = prefix.split(".") if isinstance(prefix, str) else list(prefix)
-        if names[: len(parts)] == parts:
-            return ".".join(parts), ".".join(names[len(parts) :])
-    return "", path
+    target, below = _target_of(tuple(path.split(".")), prefixes)
+    return target, ".".join(below)
 
 
 def distribute_config_updates(
@@ -200,26 +196,13 @@ def _names(path: str) -> tuple[str, ...]:
 
 def _keys_and_values(updates: Mapping[Any, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield the keys to each leaf, sorted at each level, and its value."""
-    return _sorted_leaves(updates, split=not isinstance(updates, RecordedConfig))
-
-
-def _sorted_leaves(
-    group: Mapping[Any, Any], *, split: bool
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    for key in sorted_keys(group):
-        keys = tuple(key.split(".")) if split and isinstance(key, str) else (key,)
-        value = group[key]
-        if isinstance(value, dict) and value:
-            for below, leaf in _sorted_leaves(value, split=split):
-                yield (*keys, *below), leaf
-        else:
-            yield keys, value
+    return _leaves(updates, split=not isinstance(updates, RecordedConfig), in_order=sorted_keys)
 
 
 def _target_of(keys: tuple[Any, ...], prefixes: Any) -> tuple[str, tuple[Any, ...]]:
     """Return the path of the ingredient that an entry is of, and its keys there."""
     for prefix in prefixes:
-        names = _names(prefix) if isinstance(prefix, str) else tuple(prefix)
+        names = tuple(prefix.split(".") if isinstance(prefix, str) else prefix)
         if keys[: len(names)] == names:
             return ".".join(names), keys[len(names) :]
     return "", keys
@@ -271,11 +254,21 @@ def distribute_hook_updates(
             ) from None
 
 
-def _leaves(updates: Mapping[Any, Any], above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any]]:
-    """Yield (keys, value) of every leaf in the order of the dictionaries; keys may be dotted."""
-    for key, value in updates.items():
-        keys = (*above, *(key.split(".") if isinstance(key, str) else (key,)))
+def _leaves(
+    updates: Mapping[Any, Any],
+    above: tuple[Any, ...] = (),
+    *,
+    split: bool = True,
+    in_order: Callable[[Mapping[Any, Any]], Iterable[Any]] = iter,
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield (keys, value) of every leaf; keys may be dotted, and are split then.
+
+    In the order of the dictionaries, unless ``in_order`` gives another one of their keys.
+    """
+    for key in in_order(updates):
+        value = updates[key]
+        keys = (*above, *(key.split(".") if split and isinstance(key, str) else (key,)))
         if isinstance(value, dict) and value:
-            yield from _leaves(value, keys)
+            yield from _leaves(value, keys, split=split, in_order=in_order)
         else:
             yield keys, value

@@ -66,11 +66,10 @@ class FileStorageObserver(FileEntry):
     ) -> None:
         name = type(self).__name__
         base = Path(file_name(basedir, f"{name}(PATH)"))
-        for argument, path in (("resource_dir", resource_dir), ("source_dir", source_dir)):
+        given = {"resource_dir": resource_dir, "source_dir": source_dir, "template": template}
+        for argument, path in given.items():
             if path is not None:
                 file_name(path, f"{name}({argument}=PATH)")
-        if template is not None:
-            file_name(template, f"{name}(template=PATH)")
         if template is not None and not os.path.exists(template):
             raise FileNotFoundError(f"Couldn't find template file '{template}'")
         self.required = required
