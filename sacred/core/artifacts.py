@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.errors import SacredError
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import JournalRoot, root_around
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from sacred.core.items import items_of
 from sacred.journal.codec import ObjectText, describe, pack, unpack
 from sacred.journal.errors import InvalidEventError
+from sacred.journal.named_tuple import NamedTuple
 
 __all__ = ["Changes", "ChangeTracker", "fingerprint", "named"]
 

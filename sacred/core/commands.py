@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.colour import BLUE, DIM, GREEN, RED, paint, wants_colour
 from sacred.journal.integers import legible, text_of
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 from sacred.core.fork import IMPORTING
+from sacred.journal.named_tuple import NamedTuple
 
 _OWN_PACKAGE = __name__.split(".", 1)[0]
 _OWN_DISTRIBUTION = "sacred-journal"

@@ -5,10 +5,11 @@ The driver's own program is asked, with a time limit: its library would hang wit
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from sacred.core.fork import IMPORTING
 from sacred.core.programs import ask_program
+from sacred.journal.named_tuple import NamedTuple
 
 __all__ = ["GpuUse", "gpu_use", "gpus_of_machine"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import Array, BlobReference, ObjectText, unpack
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.info import info_after
 from sacred.journal.liveness import Liveness, state_after, state_now
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.position import WriterPosition
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import epoch_file_name, parse_epoch_file_name, unreadable

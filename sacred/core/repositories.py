@@ -8,10 +8,11 @@ has no commit yet are no errors: there simply is no state to tell, and a note sa
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.errors import SacredError
 from sacred.core.fork import IMPORTING, ForkSafeLock
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     import subprocess

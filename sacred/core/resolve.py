@@ -8,7 +8,7 @@ its configurations and config hooks; at last the seeds are drawn, the experiment
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.config.config_summary import ConfigSummary
 from sacred.core.config.errors import (
@@ -31,6 +31,7 @@ from sacred.core.updates import (
     merge_named,
     nested_updates,
 )
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

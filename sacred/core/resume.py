@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.errors import SacredError
 from sacred.core.passwords import is_masked
@@ -19,6 +19,7 @@ from sacred.journal.finding import command_on, find_run
 from sacred.journal.folder_lock import locked_journal
 from sacred.journal.identity import process_lives
 from sacred.journal.liveness import Liveness, lock_is_held, why_untouched, writer_lives
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import JournalRoot, epoch_file_name
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 from sacred.core.errors import SettingError
+from sacred.journal.named_tuple import NamedTuple
 
 __all__ = [
     "SETTINGS",

@@ -6,10 +6,11 @@ import functools
 import os
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.interception import BodyDecorator, ContextMethodDecorator
 from sacred.core.late_import import when_imported
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.errors import SacredError
 from sacred.journal.integers import text_of, whole_number
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import root_around
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ import sys
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.core.config.captured_function import CapturedFunction
 from sacred.core.errors import SacredError
 from sacred.core.fork import ForkSafeLock
 from sacred.core.run_scope import OWN_RUNS, active_run, entered, scope_of_now
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

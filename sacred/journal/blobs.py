@@ -14,10 +14,11 @@ import re
 import stat
 import time
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from sacred.journal.codec import BlobReference
 from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import fsync_folder
 from sacred.journal.snapshot import Snapshot

@@ -13,9 +13,10 @@ import itertools
 import json
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sacred.journal.errors import BundleError, NewerFormatError, NotABundleError
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import epoch_file_name, parse_epoch_file_name
 

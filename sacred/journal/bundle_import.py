@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle import BundleReader, Manifest
 from sacred.journal.errors import BundleError, JournalError, PositionContradictedError
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
 from sacred.journal.regular_file import open_regular
 from sacred.journal.root import RunFolder, fsync_folder

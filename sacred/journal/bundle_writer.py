@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle import (
@@ -32,6 +32,7 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, run_liveness
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.new_file import new_file
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_odd, references

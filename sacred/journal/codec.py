@@ -24,11 +24,12 @@ from __future__ import annotations
 import struct
 import sys
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 
 from sacred.journal.errors import InvalidEventError
+from sacred.journal.named_tuple import NamedTuple
 
 EXT_INT, EXT_DATETIME, EXT_TUPLE, EXT_SET, EXT_ARRAY = 1, 2, 3, 4, 5
 EXT_COMPLEX, EXT_OBJECT, EXT_BLOB, EXT_TEXT, EXT_DATE = 6, 7, 8, 9, 10

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.events import EventType
 from sacred.journal.lanes import decode_together
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import parse_epoch_file_name
 from sacred.journal.tables import COLUMN_FLOAT, COLUMN_INT, DTYPES, MAX_ROWS

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import PositionContradictedError
 from sacred.journal.events import Event, EventType
 from sacred.journal.frames import FrameDamagedError
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.position import WriterPosition
 from sacred.journal.verdicts import Foreign, Gap, Tail, explained
 

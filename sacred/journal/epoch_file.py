@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sacred.journal.codec import holds_too_much, unpack_all
 from sacred.journal.frames import (
@@ -15,6 +15,7 @@ from sacred.journal.frames import (
     frame_bounds,
 )
 from sacred.journal.holes import end_of_data, next_data
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import open_regular
 from sacred.journal.root import epoch_file_name
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import new_packer, pack
 from sacred.journal.events import EventType
 from sacred.journal.file_writer import FileWriter
 from sacred.journal.frames import FrameEncoder, chain_after
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import CAN_NOT_SYNC, parse_epoch_file_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ Values here are named tuples, not dataclasses: a training process imports this m
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
+
+from sacred.journal.named_tuple import NamedTuple
 
 FORMAT = 1
 MIN_READER = 1

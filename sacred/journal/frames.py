@@ -8,12 +8,11 @@ one only, so neither is used.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import xxhash
 import zstandard
 
 from sacred.journal.errors import JournalError
+from sacred.journal.named_tuple import NamedTuple
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 #: Largest content of a frame: one event of 16 MiB and what stands around it.

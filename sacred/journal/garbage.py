@@ -13,12 +13,13 @@ import os
 import re
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle_import import ASIDE, remove_aside
 from sacred.journal.errors import JournalError, NotAJournalError
 from sacred.journal.marks import KEPT_DAMAGE, MarkingReader, mark_of, mark_values, why_not_whole
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import read_regular
 from sacred.journal.root import (
     LAYOUT_VERSION,

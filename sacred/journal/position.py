@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from sacred.journal.errors import JournalError
+from sacred.journal.named_tuple import NamedTuple
 
 
 class WriterPosition(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import BlobReference, unpack
 from sacred.journal.errors import JournalError
 from sacred.journal.events import SCHEMAS, EventType
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.tables import decode_length, decode_table
 
 if TYPE_CHECKING:

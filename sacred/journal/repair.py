@@ -7,7 +7,7 @@ no damage, and the run can be sealed, copied and exported like any other.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import JournalError
@@ -15,6 +15,7 @@ from sacred.journal.events import FORMAT, MIN_READER, EventType
 from sacred.journal.folder_lock import locked_journal
 from sacred.journal.frames import FrameDamagedError
 from sacred.journal.liveness import ended_as, why_untouched
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import name_for_damage
 from sacred.journal.seal import Seen

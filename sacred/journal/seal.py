@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import EventType
 from sacred.journal.folder_lock import locked_journal
 from sacred.journal.liveness import Liveness, lock_is_held, state_after, why_untouched
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
 from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.root import RunFolder, epoch_file_name

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import struct
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import pack, unpack
 from sacred.journal.errors import JournalError
 from sacred.journal.frames import CONTENT_CAP, FrameDamagedError, FrameDecoder, FrameEncoder
 from sacred.journal.frames import frame_bounds as bounds_of
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.tables import decode_numbers, encode_numbers
 
 if TYPE_CHECKING:

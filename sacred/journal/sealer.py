@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal import __software__
 from sacred.journal.codec import pack, split, unpack
@@ -21,6 +21,7 @@ from sacred.journal.epoch_file import EpochFile, NotYet, RawFrame
 from sacred.journal.errors import NotSealableError
 from sacred.journal.events import KEYS, POINT_KEYS, TABLE_KEYS, EventType
 from sacred.journal.frames import FrameDamagedError, FrameDecoder, FrameEncoder, chain_after
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import fsync_folder
 from sacred.journal.seal_index import (
     LiveBounds,

@@ -24,10 +24,11 @@ from __future__ import annotations
 import os
 import re
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sacred.journal.events import EventType
 from sacred.journal.holes import next_data
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
 from sacred.journal.wording import counted
 

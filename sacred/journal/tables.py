@@ -13,7 +13,7 @@ import struct
 import sys
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sacred.journal.lanes import (
     decode_plainly,
@@ -22,6 +22,7 @@ from sacred.journal.lanes import (
     encode_long,
     masks_of,
 )
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

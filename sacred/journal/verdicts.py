@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE
 from sacred.journal.root import epoch_file_name
 from sacred.journal.wording import counted

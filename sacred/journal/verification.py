@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sacred.journal.epoch_file import EpochFile
 from sacred.journal.errors import BlobError
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, newest_file, run_liveness
+from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
 from sacred.journal.references import decode_checked, files_of, references, references_within
 from sacred.journal.root import epoch_file_name

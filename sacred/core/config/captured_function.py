@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import update_wrapper
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from sacred.core.config.signature import Signature
 from sacred.core.errors import ConfigError
@@ -13,6 +13,7 @@ from sacred.core.fork import IMPORTING
 from sacred.core.randomness import create_rnd, get_seed
 from sacred.core.run_scope import SCOPE, entered
 from sacred.journal.integers import legible
+from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
