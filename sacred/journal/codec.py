@@ -21,6 +21,7 @@ never imports, calls or builds anything that a journal names.
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 import threading
@@ -47,6 +48,12 @@ MOST_VALUES = 1 << 21
 _PACKER_KEPT = 1 << 20
 
 
+#: Element types that ``array`` knows, by their names in numpy, without the byte order.
+_NUMBERS = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I"}
+_NUMBERS |= {"i8": "q", "u8": "Q", "f4": "f", "f8": "d"}
+_BOOLEANS = {"|b1", "bool"}
+
+
 class Array(NamedTuple):
     """An array as the journal keeps it, readable without numpy."""
 
@@ -54,17 +61,35 @@ class Array(NamedTuple):
     shape: tuple[int, ...]
     data: bytes
 
-    def tolist(self) -> Any:
-        """Return nested lists of numbers; needs numpy for exotic element types."""
-        import array
+    @property
+    def of_numbers(self) -> bool:
+        """Whether ``tolist`` gives ints, floats and bools, and needs no numpy for it."""
+        return self.dtype in _BOOLEANS or self.dtype.lstrip("<|=") in _NUMBERS
 
-        kinds = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I"}
-        kinds |= {"i8": "q", "u8": "Q", "f4": "f", "f8": "d"}
-        code = kinds.get(self.dtype.lstrip("<|="))
-        if self.dtype in {"|b1", "bool"}:
+    def tolist(self) -> Any:
+        """Return nested lists of what is in it; needs numpy for exotic element types.
+
+        Raises
+        ------
+        ValueError
+            Its bytes are not of its shape, or it is more lists than a journal has values: a shape
+            is a few bytes, and may say anything.
+        Exception
+            Whatever numpy raises for an element type that it does not know.
+        """
+        lists = 1
+        for length in self.shape:
+            lists *= length
+            if length < 0 or lists > MOST_VALUES * 8:
+                raise ValueError(f"an array of shape {self.shape} is none, or too large")
+            if length == 0:
+                break
+        if self.dtype in _BOOLEANS:
             flat: list[Any] = [bool(byte) for byte in self.data]
-        elif code is not None:
-            numbers = array.array(code, self.data)
+        elif self.of_numbers:
+            import array
+
+            numbers = array.array(_NUMBERS[self.dtype.lstrip("<|=")], self.data)
             if sys.byteorder == "big":
                 numbers.byteswap()
             flat = numbers.tolist()
@@ -72,15 +97,17 @@ class Array(NamedTuple):
             import numpy as np
 
             return np.frombuffer(self.data, self.dtype).reshape(self.shape).tolist()
+        if len(flat) != math.prod(self.shape):
+            raise ValueError(f"{len(flat)} elements are no array of shape {self.shape}")
         return _nest(flat, self.shape)
 
 
 def _nest(flat: list[Any], shape: tuple[int, ...]) -> Any:
     if not shape:
         return flat[0]
+    if not flat and 0 in shape[1:]:
+        return [_nest(flat, shape[1:]) for _ in range(shape[0])]
     for length in reversed(shape[1:]):
-        if length == 0:
-            return [[] for _ in range(shape[0])]
         flat = [flat[i : i + length] for i in range(0, len(flat), length)]
     return flat
 

@@ -70,9 +70,10 @@ def _plain_rare(value: Any, depth: int) -> Any:
         if len(value.shape) > _MAX_DIMENSIONS:
             return f"<array of {value.dtype}, {len(value.shape)} dimensions>"
         try:
-            return value.tolist()
+            listed = value.tolist()
         except Exception:  # an element type that needs numpy, or that it does not know either
             return f"<array of {value.dtype}, shape {value.shape}>"
+        return listed if value.of_numbers else plain(listed, depth)
     if isinstance(value, ObjectText):
         return plain_text(value.text)
     if isinstance(value, BlobReference):

@@ -6,8 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from sacred.journal import JournalReader
+from sacred.journal.errors import NewerFormatError
+from sacred.replayers.jsontext import event_lines
 
 
 def test_lines_on_stdout(root, run_sacred):
@@ -262,3 +267,18 @@ def test_a_damaged_run_names_the_command(root, run_sacred):
         assert first.startswith("sacred: run 1: w0000-e0001.jzst: events ")
         assert "sacred: not all of it could be exported: sacred verify 1 says what to do" == last
         assert 1 == done.code
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def test_each_golden_journal_has_its_lines():
+    """P9: whatever a journal of the format holds, ``sacred events`` has lines of JSON for it."""
+    for journal in sorted(GOLDEN.glob("*/journal")):
+        reader = JournalReader(journal)
+        try:
+            for event in reader.events():
+                for line in event_lines(event):
+                    assert event.writer == json.loads(line)["writer"]
+        except NewerFormatError:
+            assert journal.parent.name.startswith("future")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -200,6 +201,11 @@ def test_offsets_that_were_seen_are_dropped():
         ((1, (2, 3)), [1, [2, 3]]),
         (frozenset({2, 1}), [1, 2]),
         (Array("<f8", (2,), b"\0" * 16), [0.0, 0.0]),
+        (Array("<c16", (1, 2), struct.pack("<4d", 1, 2, 3, -1)), [["(1+2j)", "(3-1j)"]]),
+        (Array("|S2", (2,), b"abc\0"), ["ab", "c"]),
+        (Array("<M8[D]", (1,), struct.pack("<q", 18262)), ["2020-01-01"]),
+        (Array("<f8", (2, 3, 0), b""), [[[], [], []], [[], [], []]]),
+        (Array("<f8", (3, 0), b""), [[], [], []]),
         (ObjectText("m.C", "<C>"), "<C>"),
         (b"text", "text"),
         (b"\xff", "/w=="),
@@ -215,6 +221,13 @@ def test_offsets_that_were_seen_are_dropped():
 def test_plain_values(value, expected):
     """E.7.5: arrays, tuples and sets are lists, objects text, times naive UTC."""
     assert plain(value) == expected
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "<c16"])
+@pytest.mark.parametrize("shape", [(10**10, 0), (3, 10**10, 0), (-1,), (10**9,), (2, 2)])
+def test_an_array_whose_shape_is_forged(dtype, shape):
+    """Bad input: a shape is a few bytes and may say anything; lists are made of what is there only."""
+    assert plain(Array(dtype, shape, b"")) == f"<array of {dtype}, shape {shape}>"
 
 
 def test_numbers_are_what_they_were():
