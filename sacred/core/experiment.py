@@ -331,11 +331,17 @@ class Experiment(Ingredient):
 
     def _exit_with(self, error: Exception) -> NoReturn:
         """Print an error as the user wants to see it, and end the program."""
-        from sacred.core.errors import SacredError
-        from sacred.core.passwords import mask_password
-        from sacred.core.tracebacks import format_filtered_stacktrace, format_sacred_error
-        from sacred.journal.errors import JournalError
-
+        try:
+            from sacred.core.errors import SacredError
+            from sacred.core.passwords import mask_password
+            from sacred.core.tracebacks import format_filtered_stacktrace, format_sacred_error
+            from sacred.journal.errors import JournalError
+        except Exception:  # no descriptor is left to read them by: Python shows it
+            can_show = False
+        else:
+            can_show = True
+        if not can_show:
+            raise error
         if isinstance(error, JournalError):
             text = f"Error: {error.args[-1] if error.args else error}"
         elif not isinstance(error, SacredError):

@@ -6,6 +6,7 @@ The work is done by a process of its own; ``tee.py`` is the other side of what i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -47,6 +48,8 @@ _SPOOLED, _SHOWN, _ENDED = 1, 2, 3
 #: The least of the tokens that say how much of stderr comes first.
 _LOGGED = 1 << 31
 _REPLY_SIZE = 21
+#: What is read of a pipe at once where the tee does not: a record of the spool holds as much.
+_PIECE = 65536
 
 #: SIGHUP, SIGINT, SIGQUIT and SIGTERM: whatever ends the run must not end the tee.
 _BLOCKED_SIGNALS = (1, 2, 3, 15)
@@ -342,8 +345,11 @@ class FdCapture:
         """
         if self.mode != "fd" or self._is_foreign():
             return 0
-        from sacred.journal.spool import read_spool
-
+        try:
+            from sacred.journal.spool import read_spool
+        except Exception as error:  # no descriptor is left to read it by: the spool keeps it all
+            note_sink_failure(error)
+            return 0
         with self._lock:
             if self._spool < 0:
                 return 0
@@ -449,20 +455,25 @@ class FdCapture:
         """Copy what the pipes hold and go back to the terminal: nobody reads them any more."""
         import time
 
-        from sacred.journal.spool import MAX_DATA, encode_record
-
         self._restore()
+        try:
+            from sacred.journal.spool import encode_record
+        except Exception as error:  # no descriptor is left to read it by: it is shown all the same
+            note_sink_failure(error)
+            encode_record = None  # type: ignore[assignment]
         end = os.fstat(self._spool).st_size
         for stream, pipe in self._pipes.items():
             saved = self._saved[stream]
             while True:
                 try:
-                    data = os.read(pipe, MAX_DATA)
+                    data = os.read(pipe, _PIECE)
                 except BlockingIOError:
                     break
                 if not data:
                     break
                 try:
+                    if encode_record is None:
+                        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                     record = encode_record(stream, time.time_ns(), data)
                     end += os.pwrite(self._spool, record, end)
                 except OSError:

@@ -354,4 +354,8 @@ def _array(value: Array) -> Any:
         flat = np.frombuffer(value.data, dtype=value.dtype)
         return flat.reshape(value.shape).copy()
     except (ImportError, TypeError, ValueError):
+        pass
+    try:
         return value.tolist()
+    except Exception:  # an element type that needs numpy, or a shape that is none
+        return NOT_RECORDED

@@ -523,8 +523,12 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         if writer is not None and not writer.closed:
             writer.close()
             if self._seal:
-                from sacred.journal.seal_own import seal_own
-
+                try:
+                    from sacred.journal.seal_own import seal_own
+                except (
+                    Exception
+                ):  # no descriptor is left to read it by: `sacred seal` does it later
+                    return
                 seal_own(writer, self._status)
 
     # -- while the run goes on -------------------------------------------------------------------
