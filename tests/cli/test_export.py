@@ -277,7 +277,7 @@ def test_each_golden_journal_has_its_lines():
     for journal in sorted(GOLDEN.glob("*/journal")):
         reader = JournalReader(journal)
         try:
-            for event in reader.events():
+            for event in reader.read():
                 for line in event_lines(event):
                     assert event.writer == json.loads(line)["writer"]
         except NewerFormatError:
