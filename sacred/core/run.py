@@ -172,6 +172,7 @@ class Run(FileRecording, SeriesLogging, RunBeat, RunEnd):
         self._captured_out: str | None = None
         self._beat_lock = threading.RLock()
         self._faulted = False
+        self._tells_at_end = 0
         self._has_given_id = False
         self._is_refused = False
         self._said: set[str] = set()

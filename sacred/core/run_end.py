@@ -48,6 +48,8 @@ class RunEnd:
         _listeners: list[Listener]
         _is_refused: bool
         _faulted: bool
+        _tells_at_end: int
+        pid: int | None
 
         @property
         def _recorder(self) -> Recorder | None: ...
@@ -182,6 +184,10 @@ class RunEnd:
 
     def _on_fault(self, error: OSError) -> None:
         """Say once that the disk fails. Must not block: the caller holds the journal's lock."""
+        here = os.getpid()
+        if self.pid not in {None, here} and self._tells_at_end != here:
+            self._tells_at_end = here
+            self._tell_at_end()
         if self._faulted:
             return
         self._faulted = True
@@ -193,6 +199,34 @@ class RunEnd:
         )
         # In a thread of its own: whatever takes log lines may be waiting for this very journal.
         threading.Thread(target=self.run_logger.warning, args=(text,), daemon=True).start()
+
+    def _tell_at_end(self) -> None:
+        """In a forked child: at its end say what no file took. It has no other end than its own."""
+        import atexit
+        import sys
+
+        child = os.getpid()
+
+        def tell() -> None:
+            recorder = self._recorder
+            writer = recorder.writer if recorder is not None else None
+            if recorder is None or writer is None or writer.closed or os.getpid() != child:
+                return
+            writer.close()
+            lost = sum(loss.count for loss in recorder.losses)
+            if lost:
+                self.run_logger.warning(
+                    "%s that a child process (%d) recorded %s lost, because the disk of its run "
+                    "did not take %s.",
+                    "1 event" if lost == 1 else f"{lost} events",
+                    child,
+                    *(("is", "it") if lost == 1 else ("are", "them")),
+                )
+
+        atexit.register(tell)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:  # its children end without what `atexit` has
+            util.Finalize(None, tell, exitpriority=0)
 
     def _warn_about_failed_observers(self) -> None:
         for listener in self._listeners:
