@@ -9,11 +9,21 @@ to store files or large values says :func:`load_openssl` first.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hashlib import md5 as _own_md5
     from hashlib import sha256 as _own_sha256
+    from typing import Protocol
+
+    class Digest(Protocol):
+        """What content is added to."""
+
+        def update(self, content: bytes, /) -> None:
+            """Add content."""
+
+        def hexdigest(self) -> str:
+            """Return what it is so far, in hexadecimal."""
 else:
     try:
         from _md5 import md5 as _own_md5
@@ -26,17 +36,7 @@ else:
         from hashlib import md5 as _own_md5
         from hashlib import sha256 as _own_sha256
 
-__all__ = ["Digest", "load_openssl", "md5", "sha256"]
-
-
-class Digest(Protocol):
-    """What content is added to."""
-
-    def update(self, content: bytes, /) -> None:
-        """Add content."""
-
-    def hexdigest(self) -> str:
-        """Return what it is so far, in hexadecimal."""
+__all__ = ["load_openssl", "md5", "sha256"]
 
 
 def load_openssl() -> None:
