@@ -11,11 +11,10 @@ been documented over the years (``--print-config``, ``--print_config``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sacred.core.errors import SacredError
 from sacred.core.usage import format_usage, printable_usage
-from sacred.journal.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

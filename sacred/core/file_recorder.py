@@ -7,6 +7,8 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.artifacts import ArtifactError, content_type_of, files_of
+from sacred.core.fork import IMPORTING
+from sacred.journal.digests import load_openssl
 from sacred.journal.events import EventType
 
 if TYPE_CHECKING:
@@ -146,6 +148,8 @@ class FileRecorder:
             pass
         if not self.is_open:
             return None, None
+        with IMPORTING:
+            load_openssl()
         try:
             return self._blobs.put_file(filename), None
         except OSError as error:

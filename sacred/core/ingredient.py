@@ -502,6 +502,11 @@ class Ingredient:
         """
         from sacred.core.repositories import start_git_query
 
+        main = self.mainfile
+        # Anew for each run: a process may live longer than the state of a working tree. Most
+        # programs lie in one repository, and git tells its state while the sources are looked for.
+        first = [main.filename] if main is not None and main.save_git_info else []
+        asked = start_git_query(first)
         dependencies: set[PackageDependency] = set()
         sources: set[Source] = set()
         for ingredient, _ in self.traverse_ingredients():
@@ -510,10 +515,7 @@ class Ingredient:
             sources.update(found)
         for dependency in dependencies:
             dependency.fill_missing_version()
-        asked = [source.filename for source in sources if source.save_git_info]
-        if asked:
-            # Anew for each run: a process may live longer than the state of a working tree.
-            start_git_query(asked)
+        start_git_query((s.filename for s in sources if s.save_git_info), besides=asked)
         main = self.mainfile
         return {
             "name": self.path,

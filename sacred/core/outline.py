@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import ast
 import os
-from typing import TYPE_CHECKING, Any
-
-from sacred.journal.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -104,7 +104,9 @@ def repository_root(path: str) -> str | None:
     return folder
 
 
-def start_git_query(paths: Iterable[str]) -> PendingGitState:
+def start_git_query(
+    paths: Iterable[str], besides: PendingGitState | None = None
+) -> PendingGitState:
     """Ask git for the state of every repository that one of the files is in; do not wait.
 
     The states replace those that :func:`state_of_file` gave so far.
@@ -113,9 +115,14 @@ def start_git_query(paths: Iterable[str]) -> PendingGitState:
     ----------
     paths
         Absolute paths of files.
+    besides
+        What was asked a moment ago: its repositories are not asked again.
     """
     roots = {path: repository_root(path) for path in paths}
-    queries = {root: _Query(root) for root in set(roots.values()) if root is not None}
+    known = {} if besides is None else besides.queries
+    queries = {
+        root: known.get(root) or _Query(root) for root in set(roots.values()) if root is not None
+    }
     with _lock:
         _queries.update(queries)
     return PendingGitState(roots, queries)
@@ -144,12 +151,12 @@ class PendingGitState:
 
     def __init__(self, roots: Mapping[str, str | None], queries: Mapping[str, _Query]) -> None:
         self._roots = dict(roots)
-        self._queries = dict(queries)
+        self.queries = dict(queries)
 
     @property
     def done(self) -> bool:
         """True when :meth:`result` returns without waiting."""
-        return all(query.done for query in self._queries.values())
+        return all(query.done for query in self.queries.values())
 
     def result(self, timeout: float | None = None) -> dict[str, RepositoryState]:
         """Return the state for every file that has one.
@@ -166,7 +173,7 @@ class PendingGitState:
         dict
             States by path, for the files in a repository with a commit.
         """
-        states = {root: query.result(timeout) for root, query in self._queries.items()}
+        states = {root: query.result(timeout) for root, query in self.queries.items()}
         found = {}
         for path, root in self._roots.items():
             state = states.get(root) if root is not None else None
@@ -176,7 +183,7 @@ class PendingGitState:
 
     def cancel(self) -> None:
         """End the processes; a repository that has not answered has no state."""
-        for query in self._queries.values():
+        for query in self.queries.values():
             query.cancel()
 
 

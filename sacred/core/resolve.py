@@ -207,10 +207,9 @@ class _DerivedSeed:
 
     def draw(self) -> int:
         """Return the seed."""
-        from hashlib import sha256
+        from sacred.journal.digests import sha256
 
-        digest = sha256(self._text.encode()).digest()
-        return int.from_bytes(digest[:8], "big") % 999_999_999 + 1
+        return int(sha256(self._text.encode()).hexdigest()[:16], 16) % 999_999_999 + 1
 
 
 # -- ingredients ----------------------------------------------------------------------------------

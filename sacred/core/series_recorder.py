@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sacred.core.fork import IMPORTING
+from sacred.journal.digests import load_openssl
 from sacred.journal.events import EventType
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class SeriesRecorder:
 
     def _stored(self, content: bytes, what: str) -> dict[str, Any]:
         """Store a content as a blob; nothing if the disk does not take it."""
+        with IMPORTING:
+            load_openssl()
         try:
             return {"blob": self._blobs.put_bytes(content).blob.to_wire()}
         except OSError as error:

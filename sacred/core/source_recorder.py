@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.fork import IMPORTING
-from sacred.journal.blobs import BlobStore
+from sacred.journal.blobs import SMALL_FILE, BlobStore
+from sacred.journal.digests import load_openssl
 from sacred.journal.events import EventType
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ class SourceRecorder:
             if name in modules:
                 fields["module"] = modules[name]
             try:
+                if os.stat(path).st_size > SMALL_FILE:
+                    with IMPORTING:
+                        load_openssl()
                 stored = self._blobs.put_file(path)
                 fields["blob"] = stored.blob.to_wire()
                 # The blob's bytes are what the run's record is about.

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.fork import IMPORTING
 from sacred.core.repositories import state_of_file
+from sacred.journal.digests import md5
 from sacred.journal.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ def get_digest(filename: str | Path) -> str:
     OSError
         If the file can not be read.
     """
-    with IMPORTING:
-        import hashlib
-
-    # MD5 is what the documents of Sacred name files by; it protects nothing here.
-    digest = hashlib.md5(usedforsecurity=False)
+    # What the documents of Sacred name files by.
+    digest = md5()
     with open(filename, "rb") as file:
         content = Snapshot(file)
         while block := content.read(1 << 20):

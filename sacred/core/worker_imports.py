@@ -238,9 +238,6 @@ class _Watch:
 
     def _start(self) -> None:
         with IMPORTING:
-            import codecs
-
-            codecs.lookup("ascii")  # what a journal's first event is made with
             from sacred.core.heartbeat import Heartbeat
 
         self._heartbeat = Heartbeat(self.look, lambda: None, 0.0, lambda _error: None)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import re
 import stat
 import time
 from pathlib import Path
 from typing import BinaryIO
 
 from sacred.journal.codec import BlobReference
+from sacred.journal.digests import load_openssl, md5, sha256
 from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
@@ -26,10 +25,10 @@ from sacred.journal.snapshot import Snapshot
 _CHUNK = 1 << 20
 #: Files up to here are read once into memory; larger ones are hashed first, so that a data set of
 #: many GB that is stored already is not copied again.
-_SMALL = 4 << 20
+SMALL_FILE = 4 << 20
 #: A blob that was stored or used within so many seconds is none that a collector looks for.
 _FRESH = 12 * 3600
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_HEX = frozenset("0123456789abcdef")
 
 
 class StoredFile(NamedTuple):
@@ -89,7 +88,7 @@ class BlobStore:
         BlobError
             The digest is not 64 hex digits (it may come from a damaged or foreign journal).
         """
-        if not _DIGEST.match(digest):
+        if len(digest) != 64 or not _HEX.issuperset(digest):
             raise BlobError(f"not a sha256 in hex: {digest[:80]!r}")
         return self.path / digest[:2] / digest
 
@@ -116,11 +115,12 @@ class BlobStore:
         """
         with open(filename, "rb") as file:
             found = Snapshot(file)
-            if found.size <= _SMALL:
+            if found.size <= SMALL_FILE:
                 return self.put_bytes(found.read())
-            sha, md5, size = _hash(found, None)
+            load_openssl()
+            sha, other, size = _hash(found, None)
             if self._is_stored(sha, size):
-                return StoredFile(BlobReference("sha256", sha, size), md5)
+                return StoredFile(BlobReference("sha256", sha, size), other)
             found.rewind()
             return self._store_stream(found)
 
@@ -147,8 +147,7 @@ class BlobStore:
         OSError
             The blob can not be written. Nothing is left of it.
         """
-        sha = hashlib.sha256(content).hexdigest()
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        sha = sha256(content).hexdigest()
         if not self._is_stored(sha, len(content)):
             temporary = self._temporary()
             try:
@@ -158,7 +157,8 @@ class BlobStore:
                 self._publish(temporary, self.path_of(sha))
             finally:
                 temporary.unlink(missing_ok=True)
-        return StoredFile(BlobReference("sha256", sha, len(content), encoding), md5)
+        blob = BlobReference("sha256", sha, len(content), encoding)
+        return StoredFile(blob, md5(content).hexdigest())
 
     def adopt(self, temporary: Path, digest: str) -> bool:
         """Take over a file that is durable and proved to have this content.
@@ -227,12 +227,12 @@ class BlobStore:
         temporary = self._temporary()
         try:
             with open(temporary, "xb") as out:
-                sha, md5, size = _hash(file, out)
+                sha, other, size = _hash(file, out)
                 self._sync(out)
             self._publish(temporary, self.path_of(sha))
         finally:
             temporary.unlink(missing_ok=True)
-        return StoredFile(BlobReference("sha256", sha, size), md5)
+        return StoredFile(BlobReference("sha256", sha, size), other)
 
     def _make(self) -> None:
         try:
@@ -370,7 +370,7 @@ class BlobStore:
         """
         with self.open(digest) as file:
             content = file.read()
-        if hashlib.sha256(content).hexdigest() != digest:
+        if sha256(content).hexdigest() != digest:
             raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
         return content
 
@@ -397,6 +397,7 @@ class BlobStore:
         OSError
             It can not be read.
         """
+        load_openssl()
         with self.open(digest) as file:
             sha, _, size = _hash(file, None)
         if sha != digest:
@@ -405,11 +406,11 @@ class BlobStore:
 
 
 def _hash(file: BinaryIO | Snapshot, out: BinaryIO | None) -> tuple[str, str, int]:
-    sha, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    sha, other, size = sha256(), md5(), 0
     while chunk := file.read(_CHUNK):
         sha.update(chunk)
-        md5.update(chunk)
+        other.update(chunk)
         size += len(chunk)
         if out is not None:
             out.write(chunk)
-    return sha.hexdigest(), md5.hexdigest(), size
+    return sha.hexdigest(), other.hexdigest(), size

@@ -27,6 +27,7 @@ from sacred.journal.root import (
     NO_FOLDER,
     epoch_file_name,
     fsync_folder,
+    is_run_number,
     no_root,
     parse_epoch_file_name,
 )
@@ -53,7 +54,6 @@ _ASIDE_BLOB = re.compile(r"\.gc-[0-9a-f]{8}-([0-9a-f]{64})\Z")
 _NEW_BLOB = re.compile(r"\.new-[0-9]+-[0-9a-f]{12}\Z")
 _ASIDE_FILE = re.compile(r"\.[0-9a-f]{8}-(w[0-9]{4,9}-e[0-9]{4,9}\.jzst)\Z")
 _NEW_MARK = re.compile(r"\.high-water\.[0-9]+\Z")
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 #: Of the system, on a disk that is a root as a whole; nobody else may look into it.
 _LOST = "lost+found"
 #: No marker is larger.
@@ -228,7 +228,7 @@ class _Collector:
         # Listed before anything is read: a run that begins later stores, or touches, later.
         for name in self._names(self._root.path):
             path = self._root.path / name
-            if _NUMBER.match(name):
+            if is_run_number(name):
                 self._look_into_run(path)
             elif _NEW_MARK.match(name):
                 self._left_over("temporary", path)

@@ -30,6 +30,25 @@ else:
                 space["_field_defaults"] = defaults
             return type.__new__(cls, name, bases, space)
 
+        @property
+        def __signature__(cls) -> Any:
+            """What ``help`` and editors show: the fields, and not that they are still to come."""
+            import inspect
+
+            signature = inspect.signature(cls._constructor())
+            return signature.replace(parameters=[*signature.parameters.values()][1:])
+
+        def _constructor(cls) -> Any:
+            # As collections.namedtuple does: a function that unpacks *values takes half as long
+            # again, and readers make a value for each event. The names are those of our fields.
+            text = ", ".join(cls._fields)
+            made = eval(f"lambda _cls, {text}: _new(_cls, ({text},))", {"_new": _new})  # noqa: S307
+            made.__defaults__ = tuple(cls._field_defaults.values())
+            made.__annotations__ = dict(cls.__annotations__)
+            made.__name__ = "__new__"
+            made.__qualname__ = f"{cls.__qualname__}.__new__"
+            return made
+
     class NamedTuple(tuple, metaclass=_Declared):
         """A tuple whose fields are the annotations of its class; a value there is the default.
 
@@ -41,13 +60,7 @@ else:
 
         def __new__(cls, *values: Any, **named: Any) -> Any:
             """Make a value, and before the first one of its class what makes them."""
-            text = ", ".join(cls._fields)
-            # As collections.namedtuple does: a function that unpacks *values takes half as long
-            # again, and readers make a value for each event. The names are those of our fields.
-            made = eval(f"lambda _cls, {text}: _new(_cls, ({text},))", {"_new": _new})  # noqa: S307
-            made.__defaults__ = tuple(cls._field_defaults.values())
-            made.__name__ = "__new__"
-            made.__qualname__ = f"{cls.__qualname__}.__new__"
+            made = cls._constructor()
             cls.__new__ = staticmethod(made)
             return made(cls, *values, **named)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -41,16 +40,16 @@ NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: What the system says where nothing can be made durable, or no folder: no error of a disk.
 CAN_NOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 LAYOUT_VERSION = 1
+#: What stands in the file that marks a root.
+_MARK = f'{{"layout": {LAYOUT_VERSION}}}'
 _HIGH_WATER = ".high-water"
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
-#: What stands in a root besides ``blobs``.
-_OURS = re.compile(r"[1-9][0-9]{0,17}\Z|\.")
+#: The most digits of a run's number.
+_DIGITS = 18
 #: A row of numbers in the hint, the most that is read of it (characters), and how many are kept:
 #: the last ones. What is forgotten counts as given.
-_ROW = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})\Z")
+_ROW = r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})\Z"
 _HINT_BYTES = 64 * 1024
 _MOST_ROWS = 1000
-_EPOCH_FILE = re.compile(r"w(\d{4,9})-e(\d{4,9})\.jzst\Z")
 
 
 def epoch_file_name(writer: int, epoch: int) -> str:
@@ -60,8 +59,27 @@ def epoch_file_name(writer: int, epoch: int) -> str:
 
 def parse_epoch_file_name(name: str) -> tuple[int, int] | None:
     """Return (writer, epoch), or None if it is not the name of a journal's file."""
-    match = _EPOCH_FILE.match(name)
-    return (int(match[1]), int(match[2])) if match else None
+    # By hand, here and below: a pattern takes a start 50 us to compile.
+    writer, _, epoch = name[1:].removesuffix(".jzst").partition("-e")
+    if name[:1] != "w" or not name.endswith(".jzst"):
+        return None
+    if not all(len(part) in range(4, 10) and _is_digits(part) for part in (writer, epoch)):
+        return None
+    return int(writer), int(epoch)
+
+
+def is_run_number(name: str) -> bool:
+    """Tell whether a name is one that runs have in a root."""
+    return _is_digits(name) and name[0] != "0" and len(name) <= _DIGITS
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a name may stand in a root besides ``blobs``."""
+    return name[0] == "." or is_run_number(name)
 
 
 def name_for_damage(path: Path) -> Path:
@@ -181,7 +199,7 @@ class RunFolder:
             folder = folder.parent
         if not _has_epoch_files(folder / "journal"):
             raise no_journal(folder)
-        number = int(folder.name) if _NUMBER.match(folder.name) else None
+        number = int(folder.name) if is_run_number(folder.name) else None
         return cls(folder, number)
 
 
@@ -274,8 +292,7 @@ class JournalRoot:
             made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             _create_file(self.path / ".gitignore", "*\n")
-            marker = json.dumps({"layout": LAYOUT_VERSION}) + "\n"
-            _create_file(self.path / MARKER, marker)
+            _create_file(self.path / MARKER, f"{_MARK}\n")
             for folder in reversed(made):  # their names, from the outside in
                 with contextlib.suppress(OSError):  # a run is worth more than its root's name
                     fsync_folder(folder.parent)
@@ -394,11 +411,11 @@ class JournalRoot:
 
     def _mark(self) -> int:
         text = self._hint()[0]
-        return int(text) if _NUMBER.match(text) else 0
+        return int(text) if is_run_number(text) else 0
 
     def _skipped(self) -> list[tuple[int, int]]:
         """Return the first and last of each row of numbers below the mark that were not given."""
-        rows = map(_ROW.match, self._hint()[1].split())
+        rows = (re.match(_ROW, word) for word in self._hint()[1].split())
         return [(int(row[1]), int(row[2])) for row in rows if row]
 
     def _hint(self) -> tuple[str, str]:
@@ -445,7 +462,7 @@ class JournalRoot:
             The folder is not there or can not be read.
         """
         try:
-            return sorted(int(name) for name in os.listdir(self.path) if _NUMBER.match(name))
+            return sorted(int(name) for name in os.listdir(self.path) if is_run_number(name))
         except OSError as error:
             raise NoRootError(f"{self.path} can not be read: {error.strerror}") from error
 
@@ -495,7 +512,7 @@ def root_around(path: str | os.PathLike[str]) -> JournalRoot | None:
     inside = ""
     for folder in (real, *real.parents):
         root = JournalRoot(folder)
-        if root.exists() and (not inside or inside == "blobs" or _OURS.match(inside)):
+        if root.exists() and (not inside or inside == "blobs" or _is_ours(inside)):
             return root
         inside = folder.name
     return None
@@ -516,9 +533,9 @@ def _taken_by(path: Path) -> str | None:
     except OSError:
         return None
     for name in names:
-        if not (name in {"blobs", "lost+found"} or _OURS.match(name)):
+        if not (name in {"blobs", "lost+found"} or _is_ours(name)):
             return f"other things ({name!r})"
-    numbers = [name for name in names if _NUMBER.match(name)]
+    numbers = [name for name in names if is_run_number(name)]
     if any((path / name / "run.json").exists() for name in numbers[:100]):
         return "runs of a file storage"
     return None
@@ -541,7 +558,7 @@ def unavailable(path: Path, error: OSError) -> JournalUnavailableError:
 def _has_runs(folder: Path) -> bool:
     """Tell whether a folder looks like a root, whether it is marked as one or not."""
     try:
-        numbers = [name for name in os.listdir(folder) if _NUMBER.match(name)]
+        numbers = [name for name in os.listdir(folder) if is_run_number(name)]
         return any((folder / name / "journal").is_dir() for name in numbers[:100])
     except OSError:
         return False
@@ -557,10 +574,9 @@ def no_root(path: Path) -> NoRootError:
     if _has_runs(path):
         import shlex
 
-        mark = json.dumps({"layout": LAYOUT_VERSION})
         return NoRootError(
             f"{path} holds runs, but {MARKER} is missing, the file that makes it a root (a copy "
-            f"without hidden files lacks it). To mark it: echo '{mark}' > "
+            f"without hidden files lacks it). To mark it: echo '{_MARK}' > "
             f"{shlex.quote(str(path / MARKER))}"
         )
     return NoRootError(f"{path} is no root of journals (no {MARKER} in it): {name}")

@@ -125,7 +125,7 @@ def test_a_git_that_hangs(repository, monkeypatch, tmp_path):
     monkeypatch.setattr(repositories, "GIT_TIMEOUT", 0.1)
     pending = start_git_query([str(repository / "a.py")])
     assert ({}, True) == (pending.result(), pending.done)
-    (query,) = pending._queries.values()
+    (query,) = pending.queries.values()
     assert query._status.returncode is not None
 
 

@@ -55,6 +55,21 @@ def test_no_driver_is_loaded(tmp_path: Path, program: str) -> None:
     assert set() == _loaded(tmp_path, program) & FORBIDDEN
 
 
+def test_an_empty_run_loads_what_it_needs(tmp_path: Path) -> None:
+    """A whole run, journalled and sealed, needs no OpenSSL, no JSON, no ``dataclasses`` and no ``inspect``.
+
+    What each of them costs is in docs/decisions/0013.
+    """
+    program = (
+        "from sacred import Experiment\nex = Experiment('x')\n"
+        "ex.main(lambda: None)\nassert ex.run().status == 'COMPLETED'"
+    )
+    spared = {"_hashlib", "asyncio", "dataclasses", "importlib.metadata", "inspect", "json", "uuid"}
+    loaded = _loaded(tmp_path, program)
+    assert set() == loaded & (FORBIDDEN | spared)
+    assert {"sacred.journal.writer", "sacred.journal.sealer"} <= loaded
+
+
 def test_the_wheel_is_what_is_tested() -> None:
     """Where the wheel is to be tested, the package comes from where pip put it."""
     if os.environ.get("SACRED_TEST_WHEEL") != "1":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import typing
 from typing import TYPE_CHECKING, Any
@@ -122,3 +123,13 @@ def test_a_class_may_be_inherited_from_for_methods() -> None:
     assert type(made._replace(name="b")) is Louder
     assert repr(made) == "Louder(name='a', size=1, note=None)"
     assert type(Ours("c", 2)) is Ours
+
+
+def test_the_signature_is_that_of_the_fields() -> None:
+    """``help`` and editors show the fields with their types and defaults, before a value was made."""
+    expected = [(p.name, p.default) for p in inspect.signature(Theirs).parameters.values()]
+    for _ in range(2):
+        shown = inspect.signature(Ours).parameters.values()
+        assert expected == [(p.name, p.default) for p in shown]
+        assert ["str", "int", "str | None"] == [p.annotation for p in shown]
+        Ours("a", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,12 @@ from sacred.core.settings import SETTINGS
 from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable, Mapping
 
     from sacred.core.config.config_summary import ConfigSummary
+
+    PYTHON_IDENTIFIER: re.Pattern[str]
 
 __all__ = [
     "CONTAINS_ITSELF",
@@ -29,7 +31,16 @@ __all__ = [
     "undogmatize",
 ]
 
-PYTHON_IDENTIFIER = re.compile("^[a-zA-Z_][_a-zA-Z0-9]*$")
+
+def __getattr__(name: str) -> Any:
+    """Make the pattern that other packages import, which we do not need, when they do."""
+    if name != "PYTHON_IDENTIFIER":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import re
+
+    pattern = globals()[name] = re.compile("^[a-zA-Z_][_a-zA-Z0-9]*$")
+    return pattern
+
 
 #: Of a value, as the end of a sentence.
 CONTAINS_ITSELF = "contains itself, or is nested too deeply: a configuration is a tree of values."
@@ -93,7 +104,7 @@ def assert_is_valid_key(key: Any) -> None:
             f"{', '.join(sorted(_RESERVED))}",
             "ENFORCE_KEYS_JSONPICKLE_COMPATIBLE",
         )
-    if rules.ENFORCE_VALID_PYTHON_IDENTIFIER_KEYS and not PYTHON_IDENTIFIER.match(key):
+    if rules.ENFORCE_VALID_PYTHON_IDENTIFIER_KEYS and not (key.isascii() and key.isidentifier()):
         raise _refused(
             f'Key "{key}" is not a valid python identifier', "ENFORCE_VALID_PYTHON_IDENTIFIER_KEYS"
         )
