@@ -34,6 +34,7 @@ from sacred.journal.writer import JournalWriter, journal_id_text, new_journal_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from logging import Logger
 
     from sacred.core.given_id import GivenId
     from sacred.core.recorded import RecordedRun
@@ -530,6 +531,40 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
                 ):  # no descriptor is left to read it by: `sacred seal` does it later
                     return
                 seal_own(writer, self._status)
+
+    def tell_losses_at_end(self, logger: Logger) -> None:
+        """In a child process: end the journal at its end, and say what no file took of it.
+
+        Parameters
+        ----------
+        logger
+            What says it. Nobody does in a child that ends by ``os._exit``, or is killed.
+        """
+        import atexit
+
+        child = os.getpid()
+        told: list[int] = []
+
+        def tell() -> None:
+            writer = self.writer
+            if told or writer is None or os.getpid() != child:
+                return
+            told.append(child)
+            writer.close()
+            lost = sum(loss.count for loss in writer.losses)
+            if lost:
+                logger.warning(
+                    "%s that a child process (%d) recorded %s lost, because the disk of its run "
+                    "did not take %s.",
+                    "1 event" if lost == 1 else f"{lost} events",
+                    child,
+                    *(("is", "it") if lost == 1 else ("are", "them")),
+                )
+
+        atexit.register(tell)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:  # its children may end without what `atexit` has
+            util.Finalize(None, tell, exitpriority=0)
 
     # -- while the run goes on -------------------------------------------------------------------
 

@@ -187,7 +187,8 @@ class RunEnd:
         here = os.getpid()
         if self.pid not in {None, here} and self._tells_at_end != here:
             self._tells_at_end = here
-            self._tell_at_end()
+            if self._recorder is not None:
+                self._recorder.tell_losses_at_end(self.run_logger)
         if self._faulted:
             return
         self._faulted = True
@@ -199,34 +200,6 @@ class RunEnd:
         )
         # In a thread of its own: whatever takes log lines may be waiting for this very journal.
         threading.Thread(target=self.run_logger.warning, args=(text,), daemon=True).start()
-
-    def _tell_at_end(self) -> None:
-        """In a forked child: at its end say what no file took. It has no other end than its own."""
-        import atexit
-        import sys
-
-        child = os.getpid()
-
-        def tell() -> None:
-            recorder = self._recorder
-            writer = recorder.writer if recorder is not None else None
-            if recorder is None or writer is None or writer.closed or os.getpid() != child:
-                return
-            writer.close()
-            lost = sum(loss.count for loss in recorder.losses)
-            if lost:
-                self.run_logger.warning(
-                    "%s that a child process (%d) recorded %s lost, because the disk of its run "
-                    "did not take %s.",
-                    "1 event" if lost == 1 else f"{lost} events",
-                    child,
-                    *(("is", "it") if lost == 1 else ("are", "them")),
-                )
-
-        atexit.register(tell)
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:  # its children end without what `atexit` has
-            util.Finalize(None, tell, exitpriority=0)
 
     def _warn_about_failed_observers(self) -> None:
         for listener in self._listeners:

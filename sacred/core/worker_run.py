@@ -184,13 +184,15 @@ class WorkerRun(FileRecording, SeriesLogging):
             return None
         with self._lock:
             if self._recorder_ is None:
+                joined: list[Recorder] = []
                 recorder = self._recorder_ = Recorder.join(
                     self.folder,
                     self._ticket.key,
                     durability=self._facts["durability"],
-                    on_fault=_fault_teller(self.folder, self.run_logger),
+                    on_fault=_fault_teller(self.folder, self.run_logger, joined),
                     label=_process_name(),
                 )
+                joined.append(recorder)
                 # When nobody has the run any more, and at the end of the process.
                 weakref.finalize(self, recorder.close)
             return self._recorder_
@@ -227,14 +229,21 @@ _FIXED = frozenset(
 )
 
 
-def _fault_teller(folder: str, logger: logging.Logger) -> Callable[[OSError], None]:
-    """Return what says once that the disk fails; it does not keep the run."""
+def _fault_teller(
+    folder: str, logger: logging.Logger, joined: list[Recorder]
+) -> Callable[[OSError], None]:
+    """Return what says once that the disk fails, and what was lost at the end of the process.
+
+    It does not keep the run. ``joined`` has the recorder as soon as there is one.
+    """
     told: list[OSError] = []
 
     def tell(error: OSError) -> None:
         if told:
             return
         told.append(error)
+        for recorder in joined:
+            recorder.tell_losses_at_end(logger)
         text = (
             f"The journal in {folder} can not be written at the moment: {error.strerror or error}. "
             "What this worker records is kept in memory as long as that lasts."

@@ -17,7 +17,7 @@ import multiprocessing, os, sys
 
 from sacred import Experiment
 
-ending = sys.argv.pop(1)
+ending = sys.argv.pop(1) if __name__ == "__main__" else ""
 ex = Experiment("parent", save_git_info=False)
 
 def child(run):
@@ -28,8 +28,8 @@ def child(run):
 def main(_run):
     journal = os.path.join("root", str(_run._id), "journal")
     os.rename(journal, journal + ".away")
-    if ending == "multiprocessing":
-        process = multiprocessing.get_context("fork").Process(target=child, args=(_run,))
+    if ending != "sys.exit":
+        process = multiprocessing.get_context(ending).Process(target=child, args=(_run,))
         process.start()
         process.join()
     else:
@@ -41,11 +41,12 @@ def main(_run):
     os.rename(journal + ".away", journal)
     _run.log_scalar("of the parent", 1.0)
 
-ex.run_commandline()
+if __name__ == "__main__":
+    ex.run_commandline()
 """
 
 
-@pytest.mark.parametrize("ending", ["multiprocessing", "sys.exit"])
+@pytest.mark.parametrize("ending", ["fork", "spawn", "forkserver", "sys.exit"])
 def test_a_child_tells_what_is_lost(tmp_path, ending):
     """P6: what no file took before a child ended is counted on the terminal, once; the run goes on."""
     (tmp_path / "parent.py").write_text(PROGRAM)
