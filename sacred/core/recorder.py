@@ -526,10 +526,8 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
             if self._seal:
                 try:
                     from sacred.journal.seal_own import seal_own
-                except (
-                    Exception
-                ):  # no descriptor is left to read it by: `sacred seal` does it later
-                    return
+                except Exception:
+                    return  # no descriptor is left to read it by: `sacred seal` does it later
                 seal_own(writer, self._status)
 
     def tell_losses_at_end(self, logger: Logger) -> None:
