@@ -49,7 +49,8 @@ class _Option(NamedTuple):
 
 class Started(NamedTuple):
     """The Python file that a command line starts, the words behind it, and the folder in which its
-    imports are looked for."""
+    imports are looked for.
+    """
 
     script: str
     rest: list[str]
