@@ -32,13 +32,16 @@ _sacred_experiment() {
     return 0
 }
 _sacred_is_one() {
-    [[ $1 == *.py && -r $1 ]] && grep -q sacred -- "$1" 2>/dev/null
+    [[ $1 == *.py && -f $1 && -r $1 ]] && grep -qE 'sacred|run_commandline' -- "$1" 2>/dev/null
 }
 _sacred_python() {
     local i word
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]/#\\~/$HOME}"
-        [[ ${COMP_WORDS[i]} == -m ]] && word="${COMP_WORDS[i+1]//./\\/}.py"
+        if [[ ${COMP_WORDS[i]} == -m ]]; then
+            word="${COMP_WORDS[i+1]//./\\/}.py"
+            [[ -f $word ]] || word="${word%.py}/__main__.py"
+        fi
         if _sacred_is_one "$word"; then
             _sacred_experiment && return 0
             break
@@ -82,12 +85,18 @@ _sacred_experiment() {
     (( $#plain )) && compadd -l -d plain_shown -a plain
     return 0
 }
+_sacred_is_one() {
+    [[ -f $1 && -r $1 ]] && grep -qE 'sacred|run_commandline' -- $1 2>/dev/null
+}
 _sacred_python() {
     local i word
     for (( i = 2; i < CURRENT; i++ )); do
         word=${(Q)words[i]/#\\~/$HOME}
-        [[ $words[i] == -m ]] && word=${words[i+1]//.//}.py
-        if [[ $word == *.py && -r $word ]] && grep -q sacred -- $word 2>/dev/null; then
+        if [[ $words[i] == -m ]]; then
+            word=${words[i+1]//.//}.py
+            [[ -f $word ]] || word=${word%.py}/__main__.py
+        fi
+        if [[ $word == *.py ]] && _sacred_is_one $word; then
             _sacred_experiment && return 0
             break
         fi
@@ -96,7 +105,7 @@ _sacred_python() {
 }
 _sacred_script() {
     local word=${(Q)words[1]/#\\~/$HOME}
-    if [[ -r $word ]] && grep -q sacred -- $word 2>/dev/null; then _sacred_experiment && return 0; fi
+    if _sacred_is_one $word; then _sacred_experiment && return 0; fi
     _default
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }

@@ -129,7 +129,7 @@ def start_run(
     """
     caller = sys._getframe(1).f_globals
     from sacred.core import notebook, output_capture
-    from sacred.core.arguments import name_of_part
+    from sacred.core.arguments import file_name, name_of_part
     from sacred.core.experiment import Experiment
     from sacred.core.initialize import _host_info
     from sacred.core.late_imports import LateImports
@@ -166,7 +166,7 @@ def start_run(
     if comment is not None:
         run.meta_info["comment"] = comment
     run._id = run_id
-    run.journal_root = root
+    run.journal_root = None if root is None else file_name(root, "start_run(root=PATH)")
     run.capture_mode = capture
     # A stored program on its way to its run goes through this once more.
     run.unobserved = unobserved or is_loading()
@@ -449,7 +449,7 @@ def _config(
         config = dict(config)
     elif config is not None and not isinstance(config, (str, os.PathLike)):
         raise TypeError(
-            "The config of start_run is a dictionary or the name of a file, not a "
+            "The config of start_run is a dictionary or the name of a file, and this is of type "
             f"{type(config).__name__}. For arguments of argparse, give vars(args)."
         )
     entries = {} if config is None else dict(Ingredient._create_config_dict(config, {})())

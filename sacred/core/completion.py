@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sacred.core.outline import Outline
 
-__all__ = ["Candidate", "candidates", "find_script", "main"]
+__all__ = ["Candidate", "Started", "candidates", "find_script", "main"]
 
 #: Options of Python that are followed by a value.
 _WITH_VALUE = ("-W", "-X", "-Q", "--check-hash-based-pycs")
@@ -47,8 +47,18 @@ class _Option(NamedTuple):
     doc: str
 
 
-def find_script(words: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the Python file that a command line starts, and the words behind it; else None."""
+class Started(NamedTuple):
+    """The Python file that a command line starts, the words behind it, and the folder in which its
+    imports are looked for.
+    """
+
+    script: str
+    rest: list[str]
+    folder: str
+
+
+def find_script(words: Sequence[str]) -> Started | None:
+    """Return what a command line starts; None where that is no file of Python."""
     rest = list(words)
     while rest and "=" in rest[0] and rest[0].partition("=")[0].isidentifier():
         rest.pop(0)  # an assignment to a variable of the environment
@@ -65,16 +75,18 @@ def find_script(words: Sequence[str]) -> tuple[str, list[str]] | None:
     if not rest:
         return None
     script = os.path.expanduser(rest.pop(0))
-    return (script, rest) if script.endswith(".py") and os.path.isfile(script) else None
+    if not script.endswith(".py") or not os.path.isfile(script):
+        return None
+    return Started(script, rest, os.path.dirname(script))
 
 
-def _module(rest: list[str]) -> tuple[str, list[str]] | None:
+def _module(rest: list[str]) -> Started | None:
     if not rest:
         return None
     path = os.path.join(*rest.pop(0).split("."))
     for script in (f"{path}.py", os.path.join(path, "__main__.py")):
         if os.path.isfile(script):
-            return script, rest
+            return Started(script, rest, "")  # -m puts the present folder into sys.path
     return None
 
 
@@ -240,9 +252,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     from sacred.core.outline import outline_of
 
-    script, rest = found
-    outline = outline_of(script)
-    offered = None if outline is None else candidates(outline, rest, current)
+    outline = outline_of(found.script, found.folder)
+    offered = None if outline is None else candidates(outline, found.rest, current)
     if offered is None:
         return 1
     kept = max((current.rfind(letter) for letter in "=:" if letter in breaks), default=-1) + 1

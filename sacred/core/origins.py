@@ -70,13 +70,28 @@ def unused_hint(
         )
         return " ".join(parts)
     names = sorted(name for name in known if not _is_special(name) and name != path)
-    close = difflib.get_close_matches(path, names, n=1)
-    if close:
-        parts.append(f'Did you mean "{close[0]}"?')
+    close = difflib.get_close_matches(path, names, n=5)
+    meant = next((name for name in close if _are_alike(path, name)), None)
+    if meant is not None:
+        parts.append(f'Did you mean "{meant}"?')
     elif names and len(names) <= _MOST_NAMES:
         parts.append(f"There are: {', '.join(names)}.")
     parts.append("Add it to a configuration of the experiment, or use --force.")
     return " ".join(parts)
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two paths are alike, too, without the groups that both lie in.
+
+    These alone make "optimizer.momentum" look like "optimizer.betas".
+    """
+    import difflib
+
+    left, right = one.split("."), other.split(".")
+    while left and right and left[0] == right[0]:
+        del left[0], right[0]
+    ratio = difflib.SequenceMatcher(None, ".".join(left), ".".join(right)).ratio()
+    return not left or not right or ratio >= 0.6
 
 
 def _is_special(name: str) -> bool:
@@ -92,9 +107,11 @@ def named_config_hint(name: str, available: Iterable[str]) -> str:
 
     from sacred.core.config.config_files import HANDLER_BY_EXT
 
-    if os.path.splitext(name)[1].lower() in HANDLER_BY_EXT:
-        return f"There is no such file either, in {os.getcwd()}."
     if os.path.isdir(name):
         return "It is a folder: name a file in it."
+    if os.path.splitext(name)[1].lower() in HANDLER_BY_EXT:
+        if os.path.exists(name):
+            return "What has that name is a pipe or a device: name a file."
+        return f"There is no such file either, in {os.getcwd()}."
     close = difflib.get_close_matches(name, list(available), n=1)
     return f'Did you mean "{close[0]}"?' if close else ""

@@ -59,20 +59,25 @@ class Outline(NamedTuple):
     options: list[OwnOption]
 
 
-def outline_of(script: str) -> Outline | None:
+def outline_of(script: str, folder: str | None = None) -> Outline | None:
     """Return the outline of the experiment whose command line a script runs.
 
     Parameters
     ----------
     script
         The file that is started.
+    folder
+        Where what it imports is looked for; without it where the file is. Of ``python -m`` it is
+        the present folder.
 
     Returns
     -------
     Outline
         None where the file can not be read or runs no experiment's command line.
     """
-    program = _Program(os.path.dirname(os.path.abspath(script)))
+    if folder is None:
+        folder = os.path.dirname(script)
+    program = _Program(os.path.abspath(folder))
     module = program.load(os.path.abspath(script))
     if module is None:
         return None

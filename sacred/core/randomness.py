@@ -115,7 +115,7 @@ def set_global_seed(seed: int) -> None:
     if not 0 <= seed < 2**32 and _numpy_is_installed():
         raise SeedError(
             f"Seed must be between 0 and 2**32 - 1, not {text_of(seed)}: numpy "
-            "takes no other. Give a smaller one, seed=42."
+            "takes no other. Give one of these, seed=42."
         )
     random.seed(seed)
     for name, seed_package in _SEEDERS.items():

@@ -87,7 +87,7 @@ class RecordedRun:
     dependencies
         As ``name==version``.
     filtered
-        What the filter of the output made of it; empty without one.
+        What the filter of the output made of it; None without one.
     spool_end
         Where in the spool the output ends that the journal has.
     children
@@ -126,7 +126,7 @@ class RecordedRun:
         self.versions: dict[str, int] = {}
         self.sources: dict[str, RecordedSource] = {}
         self.dependencies: dict[str, None] = {}
-        self.filtered = ""
+        self.filtered: str | None = None
         self.spool_end = 0
         self.children: set[int] = set()
         self.identity: dict[str, Any] = {}
@@ -223,7 +223,7 @@ class RecordedRun:
         elif kind == EventType.OUTPUT:
             self.spool_end = max(self.spool_end, fields.get("end") or 0)
         elif kind == EventType.OUTPUT_FILTERED:
-            self.filtered = self.filtered[: fields["keep"]] + fields["text"]
+            self.filtered = (self.filtered or "")[: fields["keep"]] + fields["text"]
         elif kind == EventType.SOURCE_ADDED:
             self._take_source(fields)
         elif kind == EventType.DEPENDENCIES_FOUND:

@@ -104,7 +104,8 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         self._has_begun = False
         #: Where in the spool the output of this process begins (bytes).
         self.spool_begin = 0
-        self._filtered = ""
+        #: What the filter of the output made of it last; None until it made anything.
+        self._filtered: str | None = None
         #: The digest of the main file's content, once it is recorded.
         self._main: str | None = None
         self._kept: tuple[str, str, StoredFile] | None = None
@@ -594,7 +595,7 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         last = self._filtered
         if text == last:
             return
-        keep = _common(last, text)
+        keep = _common(last or "", text)
         self._filtered = text
         self._append(EventType.OUTPUT_FILTERED, keep=keep, text=text[keep:])
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from logging import Logger
 
+    from sacred.core.captured_text import CapturedText
     from sacred.core.facts import BackgroundFacts
     from sacred.core.observers import Listener
     from sacred.core.output_capture import Capture
@@ -33,6 +34,7 @@ class RunBeat:
         result: Any
         captured_out_filter: Any
         _capture: Capture | None
+        _output: CapturedText
         _views: RunViews | None
         _listeners: list[Listener]
         _metrics: MetricsLogger
@@ -86,10 +88,12 @@ class RunBeat:
         if self._facts is not None and self._facts.done:
             yield "What it imported", self._record_late_imports
         if self.captured_out_filter is not None:
-            yield (
-                "What was printed",
-                lambda: recorder.filtered_output(self._output_text(exact=last)),
-            )
+            yield "What was printed", lambda: self._record_filtered(recorder, exact=last)
+
+    def _record_filtered(self, recorder: Recorder, *, exact: bool) -> None:
+        text = self._output_text(exact=exact)
+        if text or self._output.length:  # of nothing a filter has made nothing
+            recorder.filtered_output(text)
 
     def _emit_heartbeat(self) -> None:
         with self._beat_lock:

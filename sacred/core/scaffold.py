@@ -26,7 +26,7 @@ from sacred.core.dotted import (
     rel_path,
     set_by_dotted_path,
 )
-from sacred.core.errors import ConfigAddedError, NamedConfigNotFoundError
+from sacred.core.errors import ConfigAddedError, ConfigError, NamedConfigNotFoundError
 from sacred.core.groups import copy_config, group_at, in_order, place_groups
 from sacred.core.origins import Origins, named_config_hint, unused_hint
 from sacred.core.randomness import SeedError, create_seed_stream, get_seed
@@ -264,7 +264,9 @@ class Scaffold:
         """Call the config hooks and return what they returned, merged."""
         updates: dict[str, Any] = {}
         for hook in self.config_hooks:
-            returned = hook(copy_config(config), command_name, logger)
+            given = copy_config(config)
+            with ConfigError.track(given):
+                returned = hook(given, command_name, logger)
             if returned is None:
                 continue
             if not hasattr(returned, "items"):

@@ -80,7 +80,11 @@ def folder(tmp_path):
     for name, text in {
         "train.py": SCRIPT,
         "deploy.py": "# no sacred thing\nprint('RAN')\n",
+        "start.py": "from train import ex\nex.run_commandline()\n",
+        "pack/__main__.py": "from pack.core import ex\nex.run_commandline()\n",
+        "pack/core.py": SCRIPT,
     }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     programs = tmp_path / "programs"
@@ -162,15 +166,24 @@ TYPED = [
     ("./train.py evaluate with fa", "./train.py evaluate with fast="),
     ("python -m train with lea", "python -m train with learning_rate="),
     ("python train.py --deb", "python train.py --debug"),
+    # The experiment is in another file than the one that runs it, which does not name sacred.
+    ("python start.py ev", "python start.py evaluate"),
+    ("python -m pack with lea", "python -m pack with learning_rate="),
 ]
 
 
 @pytest.mark.parametrize("name", ["bash", pytest.param("zsh", marks=pytest.mark.slow)])
 def test_tab_completes_an_experiment(name, shell, folder):
     """CLI-01: commands, entries, values, named configurations; and nothing of the script is run."""
+    os.mkfifo(folder / "pipe.py")
     typed = shell(name)
-    # A script that is none: the shell offers files, as before, and it is not run.
-    for keys, expected in [*TYPED, ("python deploy.py tra", "python deploy.py train.py")]:
+    # A script that is none: the shell offers files, as before, and it is not run. A pipe is not
+    # read: nobody may write into it.
+    others = [
+        ("python deploy.py tra", "python deploy.py train.py"),
+        ("python pipe.py tra", "python pipe.py train.py"),
+    ]
+    for keys, expected in [*TYPED, *others]:
         # The line is shown by a command that is put in front of it.
         typed.type(f"{keys}\t\x01echo is \r")
         typed.read(f"\nis {expected}\r")

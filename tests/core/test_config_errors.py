@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -243,6 +244,15 @@ def test_an_update_that_nothing_uses_says_where_it_was_given(words, value, hint,
     assert hint in text.splitlines()[3]
 
 
+def test_a_group_alone_makes_no_entry_alike(program, capsys):
+    """CFG-11: what shares only the name of a long group with the entry was not meant."""
+    ex = program('ex.add_config(optimizer={"betas": 1, "learning_rate": 2})\n')
+    text = printed(ex, capsys, "with", "optimizer.momentum=0.9")
+    assert "There are: optimizer.betas, optimizer.learning_rate, seed." in text
+    text = printed(ex, capsys, "with", "optimiser.betas=0.9")
+    assert 'Did you mean "optimizer.betas"?' in text
+
+
 def test_an_update_of_a_call(program):
     """CFG-11: also the call is named, and --force."""
     ex = program("")
@@ -318,8 +328,18 @@ def test_a_named_configuration_that_is_misspelt(program, capsys):
 
 def test_a_folder_is_no_configuration(program, capsys, tmp_path):
     """CFG-03: a folder of that name is told."""
-    (tmp_path / "conf").mkdir()
-    assert "It is a folder" in printed(program(""), capsys, "with", "conf")
+    for name in ("conf", "conf.json"):
+        (tmp_path / name).mkdir()
+        assert "It is a folder" in printed(program(""), capsys, "with", name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+def test_a_pipe_is_no_configuration(program, capsys, tmp_path):
+    """CFG-03: it is there, and is not read, because nobody may ever write into it."""
+    os.mkfifo(tmp_path / "conf.json")
+    text = printed(program(""), capsys, "with", "conf.json")
+    assert "is a pipe or a device: name a file" in text
+    assert "no such file" not in text
 
 
 def test_saving_where_nothing_can_be_saved(program, capsys):

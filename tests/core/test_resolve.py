@@ -895,6 +895,21 @@ def test_errors_in_functions_show_values():
         check()
 
 
+def test_errors_in_config_hooks_show_values():
+    """CFG-08: those of the configuration that the hook was given. (Sacred shows None.)"""
+    data = ingredient("data")
+    data.add_config(size=10)
+    ex = experiment(data)
+    ex.add_config(steps=5, group={"a": 1})
+
+    @ex.config_hook
+    def check(config, command_name, logger):
+        raise InvalidConfigError("no", ["steps", "group.a", "data.size"])
+
+    with pytest.raises(InvalidConfigError, match=r"steps=7\n  group\.a=1\n  data\.size=10$"):
+        ex._create_run("main", {"steps": 7})
+
+
 # -- runs -----------------------------------------------------------------------------------------
 
 

@@ -141,6 +141,26 @@ def test_raw_and_filtered_text_are_kept(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["sys", "fd"])
+def test_a_filter_that_leaves_nothing(tmp_path: Path, mode: str) -> None:
+    """OUT-06: that nothing is left is recorded, or views would show what was to be left out."""
+    folder, text, _ = _start(
+        tmp_path,
+        """
+        ex.captured_out_filter = lambda text: ""
+
+        @ex.main
+        def main():
+            print("not to be shown")
+        """,
+        mode,
+    )
+    assert "" == text
+    assert b"not to be shown\n" == _raw(folder)
+    events = [e.fields for e in JournalReader(folder).read() if e.name == "output_filtered"]
+    assert [("", 0)] == [(fields["text"], fields["keep"]) for fields in events]
+
+
+@pytest.mark.parametrize("mode", ["sys", "fd"])
 def test_a_filter_that_fails_stops_nothing(tmp_path: Path, mode: str) -> None:
     """OUT-06: the run completes with its output as it is, and one line says what was wrong."""
     folder, text, _ = _start(

@@ -134,6 +134,7 @@ def test_a_config_from_a_file(tmp_path: Path) -> None:
         ({"seed": "x"}, TypeError, "not 'x'"),
         ({"seed": True}, TypeError, "not True"),
         ({"capture": "some"}, UnknownCaptureModeError, "some"),
+        ({"root": 3}, TypeError, r"3 is no path: write start_run\(root=PATH\)"),
     ],
 )
 def test_what_can_not_be_is_refused_before_anything_begins(

@@ -285,7 +285,7 @@ def test_what_can_not_be_recorded_is_said_by_its_name(
 ) -> None:
     """OUT-06, RUN-08: each part has its own guard, so that the others are recorded."""
     monkeypatch.setattr(Recorder, method, mock.Mock(side_effect=ValueError("broken")))
-    run = _run(lambda: run.info.update(a=1) or 42)
+    run = _run(lambda: run.info.update(a=1) or print("printed") or 42)
     run.captured_out_filter = str
     run()
     said = run.run_logger.warning.call_args_list  # type: ignore[attr-defined]
