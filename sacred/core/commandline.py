@@ -153,14 +153,14 @@ class _FlagTable:
         self.shorts: dict[str, list[Option]] = {}
         self.exact: dict[str, Option] = {}
         self.longs: dict[str, Option] = {}
+        self._clashing: set[str] = set()
         for option in options:
             short, long = option.get_flags()
             if short:
                 self.shorts.setdefault(short, []).append(option)
+            # An error when it is typed: old programs have such options and use the short flag.
             if long in self.exact:
-                raise CommandLineError(
-                    f'Two options are called "{long}". Give one of them another long flag.'
-                )
+                self._clashing.add(long)
             self.exact[long] = option
             # People's own come last: one that is called --beat_interval has that spelling.
             self.longs.setdefault(same_flag(long), option)
@@ -168,6 +168,15 @@ class _FlagTable:
             self.shorts[short] = _those_meant(claims)
 
     def find_long(self, typed: str) -> Option:
+        option = self._found_long(typed)
+        if option.get_flag() in self._clashing:
+            raise CommandLineError(
+                f'Two options are called "{option.get_flag()}". Give one of them another long '
+                "flag, or use the short ones."
+            )
+        return option
+
+    def _found_long(self, typed: str) -> Option:
         key = same_flag(typed)
         exact = self.exact.get(typed) or self.longs.get(key)
         if exact is not None:

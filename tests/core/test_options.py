@@ -190,11 +190,15 @@ def test_old_options_are_picked_up_with_a_warning(run):
         gc.collect()
 
 
-def test_a_long_flag_can_not_be_used_twice():
-    """CLI-12: an own option that would hide a built-in one is refused."""
+def test_a_long_flag_that_two_options_have():
+    """CLI-12: programs whose own option has a long flag of ours run; typed, it is refused."""
     clash = cli_option("-o", "--comment")(lambda args, run: None)
-    with pytest.raises(CommandLineError, match='Two options are called "--comment"'):
-        parse_arguments([], gather_options([clash]))
+    options = gather_options([clash])
+    assert parse_arguments([], options).options["--comment"] is None
+    assert "mine" == parse_arguments(["-o", "mine"], options).options["--comment"]
+    for typed in ("--comment=x", "--comm=x"):
+        with pytest.raises(CommandLineError, match='Two options are called "--comment"'):
+            parse_arguments([typed], options)
 
 
 @pytest.mark.parametrize("flag", ["--color", "--journal", "--resume", "--gcs"])
