@@ -14,7 +14,8 @@ import pickle
 import sys
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from types import FunctionType
+from functools import cache
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.config.captured_function import CapturedFunction
@@ -33,6 +34,7 @@ __all__ = [
     "CarriedFunction",
     "RunNotStartedError",
     "Ticket",
+    "carry_methods",
     "find_run",
     "key_of",
     "reduce_captured",
@@ -207,6 +209,30 @@ def reduce_captured(function: CapturedFunction[..., Any]) -> tuple[Any, ...]:
     number = next(run.__dict__.setdefault("_sent", itertools.count(1)))
     sent = str(number) if _is_at_home(run) else f"{os.getpid()}.{number}"
     return captured_again, (_reference(function), function.prefix, _ticket(run), sent)
+
+
+@cache
+def carry_methods() -> None:
+    """Have multiprocessing send captured methods as it does captured functions, with their run.
+
+    It sends a method as the object and a name, and whoever looks that up elsewhere has no run.
+    """
+    from multiprocessing.reduction import ForkingPickler
+
+    ForkingPickler.register(MethodType, _reduce_method)
+
+
+def _reduce_method(method: MethodType) -> tuple[Any, ...]:
+    function: Any = method.__func__
+    if isinstance(function, (CapturedFunction, CarriedFunction)):
+        return method_again, (function, method.__self__)
+    # As multiprocessing itself has it for all methods.
+    return getattr, (method.__self__, function.__name__)
+
+
+def method_again(function: Any, instance: Any) -> Any:
+    """Return the method of an object that a captured function is."""
+    return MethodType(function, instance)
 
 
 def _is_at_home(run: Any) -> bool:
@@ -415,6 +441,9 @@ class CarriedFunction:
                 return self._captured(*args, **kwargs)
             with _at_work(self._run, self._captured.__wrapped__, is_inside=is_inside):
                 return self._captured(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
 
     def __reduce__(self) -> tuple[Any, ...]:
         with entered(self._run, self._bindings):

@@ -496,6 +496,18 @@ def given(run, task):
     run.log_scalar("given", task, task)
     return run.config["number"]
 
+class Model:
+    def __init__(self, plus):
+        self.plus = plus
+
+    @ex.capture
+    def step(self, task, number, _run):
+        _run.log_scalar("by method", task, task)
+        return number + self.plus
+
+    def plain(self, task):
+        return task + self.plus
+
 def mapped(how, function, tasks):
     if how == "joblib":
         from joblib import Parallel, delayed
@@ -513,7 +525,9 @@ def main(how, number, _run):
     found = mapped(how, work, tasks)
     beside = mapped(how, module_beside.work, tasks[:2])
     own = mapped(how, given, [(_run, task) for task in range(6)])
-    return [found, beside, own]
+    model = Model(100)
+    methods = mapped(how, model.step, tasks[:2]) + mapped(how, model.plain, tasks[:2])
+    return [found, beside, own, methods]
 
 if __name__ == "__main__":
     how, mode = sys.argv[1:]
@@ -581,7 +595,9 @@ def test_workers_record_into_their_run(tmp_path: Path, how: str, mode: str) -> N
         pytest.importorskip("joblib")
     parent, runs = _start(tmp_path, PROGRAM, how, mode)
     assert 2 == len(runs)
-    for number, (run_id, (found, beside, own), printed, folder) in zip((4, 7), runs, strict=True):
+    for number, (run_id, results, printed, folder) in zip((4, 7), runs, strict=True):
+        found, beside, own, methods = results
+        assert [number + 100, number + 100, 100, 101] == methods
         assert [[number, 10 * number, run_id]] * 6 == [task[:3] for task in found]
         assert 6 == len({task[3] for task in found})
         assert parent not in {task[4] for task in found}
@@ -599,7 +615,7 @@ def test_workers_record_into_their_run(tmp_path: Path, how: str, mode: str) -> N
         assert sorted((task, step) for task in range(6) for step in range(50)) == sorted(
             points["by run"]
         )
-        for name, count in (("by experiment", 6), ("given", 6), ("beside", 2)):
+        for name, count in (("by experiment", 6), ("given", 6), ("beside", 2), ("by method", 2)):
             assert [(task, task) for task in range(count)] == sorted(points[name])
         assert verify(RunFolder.at(folder)).clean
 

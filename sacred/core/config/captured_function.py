@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from functools import update_wrapper
 from types import MethodType
@@ -167,7 +168,14 @@ class CapturedFunction(Generic[_P, _R_co]):
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., _R_co]: ...
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        if instance is None:
+            return self
+        if "multiprocessing.reduction" in sys.modules:
+            with IMPORTING:
+                from sacred.core.workers import carry_methods
+
+            carry_methods()
+        return MethodType(self, instance)
 
     def __copy__(self) -> CapturedFunction[_P, _R_co]:
         return self
