@@ -180,7 +180,8 @@ def _see(outcome: ReplayOutcome) -> str:
 
 
 def _views(specs: tuple[str, ...], url: str | None, db: str | None) -> list[SinkSpec]:
-    from sacred.replayers.registry import DEFAULT_MONGO, mongo_spec, parse_spec
+    from sacred.replayers.addresses import DEFAULT_MONGO, mongo_spec
+    from sacred.replayers.registry import parse_spec
 
     if not specs:
         raise click.UsageError(

@@ -135,6 +135,9 @@ class Follower:
         self._last_cost = 0.0
         self._last_news = 0.0
         self._fold: RunFold | None = None
+        attend = getattr(sink, "attend", None)
+        if attend is not None:
+            attend(folder)
         self._forget()
 
     def _forget(self) -> None:

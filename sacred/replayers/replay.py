@@ -12,10 +12,11 @@ from sacred.journal.errors import JournalError, NotAJournalError
 from sacred.journal.finding import find_runs, start_fields
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.root import JournalRoot
+from sacred.replayers.addresses import DEFAULT_DATABASE, DEFAULT_MONGO, mongo_spec
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.listing import outline
-from sacred.replayers.registry import DEFAULT_DATABASE, DEFAULT_MONGO, load_sink, mongo_spec
+from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.status import ViewStatus
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sacred.journal.root import RunFolder
+
 __all__ = [
     "OWNED_FIELDS",
+    "AttendingSink",
     "Batch",
     "Change",
     "FieldsChanged",
@@ -454,6 +457,23 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Give back connections and files; never raises."""
+        ...
+
+
+class AttendingSink(Sink, Protocol):
+    """A sink that has to know which run folder it is used for.
+
+    Most places keep a run's position themselves. One that can not (a chat, somebody's own observer)
+    keeps it on this machine, beside what ``sacred ls`` shows of the view.
+    """
+
+    def attend(self, folder: RunFolder) -> None:
+        """Learn the folder of the run that is written, once, before ``open``.
+
+        What the sink has to remember of this run lies in ``folder.views``, in files whose names
+        begin with a dot and the key of its specification. An observer that is called directly has
+        no folder: then this is not called, and the sink remembers for as long as it lives.
+        """
         ...
 
 

@@ -13,11 +13,12 @@ from sacred.journal.blobs import BlobStore
 from sacred.journal.codec import Array
 from sacred.journal.events import EventType
 from sacred.journal.writer import JournalWriter
+from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.follower import Follower
 from sacred.replayers.jsontext import jsonable, to_json
 from sacred.replayers.plain import plain
 from sacred.replayers.projection import RunProjection
-from sacred.replayers.registry import load_sink, mongo_spec
+from sacred.replayers.registry import load_sink
 from sacred.replayers.replay import replay
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sinks.memory import PLACES

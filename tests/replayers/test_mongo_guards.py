@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract import SinkContract
 from sacred.replayers.errors import TransientSinkError, ViewMovedError
-from sacred.replayers.registry import mongo_spec
 from sacred.replayers.sink import FieldsChanged, RunKey
 from sacred.replayers.sinks.mongo import MongoSink
 

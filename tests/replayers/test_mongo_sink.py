@@ -10,9 +10,9 @@ import pytest
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
 from sacred.journal.writer import JournalWriter
+from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.errors import SinkSpecError, TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
-from sacred.replayers.registry import mongo_spec
 from sacred.replayers.sink import PointsAdded
 from sacred.replayers.sinks.mongo import MongoSink
 from sacred.replayers.sinks.mongo import series as module

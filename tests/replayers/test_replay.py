@@ -15,8 +15,9 @@ from sacred.journal.errors import NotAJournalError, RunNotFoundError
 from sacred.journal.events import EventType
 from sacred.journal.finding import find_runs
 from sacred.journal.writer import JournalWriter
+from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.errors import SinkSpecError, TransientSinkError
-from sacred.replayers.registry import mongo_spec, parse_spec
+from sacred.replayers.registry import parse_spec
 from sacred.replayers.replay import _declared, replay
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sinks.memory import PLACES, MemorySink

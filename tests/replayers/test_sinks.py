@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
+from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract import SinkContract
-from sacred.replayers.registry import mongo_spec
 from sacred.replayers.sink import SinkSpec
 
 

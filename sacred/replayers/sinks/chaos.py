@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from sacred.journal.root import RunFolder
     from sacred.replayers.sink import Batch, FileEntry, RunKey, Sink, ViewPosition
 
 __all__ = ["ChaosSink"]
@@ -50,6 +51,12 @@ class ChaosSink:
             self.failures += 1
             raise self.error
         return result
+
+    def attend(self, folder: RunFolder) -> None:
+        """Pass on."""
+        attend = getattr(self.inner, "attend", None)
+        if attend is not None:
+            attend(folder)
 
     def open(self) -> None:
         """Open, or fail."""
