@@ -63,11 +63,7 @@ def file_storage_option(args: Any, run: Any) -> None:
 
     The value is the base folder of the runs.
     """
-    if not str(args).strip():
-        raise CommandLineError("-F needs a folder, and was given an empty text: write -F DIR.")
-    if not isinstance(args, (str, PathLike)):
-        raise CommandLineError(f"The folder of -F/--file_storage is {args!r}: give a path.")
-    run.observers.append(load_observer("file")(args))
+    run.observers.append(load_observer("file")(_folder("-F/--file_storage", args)))
 
 
 @cli_option("-G", "--gcs")
@@ -117,11 +113,11 @@ def sql_option(args: Any, run: Any) -> None:
 
 @cli_option("-t", "--tiny_db")
 def tiny_db_option(args: Any, run: Any) -> None:
-    """Write this run to a TinyDB (not in this version).
+    """Write this run to a TinyDB.
 
     The value is the folder of the database.
     """
-    run.observers.append(load_observer("tinydb")(path=args))
+    run.observers.append(load_observer("tinydb")(path=_folder("-t/--tiny_db", args)))
 
 
 VIEW_OPTIONS: tuple[CLIOption, ...] = (
@@ -194,6 +190,18 @@ def parse_mongo_db_arg(mongo_db: str) -> dict[str, Any]:
         f'"{mask_password(text)}" is no database for -m/--mongo_db. Write '
         "[host:port:]db_name[.collection[:id]][!priority], host:port, or a mongodb:// URI."
     )
+
+
+def _folder(flags: str, args: Any) -> Any:
+    """Return the folder that the value of an option names."""
+    if not str(args).strip():
+        short = flags.partition("/")[0]
+        raise CommandLineError(
+            f"{short} needs a folder, and was given an empty text: write {short} DIR."
+        )
+    if not isinstance(args, (str, PathLike)):
+        raise CommandLineError(f"The folder of {flags} is {args!r}: give a path.")
+    return args
 
 
 def _bucket_and_path(flags: str, scheme: str, args: Any) -> tuple[str, str]:

@@ -62,6 +62,10 @@ class RunIdError(SacredError, ValueError):
         super().__init__(message, print_traceback=False)
 
 
+#: The kinds of views that are a folder of this machine, and what they are called.
+_IN_FOLDERS = {"file": "the file storage", "tinydb": "the TinyDB"}
+
+
 class Behind(NamedTuple):
     """A view that does not have all of a run.
 
@@ -152,22 +156,23 @@ class RunViews:
         Raises
         ------
         ViewPlaceError
-            A file view's folder is a root of journals, or one of its folders.
+            A view's folder is a root of journals, or one of its folders.
         """
         for _, view in self._views:
             place = view.get("url")
-            root = root_around(place) if view.get("kind") == "file" and place else None
+            what = _IN_FOLDERS.get(str(view.get("kind")))
+            root = root_around(place) if what is not None and place else None
             if root is not None:
                 raise ViewPlaceError(
                     f"{place} is a place of journals (their root is {root.path}): "
-                    "give the file storage a folder of its own."
+                    f"give {what} a folder of its own."
                 )
 
     def places(self) -> frozenset[str]:
         """Return the real paths of the folders that views are written into."""
         found = set()
         for _, view in self._views:
-            if view.get("kind") == "file" and view.get("url"):
+            if view.get("kind") in _IN_FOLDERS and view.get("url"):
                 options = view.get("options") or {}
                 folders = (view["url"], options.get("resource_dir"), options.get("source_dir"))
                 found |= {os.path.realpath(folder) for folder in folders if folder}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sacred.observers.file_storage import FileStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
+    from sacred.observers.tinydb_hashfs import TinyDbObserver, TinyDbReader
 
 __all__ = [
     "FileStorageObserver",
@@ -23,6 +24,8 @@ __all__ = [
     "QueueObserver",
     "QueuedMongoObserver",
     "RunObserver",
+    "TinyDbObserver",
+    "TinyDbReader",
 ]
 
 _HOMES = {
@@ -31,6 +34,8 @@ _HOMES = {
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",
     "RunObserver": "base",
+    "TinyDbObserver": "tinydb_hashfs",
+    "TinyDbReader": "tinydb_hashfs",
 }
 
 

@@ -13,8 +13,6 @@ LATER = {
     "SlackObserver": "slack",
     "SqlObserver": "sql",
     "TelegramObserver": "telegram_obs",
-    "TinyDbObserver": "tinydb_hashfs",
-    "TinyDbReader": "tinydb_hashfs",
 }
 
 

@@ -9,7 +9,7 @@ from sacred.journal.root import root_around
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.sink import SinkSpec, view_name
 
-__all__ = ["file_spec", "memory_spec", "mongo_spec", "parse_mongo"]
+__all__ = ["file_spec", "memory_spec", "mongo_spec", "parse_mongo", "tinydb_spec"]
 
 DEFAULT_MONGO = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "sacred"
@@ -23,20 +23,37 @@ def file_spec(text: str) -> SinkSpec:
     SinkSpecError
         The folder can not be one of views.
     """
-    rest = text.partition(":")[2]
-    folder = rest.removeprefix("//")
+    path = _folder(text, "a file view", "file:DIR")
+    return SinkSpec("file", path, {}, f"file:{path}")
+
+
+def tinydb_spec(text: str) -> SinkSpec:
+    """Return the specification of a TinyDB: ``tinydb:DIR``.
+
+    Raises
+    ------
+    SinkSpecError
+        The folder can not be one of a TinyDB.
+    """
+    path = _folder(text, "a TinyDB", "tinydb:DIR")
+    return SinkSpec("tinydb", path, {}, f"tinydb:{path}")
+
+
+def _folder(text: str, view: str, form: str) -> str:
+    """Return the folder that an address names, absolute; raise if no view can be there."""
+    folder = text.partition(":")[2].removeprefix("//")
     if not folder:
-        raise SinkSpecError("a file view needs a folder: --to file:DIR")
+        raise SinkSpecError(f"{view} needs a folder: --to {form}")
     path = os.path.abspath(os.path.expanduser(folder))
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise SinkSpecError(f"{path} is no folder: give a file view one of its own, --to file:DIR")
+        raise SinkSpecError(f"{path} is no folder: give {view} one of its own, --to {form}")
     root = root_around(path)
     if root is not None:
         raise SinkSpecError(
             f"{path} is a place of journals (their root is {root.path}): "
-            "give the file view a folder of its own, --to file:DIR"
+            f"give {view} a folder of its own, --to {form}"
         )
-    return SinkSpec("file", path, {}, f"file:{path}")
+    return path
 
 
 def memory_spec(text: str) -> SinkSpec:

@@ -10,6 +10,7 @@
         ├── SinkMissingError    a package that the view needs is not installed
         ├── JournalShorterError the journal lacks what the view has of it
         ├── RunDeletedError     a person deleted the run in the view
+        ├── ViewUnreadableError what is in the view's place is damaged, or no view   (also a ValueError)
         └── ViewDefectError     something went wrong that should not: a defect, for a report
     QueryError                  a query can not be answered                   (a ValueError)
 
@@ -62,6 +63,10 @@ class RunDeletedError(TerminalSinkError):
     """The run was deleted in the view by a person."""
 
     exit_code = 0
+
+
+class ViewUnreadableError(TerminalSinkError, ValueError):
+    """What is in the view's place is damaged, or something else: it is left as it is."""
 
 
 class ViewDefectError(TerminalSinkError):

@@ -30,9 +30,9 @@ from sacred.replayers.errors import (
     ViewMovedError,
 )
 from sacred.replayers.fold import RunFold
-from sacred.replayers.growth import POINT_BYTES, Growth
+from sacred.replayers.growth import POINT_BYTES, Growth, is_due_in_whole
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.projection import PROJECTOR
+from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.status import ViewStatus
 
@@ -446,6 +446,8 @@ class Follower:
         projection, rewrites = fold.projection, self.sink.rewrites
         if projection.start_time is None:
             return  # a run that has not begun has no document
+        if not (complete or everything or self._is_due(projection)):
+            return  # all of it waits, and the position with it
         hold = "points" in rewrites and not complete and not everything
         growth = self._growth
         waiting = projection.pending_by_metric()
@@ -477,6 +479,14 @@ class Follower:
         self._write(fold, tuple(changes), position, fields, complete=complete)
         for name in names:
             growth.written(name, projection.counts[name] * POINT_BYTES)
+
+    def _is_due(self, projection: RunProjection) -> bool:
+        """Tell whether what waits is worth a write, in a view that is written whole."""
+        if "whole" not in self.sink.rewrites or self._view_id is None:
+            return True
+        waiting = projection.pending_points * POINT_BYTES + projection.pending_output
+        since = time.monotonic() - self._last_write
+        return is_due_in_whole(getattr(self.sink, "weight", 0), waiting, since)
 
     def _write(
         self,

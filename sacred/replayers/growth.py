@@ -2,16 +2,21 @@
 
 A document under 256 KiB goes with every batch. A larger one waits until what is new is a twentieth
 of it: all its versions together then cost at most about twenty times the last one.
+
+A view that is one document in all, of all its runs (``"whole"``), is also written because of the time
+that went by, a minute for each 256 KiB: a heartbeat never is a twentieth of anything.
 """
 
 from __future__ import annotations
 
-__all__ = ["POINT_BYTES", "Growth"]
+__all__ = ["POINT_BYTES", "Growth", "is_due_in_whole"]
 
 SMALL = 256 * 1024
 SHARE = 20
 #: About what a point takes in a document: step, value and time, each with its index.
 POINT_BYTES = 48
+#: For each ``SMALL`` of its weight, so many seconds lie between two writes that only time asks for.
+_PERIOD = 60.0
 
 
 class Growth:
@@ -28,3 +33,18 @@ class Growth:
     def written(self, document: str, size: int) -> None:
         """Remember the size of a document (bytes)."""
         self._sizes[document] = size
+
+
+def is_due_in_whole(weight: int, waiting: int, seconds: float) -> bool:
+    """Tell whether a view that is written whole is worth writing.
+
+    Parameters
+    ----------
+    weight
+        Bytes that the write takes, whatever is new.
+    waiting
+        Bytes that are new, about.
+    seconds
+        Since the last write.
+    """
+    return weight < SMALL or waiting * SHARE >= weight or seconds * SMALL >= weight * _PERIOD

@@ -54,6 +54,13 @@ _KINDS = {
         "pip install pymongo",
         "mongodb://host/db",
     ),
+    "tinydb": _Kind(
+        "sacred.replayers.sinks.tinydb:TinyDbSink",
+        f"{_ADDRESSES}:tinydb_spec",
+        ("tinydb",),
+        "",
+        "tinydb:DIR",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -67,7 +74,6 @@ _UNAVAILABLE = {
     "mysql": "SQL",
     "mariadb": "SQL",
     "sql": "SQL",
-    "tinydb": "TinyDB",
     "s3": "S3",
     "gs": "Google Cloud Storage",
     "gcs": "Google Cloud Storage",

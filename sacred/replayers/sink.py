@@ -387,7 +387,9 @@ class Sink(Protocol):
         What the form has to write whole in order to grow: of ``"output"`` and ``"points"``. The
         follower then sends the whole output (``keep`` 0), and holds growth back so that the cost
         of a run stays linear. ``"rendered"``: some documents are finished only when a batch is
-        complete; an empty complete batch comes for them.
+        complete; an empty complete batch comes for them. ``"whole"``: every write costs all that is
+        there, of which the sink's attribute ``weight`` is the size in bytes; batches then wait until
+        they are worth it.
     """
 
     @property

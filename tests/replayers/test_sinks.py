@@ -66,6 +66,40 @@ class TestFileSink(SinkContract):
         (folder / "run.json").write_text('{"status": "RUNNING"}')
 
 
+class TestTinyDbSink(SinkContract):
+    """A TinyDB: its one file, and those of the points and the contents."""
+
+    @pytest.fixture
+    def spec(self, tmp_path):
+        return SinkSpec.parse(f"tinydb:{tmp_path / 'runs_db'}")
+
+    def document(self, spec, view_id):
+        from pathlib import Path
+
+        base = Path(spec.url)
+        try:
+            tables = json.loads((base / "metadata.json").read_text())
+        except FileNotFoundError:
+            return None
+        runs = tables.get("runs", {}).values()
+        found = [run for run in runs if run["_id"] == view_id]
+        if not found:
+            return None
+        assert len(found) == 1
+        assert not any("_journal" in run for run in runs)
+        stored = base / "metrics" / f"{view_id}.json"
+        metrics = json.loads(stored.read_text())["metrics"] if stored.exists() else {}
+        files = base / "hashfs"
+        names = [str(one.relative_to(files)) for one in sorted(files.rglob("*")) if one.is_file()]
+        return {**found[0], "metrics": metrics, "files": names}
+
+    def place_foreign_run(self, spec, view_id):
+        from pathlib import Path
+
+        run = {"_id": view_id, "status": "RUNNING", "experiment": {"name": "another's"}}
+        Path(spec.url, "metadata.json").write_text(json.dumps({"runs": {"4": run}}))
+
+
 @pytest.mark.server
 class TestMongoSink(SinkContract):
     """MongoDB, on a real server."""

@@ -1,0 +1,136 @@
+"""The disk below a TinyDB: what its errors mean for the view, and the lock between processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from sacred.journal.new_file import written_aside
+from sacred.journal.regular_file import A_LINK, NO_FILE, open_regular
+from sacred.journal.root import fsync_folder
+from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FolderLock", "disk_errors", "read_file", "replace"]
+
+#: Errors that waiting does not mend; EEXIST is a file of the folder's name.
+_FINAL = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+
+
+@contextlib.contextmanager
+def disk_errors(base: str, *final: int) -> Iterator[None]:
+    """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if reason in {NO_FILE, A_LINK}:
+            raise TerminalSinkError(
+                f"the TinyDB {base} can not be written: {error.filename}: {reason}. Move it away"
+            ) from error
+        text = f"the TinyDB {base} can not be written: {reason}"
+        if error.errno in _FINAL or error.errno in final:
+            raise TerminalSinkError(
+                f"{text}. Make it writable, or choose another folder"
+            ) from error
+        raise TransientSinkError(text) from error
+
+
+class FolderLock:
+    """A folder's lock: one thread of one process at a time, as often as that one asks for it.
+
+    No file is made for it, and it ends with the process. Where the system has no such locks, the
+    threads of this process alone are kept apart.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._mutex = threading.RLock()
+        self._depth = 0
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        """Wait for it.
+
+        Raises
+        ------
+        OSError
+            The folder is not there, or can not be opened.
+        """
+        self._mutex.acquire()
+        try:
+            if not self._depth:
+                self._descriptor = _locked(self._path)
+            self._depth += 1
+        except BaseException:
+            self._mutex.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self._depth -= 1
+        if not self._depth and self._descriptor >= 0:
+            _unlock(self._descriptor)
+            self._descriptor = -1
+        self._mutex.release()
+
+
+def _locked(path: str) -> int:
+    try:
+        import fcntl
+    except ImportError:
+        return -1
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _unlock(descriptor: int) -> None:
+    import fcntl
+
+    # A child that was forked meanwhile has the descriptor too: closing ours does not unlock it.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def read_file(path: str) -> bytes:
+    """Return what a regular file holds."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
+
+
+def replace(path: str, content: bytes) -> None:
+    """Give a file a new content, whole or not at all, and durable; who may read it stays.
+
+    Raises
+    ------
+    OSError
+        The disk refuses, or the name is that of a link, a folder, a pipe.
+    """
+    if os.path.islink(path):
+        raise OSError(errno.ELOOP, A_LINK, path)
+    folder = os.path.dirname(path)
+    with written_aside(path, folder) as file:
+        if hasattr(os, "fchmod"):
+            with contextlib.suppress(OSError):
+                os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
+        file.write(content)
+    fsync_folder(folder)
