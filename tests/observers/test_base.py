@@ -52,8 +52,6 @@ def test_the_names_that_people_import() -> None:
         ("sql", "SqlObserver"),
         ("sql_bases", "SqlObserver"),
         ("telegram_obs", "TelegramObserver"),
-        ("tinydb_hashfs", "TinyDbObserver"),
-        ("tinydb_hashfs.bases", "TinyDbObserver"),
     ],
 )
 def test_the_modules_of_observers_that_are_still_to_come(module: str, name: str) -> None:

@@ -89,9 +89,11 @@ class TestTinyDbSink(SinkContract):
         assert not any("_journal" in run for run in runs)
         stored = base / "metrics" / f"{view_id}.json"
         metrics = json.loads(stored.read_text())["metrics"] if stored.exists() else {}
-        files = base / "hashfs"
-        names = [str(one.relative_to(files)) for one in sorted(files.rglob("*")) if one.is_file()]
-        return {**found[0], "metrics": metrics, "files": names}
+        named = [*found[0]["experiment"].get("sources", ()), *found[0].get("resources", ())]
+        named += found[0].get("artifacts", ())
+        md5s = [one[-2] for one in named if one[-1]]
+        files = [base / "hashfs" / m[:2] / m[2:4] / m[4:6] / m[6:] for m in md5s]
+        return {**found[0], "metrics": metrics, "files": [one.read_text() for one in files]}
 
     def place_foreign_run(self, spec, view_id):
         from pathlib import Path

@@ -16,9 +16,6 @@ LATER = {
     "sql": "SqlObserver",
     "sql_from": "SqlObserver",
     "telegram_config": "TelegramObserver",
-    "tiny_db": "TinyDbObserver",
-    "tiny_db_from": "TinyDbObserver",
-    "tiny_db_reader": "TinyDbReader",
 }
 
 
@@ -34,8 +31,6 @@ def test_a_view_that_is_still_to_come_says_so(sample, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ("-t", "BASEDIR"),
-        ("--tiny_db=BASEDIR",),
         ("-s", "sqlite:///foo.db"),
         ("--sql=postgresql://scott:tiger@localhost/mydatabase",),
         ("-s", "mysql://scott:tiger@localhost/foo"),

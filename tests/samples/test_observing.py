@@ -168,3 +168,46 @@ def test_the_observer_of_another_package(tmp_path):
         "USER_NAME/PROJECT_NAME has hello_cs Hello world!\nHello world!\nUSER_NAME/PROJECT_NAME is done\n"
         == typed.printed("observing/neptune", tmp_path)
     )
+
+
+def _runs(path):
+    return list(json.loads(path.read_text())["runs"].values())
+
+
+@pytest.mark.parametrize("words", [("-t", "BASEDIR"), ("--tiny_db=BASEDIR",)], ids=" ".join)
+def test_a_tiny_db_from_the_command_line(words, tmp_path):
+    """CLI-10, TDB-02: a document with a source that lies under its checksum."""
+    typed.printed("observing/hello_cs", tmp_path, *words)
+    (run,) = _runs(tmp_path / "BASEDIR" / "metadata.json")
+    assert ("COMPLETED", "hello_cs") == (run["status"], run["experiment"]["name"])
+    ((name, md5, tag),) = run["experiment"]["sources"]
+    assert ("hello_cs.py", f'{{TinyFile}}:"{md5}"') == (name, tag)
+    assert (tmp_path / "BASEDIR" / "hashfs" / md5[:2] / md5[2:4] / md5[4:6] / md5[6:]).is_file()
+
+
+def test_a_tiny_db_in_the_program(tmp_path):
+    """TDB-01: the view is declared; the folder is made with it."""
+    typed.printed("observing/tiny_db", tmp_path)
+    assert ["metadata.json"] == sorted(one.name for one in (tmp_path / "my_runs").iterdir())
+
+
+def test_a_tiny_db_of_ones_own(tmp_path):
+    """OBS-06: from a TinyDB and a HashFS."""
+    typed.printed("observing/tiny_db_from", tmp_path)
+    assert (tmp_path / "metadata.json").exists()
+
+
+def test_the_reader_of_a_tiny_db(tmp_path):
+    """TDB-04: the report of the newest run."""
+    program = typed.program("observing/hello_cs", tmp_path).with_name("test_exp.py")
+    program.write_text((typed.HERE / "observing" / "hello_cs.py").read_text())
+    typed.printed("observing/test_exp", tmp_path, "-t", "my_runs", "with", "recipient=you")
+    text = typed.printed("observing/tiny_db_reader", tmp_path)
+    assert re.fullmatch(
+        r"\n-{49}\nExperiment: hello_cs\n-{49}\nID: [0-9a-f]{32}\n"
+        r"Date: \w{3} \d\d \w{3} \d{4}    Duration: \d\d:\d\d:\d\d\.\d\n\n"
+        r"Parameters:\n    message: Hello you!\n    recipient: you\n    seed: \d+\n\n"
+        r"Result:\n    None\n\nDependencies:\n(    \S+\n)+\nResources:\n    None\n\n"
+        r"Source Files:\n    test_exp\.py\n\nOutputs:\n    None\n\n",
+        text,
+    ), text

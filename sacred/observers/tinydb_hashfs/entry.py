@@ -81,7 +81,8 @@ class TinyDbEntry(DeclaredObserver):
     def _stored(self, path: str) -> list[Any]:
         from sacred.replayers.sinks.tinydb.files import StoredFile
 
-        address = self.fs.put(path)
+        with open(path, "rb") as file:
+            address = self.fs.put(file)
         return [address.id, StoredFile(str(address.abspath), str(address.id))]
 
     # -- events ------------------------------------------------------------------------------------

@@ -1,0 +1,2 @@
+# A stand-in for the package of this name.
+from sacred.observers.tinydb_hashfs.bases import HashFS as HashFS
