@@ -44,6 +44,7 @@ def _loaded(folder: Path, program: str) -> set[str]:
         "import sacred",
         "from sacred import Experiment, Ingredient",
         "from sacred.observers import MongoObserver, FileStorageObserver",
+        "from sacred.observers import TinyDbObserver\nTinyDbObserver('db').declare_view()",
         "from sacred.journal import JournalWriter",
         "from sacred import start_run",
         "from sacred.stflow import LogFileWriter",

@@ -86,6 +86,8 @@ def test_which_runs(root, run_writer):
         ("mogno", "Did you mean mongo"),
         ("sqlite:///x.db", "no SQL view"),
         ("s3://bucket/path", "no S3 view"),
+        ("tinydb:", "a TinyDB needs a folder"),
+        ("tinibd:x", "Did you mean tinydb?"),
         ("", "there is no view"),
         ("file:", "needs a folder"),
         ("mongodb://", "mongodb://host"),
