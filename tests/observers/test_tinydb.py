@@ -250,6 +250,20 @@ def test_other_documents_stay_as_they_are() -> None:
     assert LATER == first.runs.get(doc_id=2)["note"]
 
 
+def test_odd_containers() -> None:
+    """TDB-03: keys that are one text, a list within itself, and what lies deep stop nothing."""
+    observer = TinyDbObserver("db")
+    circle: list[Any] = [np.arange(2)]
+    circle.append(circle)
+    start(observer, keys={1: "a", "1": np.arange(2), "other": ({"deep": np.arange(1)},)})
+    (run,) = _runs()
+    assert {"1": "{TinyArray}:[0, 1]", "other": [{"deep": "{TinyArray}:[0]"}]} == run["config"][
+        "keys"
+    ]
+    beat(observer, {"circle": circle, "text": "x"})
+    assert "x" == _runs()[0]["info"]["text"]
+
+
 def test_passwords_are_masked() -> None:
     """TDB-03: those of addresses, as in everything that is recorded."""
     start(TinyDbObserver("db"), url="mongodb://me:secret@host/db", array=np.arange(2))
@@ -667,6 +681,39 @@ def _written(python: str, folder: Path) -> tuple[str, dict[str, str]]:
 def test_the_same_database_as_the_peer(tmp_path: Path) -> None:
     """USE-03, TDB-02, TDB-03, TDB-04: each file, byte for byte, and each report, as Sacred's."""
     assert _written(str(PEER), tmp_path / "theirs") == _written(sys.executable, tmp_path / "ours")
+
+
+_READ = """
+from sacred.observers import TinyDbReader
+
+reader = TinyDbReader("db")
+print(reader.fetch_report(indices=-1)[0])
+(files,) = reader.fetch_files(exp_name="^iris$")
+print(files["artifacts"]["an artifact"].read(), files["date"].year, *files["sources"])
+(run,) = reader.fetch_metadata(exp_name="iris")
+print(run["_id"], run["result"], run["heartbeat"] >= run["start_time"])
+"""
+
+
+@pytest.mark.skipif(PEER is None, reason="SACRED_PEER_PYTHON names no Python with sacred 0.8.7")
+def test_the_reader_of_the_peer() -> None:
+    """TDB-04: Sacred's own reader finds in a declared view what ours does."""
+    run = _experiment(TinyDbObserver("db")).run()
+    texts = []
+    for python in (str(PEER), sys.executable):
+        path = {} if python == sys.executable else {"PYTHONPATH": ""}
+        done = subprocess.run(
+            [python, "-W", "ignore", "-c", _READ],
+            env={**os.environ, **path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert 0 == done.returncode, done.stderr
+        texts.append(done.stdout)
+    assert texts[0] == texts[1]
+    assert f"{run._id} 0.25 True" in texts[0]
+    assert f"b'art.txt' {dt.datetime.now().year}" in texts[0]
 
 
 def test_no_warnings_of_files_that_stay_open() -> None:

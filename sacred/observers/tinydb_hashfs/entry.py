@@ -205,29 +205,51 @@ class TinyDbEntry(DeclaredObserver):
         return {os.path.realpath(os.path.dirname(root))} if isinstance(root, str) else set()
 
 
-def storable(value: Any, depth: int = 0) -> Any:
+def storable(value: Any) -> Any:
     """Return a value as readable lists, maps, numbers and text, passwords of addresses masked.
 
-    Arrays and tables of pandas stay, and times and open files: each has a tag of its own.
+    Arrays and tables of pandas stay, and open files: each has a tag of its own.
     """
+    from sacred.observers.direct import plain_value
+
+    return _with_tagged(value, 0) if _has_tagged(value, 0) else plain_value(value)
+
+
+def _is_tagged(value: Any) -> bool:
     from io import BufferedReader
 
-    from sacred.journal.integers import text_of
-    from sacred.observers.direct import plain_value
     from sacred.replayers.sinks.tinydb.tags import is_frame, is_numpy_array, is_series
 
-    if depth < _MAX_DEPTH:
-        if isinstance(value, dict):
-            names = plain_value({text_of(key): None for key in value})
-            items = (storable(item, depth + 1) for item in value.values())
-            return dict(zip(names, items, strict=True))
-        if isinstance(value, (list, tuple)):
-            return [storable(item, depth + 1) for item in value]
-    is_array = is_numpy_array(value) and value.ndim
-    if is_array or is_frame(value) or is_series(value) or isinstance(value, BufferedReader):
-        return value
-    return plain_value(value)
+    if is_numpy_array(value):
+        return bool(value.ndim)  # one number is a number
+    return is_frame(value) or is_series(value) or isinstance(value, BufferedReader)
+
+
+def _has_tagged(value: Any, depth: int) -> bool:
+    if isinstance(value, (str, int, float)) or value is None or depth >= _MAX_DEPTH:
+        return False
+    if isinstance(value, dict):
+        return any(_has_tagged(item, depth + 1) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_tagged(item, depth + 1) for item in value)
+    return _is_tagged(value)
+
+
+def _with_tagged(value: Any, depth: int) -> Any:
+    from sacred.observers.direct import plain_value
+
+    if not _has_tagged(value, depth):
+        return plain_value(value)
+    if isinstance(value, dict):
+        found = {}
+        for key, item in value.items():
+            (name,) = plain_value({key: None})
+            found[name] = _with_tagged(item, depth + 1)
+        return found
+    if isinstance(value, (list, tuple)):
+        return [_with_tagged(item, depth + 1) for item in value]
+    return value
 
 
 #: Deeper than this, nothing is looked for.
-_MAX_DEPTH = 200
+_MAX_DEPTH = 100

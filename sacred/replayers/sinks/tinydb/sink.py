@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.identity import own_identity, process_lives
 from sacred.journal.position import Position
+from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
@@ -265,7 +266,8 @@ class TinyDbSink:
         with disk_errors(self.base):
             if entry.md5 and os.path.isfile(self._files.idpath(entry.md5)):
                 return entry.md5
-            return self._files.put(str(blob)).id
+            with os.fdopen(open_regular(blob), "rb") as content:
+                return self._files.put(content).id
 
     # -- the end -------------------------------------------------------------------------------
 
