@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -223,6 +226,60 @@ def test_a_full_disk(spec, base, monkeypatch):
     sink.position(run)
     sink.write(batch(run, events(30), 30))
     assert 29 == sink.position(run).points["m"]
+
+
+_WRITER = """
+import sys
+from sacred.replayers.contract import SinkContract
+from sacred.replayers.sink import RunKey, SinkSpec
+from sacred.replayers.sinks.tinydb import TinyDbSink
+
+sink, run = TinyDbSink(SinkSpec.parse(sys.argv[1])), RunKey(sys.argv[2], int(sys.argv[2], 16))
+sink.open()
+sink.claim(run)
+for count in range(2, 10_000):
+    sink.position(run)
+    sink.write(SinkContract.batch(run, SinkContract.events(count), count))
+    print(count, flush=True)
+"""
+
+
+def test_kills(spec, base):
+    """TDB-02: whenever it is killed, all that a call wrote is there, and can be read and gone on with."""
+    for kill in range(1, 6):
+        journal_id = f"{kill:016x}"
+        command = [sys.executable, "-c", _WRITER, f"tinydb:{base}", journal_id]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(3 * kill):
+                count = int(process.stdout.readline())
+            process.kill()
+        run = RunKey(journal_id, kill)
+        sink = TinyDbSink(spec)
+        sink.open()
+        found = sink.position(run)
+        assert found.position[0].next_seq >= count
+        assert found.points["m"] >= found.position[0].next_seq - 1
+        sink.write(batch(run, events(40), 40))
+        assert 39 == sink.position(run).points["m"]
+    assert [1, 2, 3, 4, 5] == [one["_id"] for one in tables(base)["runs"].values()]
+
+
+def test_many_runs_at_once(root, spec, base, run_writer):
+    """Replayers of several runs take turns: each run is whole, under an id of its own."""
+    folders = [root.claim() for _ in range(4)]
+    for folder in folders:
+        run_writer(folder)
+    threads = [threading.Thread(target=once, args=(folder, spec)) for folder in folders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    runs = tables(base)["runs"].values()
+    assert [1, 2, 3, 4] == sorted(run["_id"] for run in runs)
+    assert {"COMPLETED"} == {run["status"] for run in runs}
+    for folder in folders:
+        assert "current" == once(folder, spec).state
 
 
 def test_who_may_read_it_stays(spec, base):
