@@ -265,6 +265,24 @@ def test_kills(spec, base):
     assert [1, 2, 3, 4, 5] == [one["_id"] for one in tables(base)["runs"].values()]
 
 
+def test_what_kills_leave_behind(spec, base):
+    """Files that were never renamed are removed by the next one who writes; no other file is."""
+    begun(spec)
+    for name in (".metadata.json.0123456789ab", "metrics/.1.json.0123456789ab", ".mine.json"):
+        (base / name).write_text("{")
+    TinyDbSink(spec).open()
+    left = sorted(one.name for one in base.rglob("*") if one.is_file())
+    assert [".mine.json", "1.json", "metadata.json"] == left
+
+
+def test_a_folder_that_is_a_file(spec, base):
+    """A sentence that says so."""
+    base.write_text("")
+    for call in (TinyDbSink(spec).open, lambda: TinyDbSink(spec).claim(RunKey("0" * 16, 1))):
+        with pytest.raises(TerminalSinkError, match="is no folder: give the TinyDB one of its own"):
+            call()
+
+
 def test_many_runs_at_once(root, spec, base, run_writer):
     """Replayers of several runs take turns: each run is whole, under an id of its own."""
     folders = [root.claim() for _ in range(4)]

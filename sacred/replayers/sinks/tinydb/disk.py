@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FolderLock", "disk_errors", "read_file", "replace"]
+__all__ = ["FolderLock", "disk_errors", "read_file", "replace", "sweep"]
 
+#: The names under which files are written aside.
+_ASIDE = re.compile(r"\..{1,100}\.json\.[0-9a-f]{12}")
 #: Errors that waiting does not mend; EEXIST is a file of the folder's name.
 _FINAL = frozenset(
     {
@@ -134,3 +137,11 @@ def replace(path: str, content: bytes) -> None:
                 os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
         file.write(content)
     fsync_folder(folder)
+
+
+def sweep(folder: str) -> None:
+    """Remove what kills left of files that were being replaced; the caller holds the lock."""
+    with contextlib.suppress(OSError):  # another one's, or a folder that is not there
+        for name in os.listdir(folder):
+            if _ASIDE.fullmatch(name):
+                os.unlink(os.path.join(folder, name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.identity import own_identity, process_lives
 from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular
-from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.errors import TerminalSinkError, ViewMovedError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
     Batch,
@@ -25,7 +25,7 @@ from sacred.replayers.sink import (
     wanted_id,
 )
 from sacred.replayers.sinks.tinydb.database import DatabaseFile, Table, Tables, next_key
-from sacred.replayers.sinks.tinydb.disk import disk_errors
+from sacred.replayers.sinks.tinydb.disk import disk_errors, sweep
 from sacred.replayers.sinks.tinydb.files import HashedFiles
 from sacred.replayers.sinks.tinydb.points import FOLDER, RunPoints
 from sacred.replayers.sinks.tinydb.tags import file_tag, tagged
@@ -70,10 +70,21 @@ class TinyDbSink:
     def open(self) -> None:
         """Make the folder, and see that its database is one."""
         self._seen.clear()
+        self._make_folder()
+        with disk_errors(self.base):
+            self._database.read()
+            with self._database.lock:
+                for folder in (self.base, os.path.join(self.base, FOLDER)):
+                    sweep(folder)
+
+    def _make_folder(self) -> None:
+        if os.path.lexists(self.base) and not os.path.isdir(self.base):
+            raise TerminalSinkError(
+                f"{self.base} is no folder: give the TinyDB one of its own, as in tinydb:DIR"
+            )
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
-            self._database.read()
 
     def close(self) -> None:
         """Forget what was known."""
@@ -83,14 +94,11 @@ class TinyDbSink:
 
     def claim(self, run: RunKey) -> Any:
         """Insert the run's document under an id that is free, under the lock of the folder."""
-        with disk_errors(self.base, errno.ENOENT):
-            os.makedirs(self.base, exist_ok=True)
-            with self._database.lock:
-                tables = self._database.read()
-                known = _find(tables, run.journal_id)
-                if known is not None:
-                    return known["view_id"]
-                return self._insert(tables, run)
+        self._make_folder()
+        with disk_errors(self.base), self._database.lock:
+            tables = self._database.read()
+            known = _find(tables, run.journal_id)
+            return self._insert(tables, run) if known is None else known["view_id"]
 
     def _insert(self, tables: Tables, run: RunKey) -> int | str:
         documents, rows = tables.setdefault(RUNS, {}), tables.setdefault(JOURNAL, {})
