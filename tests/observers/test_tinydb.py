@@ -578,6 +578,39 @@ def test_a_declared_view() -> None:
     assert "Outputs:\n    an artifact\n" in report
 
 
+def test_handles_inside_main() -> None:
+    """USE-04, USE-16: the run's document is to be had, written or not yet."""
+    observer = TinyDbObserver("db")
+    ex = sacred.Experiment("iris", save_git_info=False, interactive=True)
+    ex.observers.append(observer)
+    seen: list[Any] = []
+
+    @ex.main
+    def main(_run: Any) -> None:
+        seen.extend([_run._id, observer.run_entry, observer.runs.all(), len(observer.fs)])
+
+    for _ in range(2):
+        seen.clear()
+        run = ex.run()
+        run_id, entry, _, _ = seen
+        assert run._id == run_id == entry["_id"]
+        assert ("iris", "RUNNING") == (entry["experiment"]["name"], entry["status"])
+        assert ("COMPLETED", run._id) == (observer.run_entry["status"], observer.run_entry["_id"])
+
+
+def test_a_view_that_is_required() -> None:
+    """With ``required`` the document is there when main begins, and without the view nothing begins."""
+    observer = TinyDbObserver("db", required=True)
+    ex = sacred.Experiment("iris", save_git_info=False, interactive=True)
+    ex.observers.append(observer)
+    ex.main(lambda: len(_runs()))
+    assert 1 == ex.run().result
+    assert ["COMPLETED"] == [one["status"] for one in _runs()]
+    Path("db/metadata.json").write_text("{")
+    with pytest.raises(sacred.utils.SacredError, match="is no TinyDB database"):
+        ex.run()
+
+
 def test_an_id_that_another_view_gave() -> None:
     """OBS-02, TDB-03: it is the run's in the TinyDB, too."""
     ex = _experiment(TinyDbObserver("db"))

@@ -95,6 +95,8 @@ class TinyDbObserver(TinyDbEntry):
         self.db_run_id = None
         self._entry = {}
         self._journal_id: str | None = None
+        #: What ``claim_run`` gave, and was told.
+        self._claimed: tuple[Any, Mapping[str, Any]] | None = None
 
     # -- the declaration -------------------------------------------------------------------------
 
@@ -104,27 +106,45 @@ class TinyDbObserver(TinyDbEntry):
         return {"kind": "tinydb", "url": self.root, "name": f"tinydb:{self.root}", "options": {}}
 
     def claim_run(
-        self,
-        *,
-        journal_id: str,  # noqa: ARG002 - the first write claims the id
-        run_id: Any,
-        document: Mapping[str, Any],  # noqa: ARG002
-        strict: bool = False,
+        self, *, journal_id: str, run_id: Any, document: Mapping[str, Any], strict: bool = False
     ) -> Any:
         """Return the id of a run: 32 hex digits that nobody else draws, unless it has one.
+
+        Nothing is read or written for it, as the database may be large, but if ``required``: then
+        the run's document is there when this returns.
+
+        Parameters
+        ----------
+        journal_id
+            By which the view knows the run.
+        run_id
+            The run's id if it has one.
+        document
+            What is known about the run.
+        strict
+            True: an id that is not free is an error.
 
         Raises
         ------
         FileExistsError
             The id is not free, and ``strict``.
+        SinkError
+            ``required``, and the database can not be written.
         """
         import uuid
 
-        if run_id is None:
-            return uuid.uuid4().hex
+        given = uuid.uuid4().hex if run_id is None else run_id
         if strict:
             self.check_run_id(run_id)
-        return run_id
+        if self.required:
+            from sacred.replayers.claims import claimed_fields
+            from sacred.replayers.sink import RunKey
+
+            sink = self._new_sink()
+            sink.open()
+            given = sink.claim(RunKey(journal_id, given, claimed_fields(document)))
+        self._claimed = (given, document)
+        return given
 
     def check_run_id(self, run_id: Any) -> None:
         """See that a run could have this id.
@@ -201,7 +221,7 @@ class TinyDbObserver(TinyDbEntry):
         """The run's document; empty before the run.
 
         Called event by event it is what the observer writes with the next save, and may be changed.
-        Else it is the document as it is in the database now.
+        Else it is the document as it is in the database now, or will be there in a moment.
         """
         if self._entry or self._journal_id is None:
             return self._entry
@@ -209,11 +229,20 @@ class TinyDbObserver(TinyDbEntry):
             if row.get("id") == self._journal_id:
                 found = self.runs.get(doc_id=int(row["document"]))
                 return dict(found) if found is not None else {}
-        return {}
+        return self._expected()
 
     @run_entry.setter
     def run_entry(self, entry: dict[str, Any]) -> None:
         self._entry = entry
+
+    def _expected(self) -> dict[str, Any]:
+        """Return the document with which the run begins."""
+        from sacred.replayers.claims import claimed_fields
+
+        if self._claimed is None:
+            return {}
+        run_id, document = self._claimed
+        return {**_first_fields(self.VERSION, run_id), **claimed_fields(document)}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TinyDbObserver):
@@ -226,6 +255,11 @@ class TinyDbObserver(TinyDbEntry):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.root or 'with a database of its own'}>"
+
+
+def _first_fields(form: str, run_id: Any) -> dict[str, Any]:
+    lists: dict[str, Any] = {"resources": [], "artifacts": [], "captured_out": "", "info": {}}
+    return {**lists, "heartbeat": None, "format": form, "_id": run_id}
 
 
 def _make(root: str) -> None:
