@@ -26,6 +26,7 @@ BY_THEMSELVES = {
     "replayers/export.py": (1, "what was written a moment ago, in a folder of its own"),
     "replayers/sinks/file/disk.py": (1, "a folder"),
     "replayers/sinks/memory.py": (1, "a view for tests"),
+    "replayers/sinks/tinydb/disk.py": (1, "a folder"),
 }
 _METHODS = {"read_text", "read_bytes", "write_text", "write_bytes"}
 

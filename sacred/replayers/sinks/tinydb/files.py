@@ -177,7 +177,8 @@ class HashedFiles:
         path = self.realpath(file)
         if path is None:
             raise OSError(f"Could not locate file: {file}")
-        return open(path, mode)
+        reader = StoredFile(path, self.unshard(path))
+        return reader if "b" in mode else io.TextIOWrapper(reader, encoding="utf-8")
 
     def delete(self, file: str | os.PathLike[str]) -> None:
         """Remove a file, and the folders above it that are empty then."""
@@ -210,7 +211,7 @@ class HashedFiles:
     def corrupted(self) -> Iterator[tuple[str, HashAddress]]:
         """Yield the files whose content is not what their name says, and where it would belong."""
         for path in self.files():
-            with open(path, "rb") as file:
+            with os.fdopen(open_regular(path), "rb") as file:
                 digest = self.computehash(file)
             expected = self.idpath(digest, os.path.splitext(path)[1])
             if expected != path:
@@ -330,7 +331,7 @@ def _opened(file: Any) -> Iterator[Any]:
         finally:
             file.seek(position)
     elif os.path.isfile(file):
-        with open(file, "rb") as opened:
+        with os.fdopen(open_regular(file), "rb") as opened:
             yield opened
     else:
         raise ValueError(f"{file!r} is no file: give a path, or something that can be read")
