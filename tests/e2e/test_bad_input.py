@@ -119,6 +119,9 @@ def test_an_id_that_is_a_path_is_refused(tmp_path, run, name):
         (["-F", "sacred_runs"], "is a place of journals"),
         (["-F", "sacred_runs/1"], "give the file storage a folder of its own"),
         (["-F", "sacred_runs/blobs"], "is a place of journals"),
+        (["-t", ""], "-t needs a folder"),
+        (["-t", "sacred_runs"], "is a place of journals"),
+        (["-t", "sacred_runs/1"], "give the TinyDB a folder of its own"),
     ],
 )
 def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says):
@@ -134,13 +137,22 @@ def test_a_folder_that_can_not_be_meant_is_refused(tmp_path, run, options, says)
     assert not (tmp_path / ".sacred-journal").exists()
 
 
-def test_a_view_that_can_never_be_written_is_not_waited_for(tmp_path, run, monkeypatch):
-    """The folder of the files is a file: that is said at the end, at once, and the run is safe."""
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("-F", "The file view {} can not be written: File exists"),
+        ("-t", "{} is no folder: give the TinyDB one of its own"),
+    ],
+)
+def test_a_view_that_can_never_be_written_is_not_waited_for(
+    tmp_path, run, monkeypatch, option, says
+):
+    """The folder of the view is a file: that is said at the end, at once, and the run is safe."""
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "3600")
-    result = run("-F", "taken")
+    result = run(option, "taken")
     assert result.returncode == 0
-    assert f"The file view {tmp_path / 'taken'} can not be written: File exists" in result.stderr
+    assert says.format(tmp_path / "taken") in result.stderr
     assert "The run is safe in" in result.stderr
     assert _events(tmp_path)[-1].fields["status"] == "COMPLETED"
 
@@ -302,6 +314,8 @@ def one_run(tmp_path):
         ("mongoo", "mongo"),
         ("sqlite:///x.db", "sqlite"),
         ("file:", "folder"),
+        ("tinydb:", "folder"),
+        ("tinydb:/dev/null", "is no folder"),
         ("mongodb://", "mongodb://"),
         ("mongodb://host:notaport/db", "port"),
         ("", "view"),
@@ -325,6 +339,20 @@ def test_a_server_that_refuses(one_run, replay):
     assert "127.0.0.1" in said
     assert "secret" not in said
     assert "Traceback" not in said
+    assert {p: p.read_bytes() for p in one_run.journal.iterdir()} == before
+
+
+def test_a_database_that_is_cut_in_half(one_run, replay, tmp_path):
+    """A TinyDB that is none: status 1, one sentence, nothing touched; the other view gets the run."""
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "metadata.json").write_text('{"runs": {"1"')
+    before = {p: p.read_bytes() for p in one_run.journal.iterdir()}
+    views = ("--to", f"tinydb:{tmp_path / 'db'}", "--to", f"file:{tmp_path / 'out'}")
+    said = (result := replay(*views, expect=1)).stdout + result.stderr
+    assert "metadata.json is no TinyDB database (at character 13 of 13" in said
+    assert "Traceback" not in said
+    assert '{"runs": {"1"' == (tmp_path / "db" / "metadata.json").read_text()
+    assert (tmp_path / "out" / "1" / "run.json").exists()
     assert {p: p.read_bytes() for p in one_run.journal.iterdir()} == before
 
 
