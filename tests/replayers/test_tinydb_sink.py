@@ -93,6 +93,25 @@ def test_the_document_is_that_of_sacred(root, spec, base, run_writer):
     assert not [name for name in os.listdir(base) if name.startswith(".")]
 
 
+def test_no_library_is_needed(root, spec, run_writer):
+    """PKG-05: the view is written without TinyDB, numpy or pandas, whether or not they are there."""
+    folder = root.claim()
+    run_writer(folder)
+    program = (
+        "import sys\n"
+        "from sacred.cli import replay_main\n"
+        "try:\n"
+        "    replay_main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*{'tinydb', 'numpy', 'pandas', 'hashfs'} & set(sys.modules))\n"
+    )
+    command = ["--root", str(root.path), "--to", f"tinydb:{spec.url}"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("up to date\n\n"), done.stdout
+
+
 # -- damage ---------------------------------------------------------------------------------------
 
 
