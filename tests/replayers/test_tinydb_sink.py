@@ -133,6 +133,12 @@ def test_a_database_that_is_cut(root, spec, base, run_writer):
         assert whole[:cut] == path.read_bytes()
     path.write_bytes(whole)
     assert "current" == once(other, spec).state
+    path.unlink()
+    assert "deleted" in once(folder, spec).error
+    assert ["current", "current"] == [
+        once(one, spec, rebuild=True).state for one in (folder, other)
+    ]
+    assert [1, 2] == [run["_id"] for run in tables(base)["runs"].values()]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +193,35 @@ def test_what_is_no_file(spec, base, tmp_path, kind):
     assert "{}" == (tmp_path / "elsewhere").read_text()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"position": "x"},
+        {"position": [[0]]},
+        {"revision": None},
+        {"projector": []},
+        {"spool": "many"},
+        {"view_id": "../../evil"},
+        {"view_id": [1]},
+    ],
+    ids=repr,
+)
+def test_a_table_of_ours_that_was_changed(root, spec, base, run_writer, change):
+    """What is no position is a sentence, and no path leads out of the folder."""
+    folder = root.claim()
+    run_writer(folder)
+    once(folder, spec)
+    found = tables(base)
+    found["_journal"]["1"].update(change)
+    found["runs"]["1"]["_id"] = found["_journal"]["1"]["view_id"]
+    (base / "metadata.json").write_text(json.dumps(found))
+    status = once(folder, spec)
+    assert "failed" == status.state
+    assert "does not say any more how far the run" in status.error
+    assert found == tables(base)
+    assert not (base.parent / "evil.json").exists()
+
+
 def test_points_that_were_written_ahead(root, spec, base, run_writer, monkeypatch):
     """A kill between the file of the points and the database leaves nothing twice, nothing out."""
     folder, other = root.claim(), root.claim()
@@ -214,7 +249,7 @@ def test_points_that_were_written_ahead(root, spec, base, run_writer, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"{", b"[]", b'{"metrics": {}, "_journal": {"id": "0"}}']
+    "content", [None, b"{", b"[]", b'{"metrics": {}, "_journal": {"id": "0"}}', "at"]
 )
 def test_points_that_are_lost(root, spec, base, run_writer, content):
     """A file of points that is gone, cut or another run's is written anew with the run."""
@@ -223,6 +258,10 @@ def test_points_that_are_lost(root, spec, base, run_writer, content):
     once(folder, spec)
     path = base / "metrics" / "1.json"
     before = json.loads(path.read_text())["metrics"]
+    if content == "at":  # where it stands is no position any more
+        stored = json.loads(path.read_text())
+        stored["_journal"]["at"] = [["x"]]
+        content = json.dumps(stored).encode()
     path.unlink() if content is None else path.write_bytes(content)
     assert "current" == once(folder, spec).state
     assert before == json.loads(path.read_text())["metrics"]

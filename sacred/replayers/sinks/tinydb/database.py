@@ -70,8 +70,8 @@ class DatabaseFile:
 
     def _unreadable(self, reason: str) -> ViewUnreadableError:
         return ViewUnreadableError(
-            f"{self.path} is no TinyDB database ({reason}). It is left as it is: move it away or "
-            "put a copy of it back, or choose another folder"
+            f"{self.path} is no TinyDB database ({reason}). It is left as it is: move it away and "
+            "replay with --rebuild, put a copy of it back, or choose another folder"
         )
 
     def write(self, tables: Tables) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.errors import JournalError
 from sacred.journal.position import Position
 from sacred.replayers.sinks.tinydb.disk import read_file, replace
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "RunPoints"]
 
 FOLDER = "metrics"
+#: What says that a file holds none, or none that can be used.
+_NO_POINTS = (
+    FileNotFoundError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    JournalError,
+)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
 
 
@@ -61,7 +72,7 @@ class RunPoints:
                 }
                 points.at = Position.from_wire(ours["at"])
                 points.metrics = metrics
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except _NO_POINTS:
             return cls(path, journal_id)
         return points
 

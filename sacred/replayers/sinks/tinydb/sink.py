@@ -8,10 +8,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.errors import JournalError
 from sacred.journal.identity import own_identity, process_lives
 from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular
-from sacred.replayers.errors import TerminalSinkError, ViewMovedError
+from sacred.replayers.errors import TerminalSinkError, ViewMovedError, ViewUnreadableError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
     Batch,
@@ -148,8 +149,8 @@ class TinyDbSink:
             stale = []
             for row in self._database.read().get(JOURNAL, {}).values():
                 claim = row.get("claimed")
-                if isinstance(claim, dict):
-                    old = time.time() - claim.get("wall", 0) / 1e9 > max_age
+                if isinstance(claim, dict) and isinstance(claim.get("wall"), int):
+                    old = time.time() - claim["wall"] / 1e9 > max_age
                     if old and process_lives(claim) is False:
                         stale.append(RunKey(str(row.get("id"))))
             return sum(self.release(run) for run in stale)
@@ -163,19 +164,31 @@ class TinyDbSink:
             row = _find(self._database.read(), run.journal_id)
             if row is None:
                 return None
+            found = self._read_row(row)
             points = RunPoints.load(self._points_path(row), run.journal_id)
             self._weigh(row)
-        self._seen[run.journal_id] = int(row.get("revision", 0))
-        return ViewPosition(
-            row["view_id"],
-            Position.from_wire(row.get("position")),
-            int(row.get("projector", 0)),
-            str(row.get("order", "arrival")),
-            points.at,
-            points.counts(),
-            claimed=bool(row.get("claimed")),
-            spool=int(row.get("spool", 0)),
-        )
+        self._seen[run.journal_id] = int(row["revision"])
+        return found._replace(ahead=points.at, points=points.counts())
+
+    def _read_row(self, row: Mapping[str, Any]) -> ViewPosition:
+        """Return what is kept about a run; anybody may have written into the file."""
+        view_id = row["view_id"]
+        try:
+            if not (isinstance(view_id, int) or _is_name(view_id)) or int(row["revision"]) < 0:
+                raise ValueError
+            return ViewPosition(
+                view_id,
+                Position.from_wire(row["position"]),
+                int(row["projector"]),
+                str(row.get("order", "arrival")),
+                claimed=bool(row.get("claimed")),
+                spool=int(row.get("spool", 0)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, JournalError) as error:
+            raise ViewUnreadableError(
+                f"{self._database.path} does not say any more how far the run {view_id!r} is in it "
+                f"(table {JOURNAL!r}). Remove the run's document and replay with --rebuild"
+            ) from error
 
     def _points_path(self, row: Mapping[str, Any]) -> str:
         return os.path.join(self.base, FOLDER, f"{row['view_id']}.json")
@@ -301,7 +314,7 @@ def _find(tables: Tables, journal_id: str) -> dict[str, Any] | None:
     for row in tables.get(JOURNAL, {}).values():
         if row.get("id") == journal_id:
             document = documents.get(str(row.get("document")))
-            if document is not None and document.get("_id") == row.get("view_id"):
+            if document is not None and "_id" in document and document["_id"] == row.get("view_id"):
                 return row
     return None
 
@@ -314,7 +327,7 @@ def _free_id(documents: Table, wanted: Any) -> int | str:
     """Return the id that a run would like to have if it is free, else the next number."""
     taken = {str(document.get("_id")) for document in documents.values()}
     number: int | str | None = wanted_id(wanted)
-    if number is None and isinstance(wanted, str) and _is_name(wanted):
+    if number is None and _is_name(wanted):
         number = wanted
     if number is not None and str(number) not in taken:
         return number
@@ -322,10 +335,11 @@ def _free_id(documents: Table, wanted: Any) -> int | str:
     return max(numbers, default=0) + 1
 
 
-def _is_name(text: str) -> bool:
+def _is_name(text: Any) -> bool:
     """Tell whether a text can be an id here: it names a file, too."""
     return (
-        0 < len(text) <= _ID_CHARACTERS
+        isinstance(text, str)
+        and 0 < len(text) <= _ID_CHARACTERS
         and text.isprintable()
         and text.isascii()
         and text == text.strip()
