@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sacred.observers.file_storage import FileStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
+    from sacred.observers.slack import SlackObserver
+    from sacred.observers.telegram_obs import TelegramObserver
 
 __all__ = [
     "FileStorageObserver",
@@ -23,6 +25,8 @@ __all__ = [
     "QueueObserver",
     "QueuedMongoObserver",
     "RunObserver",
+    "SlackObserver",
+    "TelegramObserver",
 ]
 
 _HOMES = {
@@ -31,6 +35,8 @@ _HOMES = {
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",
     "RunObserver": "base",
+    "SlackObserver": "slack",
+    "TelegramObserver": "telegram_obs",
 }
 
 
