@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.arguments import InvalidArgumentError
+from sacred.core.observers import RunObserver
 from sacred.observers.declaration import DeclaredObserver, declares_a_view
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.messages import run_facts, text_name, write_text
@@ -83,6 +84,13 @@ class NotifyingObserver(DeclaredObserver):
 
     # -- called directly -------------------------------------------------------------------------
 
+    # A chat is told of starts and ends alone: of the rest, as of a run that is queued, nothing.
+    queued_event = RunObserver.queued_event
+    heartbeat_event = RunObserver.heartbeat_event
+    resource_event = RunObserver.resource_event
+    artifact_event = RunObserver.artifact_event
+    log_metrics = RunObserver.log_metrics
+
     def _notify(self, rule: str, text: str) -> None:
         """Send a message, now."""
         raise NotImplementedError
@@ -100,9 +108,6 @@ class NotifyingObserver(DeclaredObserver):
         self.run = run
         if getattr(self, text_name(rule)):
             self._notify(rule, getattr(self, f"get_{rule}_text")())
-
-    def queued_event(self, *_: Any, **__: Any) -> None:
-        """Send nothing: a run that is queued has not begun."""
 
     def started_event(
         self,
@@ -124,9 +129,6 @@ class NotifyingObserver(DeclaredObserver):
             "host_info": host_info,
         }
 
-    def heartbeat_event(self, *_: Any, **__: Any) -> None:
-        """Send nothing."""
-
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """Tell that the run went well."""
         self._ended("completed", result=result, stop_time=stop_time)
@@ -138,15 +140,6 @@ class NotifyingObserver(DeclaredObserver):
     def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
         """Tell that the run failed."""
         self._ended("failed", fail_trace=fail_trace, fail_time=fail_time)
-
-    def resource_event(self, *_: Any, **__: Any) -> None:
-        """Send nothing."""
-
-    def artifact_event(self, *_: Any, **__: Any) -> None:
-        """Send nothing."""
-
-    def log_metrics(self, *_: Any, **__: Any) -> None:
-        """Send nothing."""
 
 
 def settings_in(filename: str | os.PathLike[str], observer: str) -> dict[str, Any]:
