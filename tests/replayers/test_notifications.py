@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from servers.http import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
+from servers.socks import SocksProxy
 
 from sacred.journal.events import EventType
 from sacred.replayers import posting
@@ -454,7 +455,26 @@ def test_a_proxy_of_the_settings(root, server):
     assert base64.b64decode(login) == b"me:p:w@d"
 
 
-def test_a_proxy_that_speaks_socks(root, monkeypatch):
+def test_a_proxy_that_speaks_socks(root, server):
+    """TLG-01: through a SOCKS5 proxy that wants a password; one it does not take is in no sentence."""
+    server.default = TELEGRAM_OK
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    with SocksProxy("me", "p:w@SECRET", ("127.0.0.1", server.port)) as proxy:
+        about = {"api_url": "http://telegram.invalid:81", "username": "me", "timeout": 5}
+        about["proxy_url"] = f"socks5h://127.0.0.1:{proxy.port}/"
+        wrong = telegram_spec("1:a", 5, password="SECRETLY", **about)
+        status, failure = follow(folder, wrong, patience=0.0)
+        assert isinstance(failure, TransientSinkError)
+        assert "SECRET" not in status.error
+        right = telegram_spec("1:a", 5, password="p:w@SECRET", **about)
+        assert follow(folder, right)[0].state == "current"
+        assert proxy.logins[0] == ("me", "SECRETLY")
+        assert set(proxy.targets) == {("telegram.invalid", 81)}
+    assert len(server.requests) == 2
+
+
+def test_a_proxy_that_speaks_socks_without_its_package(root, monkeypatch):
     """TLG-01: it needs requests[socks]; without it a sentence says so, before anything is sent."""
     monkeypatch.setitem(sys.modules, "socks", None)
     folder = root.claim()
