@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -511,6 +512,23 @@ def test_kill_9_between_sending_and_writing_it_down(root, server, tmp_path):
         assert "XSECRET" not in done.stdout + done.stderr
     assert len(server.requests) == 4
     assert len({request.body for request in server.requests}) == 1
+
+
+def test_two_replayers_while_a_message_is_on_its_way(root, server, slack):
+    """The second one waits until it is known what became of the message, and sends none."""
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+
+    def slowly(_request):
+        second.start()
+        server.wait_for(2, timeout=1.0)  # must not come
+        return Reply(200, "ok")
+
+    second = threading.Thread(target=follow, args=(folder, slack), daemon=True)
+    server.plan = [slowly]
+    assert follow(folder, slack)[0].state == "current"
+    second.join(60)
+    assert len(server.requests) == 1
 
 
 def test_a_folder_that_can_not_be_written(root, server, slack):
