@@ -20,7 +20,7 @@ from sacred import Experiment
 from sacred.core.arguments import InvalidArgumentError
 from sacred.journal.finding import start_fields
 from sacred.journal.root import JournalRoot
-from sacred.observers import RunObserver, SlackObserver, TelegramObserver
+from sacred.observers import QueueObserver, RunObserver, SlackObserver, TelegramObserver
 from sacred.replayers.errors import TerminalSinkError
 
 TELEGRAM_OK = Reply(200, '{"ok": true, "result": {}}')
@@ -327,6 +327,22 @@ def test_no_id_comes_from_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (request,) = server.wait_for(1)
     assert "result=`3`" in request.data()["text"]
     assert 10 == SlackObserver("https://h/x").priority == TelegramObserver("1:a", 5).priority
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_run_that_only_a_chat_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queued: bool
+) -> None:
+    """OBS-02: its id is the number of its folder; behind a queue, too."""
+    monkeypatch.chdir(tmp_path)
+    with HttpServer() as server:
+        slack = SlackObserver(f"{server.url}/x", completed_text="{_id}")
+        ex = Experiment("iris", save_git_info=False)
+        ex.observers.append(QueueObserver(slack) if queued else slack)
+        ex.main(lambda: 3)
+        assert 1 == ex.run()._id
+        (request,) = server.wait_for(1)
+    assert "1" == request.data()["text"]
 
 
 PROGRAM = """

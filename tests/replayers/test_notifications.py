@@ -414,6 +414,53 @@ def test_a_place_that_asks_for_patience(root, server, kind):
     assert len(server.requests) == 3
 
 
+def test_what_comes_while_a_place_wants_patience(root, server, slack):
+    """A run that fails and goes on during the pause of another one is told of at both ends."""
+    folder = root.claim()
+    writer = write_run(folder, ends=False)
+    follower = Follower(folder, load_sink(slack), slack)
+    try:
+        assert follower.run_once().state == "current"
+        writer.append(EventType.RUN_ENDED, **FAILED)
+        writer.flush()
+        posting._pauses[slack.key] = time.monotonic() + 3600
+        assert "asked for patience" in follower.run_once().error
+    finally:
+        follower.close()
+    writer.append(EventType.RUN_RESUMED)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=1)
+    writer.close()
+    assert server.requests == []
+    posting._pauses.clear()
+    assert follow(folder, slack)[0].state == "current"
+    assert [":x:", ":white_check_mark:"] == [
+        request.data()["text"].split()[0] for request in server.requests
+    ]
+
+
+def test_an_outbox_that_is_gone(root, server, slack):
+    """Without it nobody knows what was sent: nothing is, until ``--rebuild`` asks for all of it."""
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    assert follow(folder, slack)[0].state == "current"
+    Outbox(slack.key, folder.views).path.unlink()
+    assert replay(root, None, [slack]).outcomes[0].state == "deleted"
+    assert len(server.requests) == 1
+    assert replay(root, None, [slack], rebuild=True).outcomes[0].state == "current"
+    assert len(server.requests) == 2
+
+
+def test_what_a_kill_left_half_written(root, server, slack):
+    """A file that was never renamed is removed with the next that is."""
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    folder.views.mkdir(exist_ok=True)
+    half = folder.views / f"..{slack.key}.outbox.0123456789ab"
+    half.write_text("{")
+    assert follow(folder, slack)[0].state == "current"
+    assert not half.exists()
+
+
 def test_nobody_listens(root):
     """A port at which nobody listens: behind, with the reason."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
