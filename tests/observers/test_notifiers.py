@@ -28,6 +28,12 @@ LATER = NOW + dt.timedelta(hours=1, minutes=2, seconds=3, microseconds=5)
 TRACE = ["Traceback\n", '  File "x"\n', "ValueError: bad\n"]
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may sit behind one."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 @pytest.fixture
 def server():
     with HttpServer() as server:

@@ -32,6 +32,12 @@ TELEGRAM_OK = Reply(200, '{"ok": true, "result": {"message_id": 1}}')
 FAILURES = {"later": Reply(503, "busy"), "never": Reply(404, "no_service"), "silent": CLOSE}
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_from_outside(monkeypatch):
+    """Whoever runs the tests may sit behind one."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 class _OnServer(NotificationContract):
     """The part of all three: what the server took is what it did not answer with an error."""
 
