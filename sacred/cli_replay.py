@@ -26,6 +26,8 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       mongo                    where the runs declared, else the local MongoDB
       mongodb://host/database  a MongoDB server
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
+      slack:FILE               messages to Slack; telegram:FILE to Telegram
+      webhook:https://host/..  messages as JSON, to an address of your own
 
     Without RUN all runs of the root. What a view has already is not written
     again. Exit code 0 if every view is up to date, 1 if one failed, 2 if

@@ -139,7 +139,7 @@ class RunViews:
         """Return the views without their secrets, as the journal keeps them."""
         from sacred.core.recordable import recordable
 
-        hidden = {"client", "password"}
+        hidden = {"client", "password", "secret"}
         views = []
         for _, view in self._views:
             options = {k: v for k, v in (view.get("options") or {}).items() if k not in hidden}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sacred.observers.file_storage import FileStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
+    from sacred.observers.slack import SlackObserver
+    from sacred.observers.telegram_obs import TelegramObserver
     from sacred.observers.tinydb_hashfs import TinyDbObserver, TinyDbReader
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "RunObserver",
     "TinyDbObserver",
     "TinyDbReader",
+    "SlackObserver",
+    "TelegramObserver",
 ]
 
 _HOMES = {
@@ -36,6 +40,8 @@ _HOMES = {
     "RunObserver": "base",
     "TinyDbObserver": "tinydb_hashfs",
     "TinyDbReader": "tinydb_hashfs",
+    "SlackObserver": "slack",
+    "TelegramObserver": "telegram_obs",
 }
 
 

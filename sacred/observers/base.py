@@ -2,33 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sacred.core.observers import RunObserver
-
-if TYPE_CHECKING:
-    from datetime import timedelta
+from sacred.replayers.durations import td_format
 
 __all__ = ["RunObserver", "td_format"]
-
-_UNITS = (
-    ("year", 365 * 86400),
-    ("month", 30 * 86400),
-    ("day", 86400),
-    ("hour", 3600),
-    ("minute", 60),
-    ("second", 1),
-)
-
-
-def td_format(td_object: timedelta) -> str:
-    """Return a duration in words: ``"1 hour, 2 minutes"``."""
-    seconds = int(td_object.total_seconds())
-    if seconds == 0:
-        return "less than a second"
-    parts = []
-    for unit, length in _UNITS:
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return ", ".join(parts)

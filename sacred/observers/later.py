@@ -10,9 +10,7 @@ __all__ = ["LATER", "not_here_yet"]
 LATER = {
     "GoogleCloudStorageObserver": "gcs_observer",
     "S3Observer": "s3_observer",
-    "SlackObserver": "slack",
     "SqlObserver": "sql",
-    "TelegramObserver": "telegram_obs",
 }
 
 

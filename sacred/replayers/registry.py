@@ -43,6 +43,7 @@ class _Kind(NamedTuple):
 
 
 _ADDRESSES = "sacred.replayers.addresses"
+_NOTIFICATIONS = "sacred.replayers.notification_specs"
 _KINDS = {
     "file": _Kind(
         "sacred.replayers.sinks.file:FileSink", f"{_ADDRESSES}:file_spec", ("file",), "", "file:DIR"
@@ -61,6 +62,27 @@ _KINDS = {
         "",
         "tinydb:DIR",
     ),
+    "slack": _Kind(
+        "sacred.replayers.sinks.slack:SlackSink",
+        f"{_NOTIFICATIONS}:parse_slack",
+        ("slack",),
+        "",
+        "slack:FILE",
+    ),
+    "telegram": _Kind(
+        "sacred.replayers.sinks.telegram:TelegramSink",
+        f"{_NOTIFICATIONS}:parse_telegram",
+        ("telegram",),
+        "",
+        "telegram:FILE",
+    ),
+    "webhook": _Kind(
+        "sacred.replayers.sinks.webhook:WebhookSink",
+        f"{_NOTIFICATIONS}:parse_webhook",
+        ("webhook",),
+        "",
+        "webhook:https://host/path",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -77,9 +99,6 @@ _UNAVAILABLE = {
     "s3": "S3",
     "gs": "Google Cloud Storage",
     "gcs": "Google Cloud Storage",
-    "slack": "Slack",
-    "telegram": "Telegram",
-    "webhook": "webhook",
     "parquet": "Parquet",
     "journal": "journal copy",
 }

@@ -24,6 +24,7 @@ BY_THEMSELVES = {
     "journal/sealer.py": (1, "a new file"),
     "replayers/contract.py": (1, "a test's own file"),
     "replayers/export.py": (1, "what was written a moment ago, in a folder of its own"),
+    "replayers/notification_contract.py": (2, "a test's own files"),
     "replayers/sinks/file/disk.py": (1, "a folder"),
     "replayers/sinks/memory.py": (1, "a view for tests"),
     "replayers/sinks/tinydb/disk.py": (1, "a folder"),

@@ -48,10 +48,8 @@ def test_the_names_that_people_import() -> None:
     [
         ("gcs_observer", "GoogleCloudStorageObserver"),
         ("s3_observer", "S3Observer"),
-        ("slack", "SlackObserver"),
         ("sql", "SqlObserver"),
         ("sql_bases", "SqlObserver"),
-        ("telegram_obs", "TelegramObserver"),
     ],
 )
 def test_the_modules_of_observers_that_are_still_to_come(module: str, name: str) -> None:

@@ -12,10 +12,8 @@ from samples import typed
 LATER = {
     "gcs": "GoogleCloudStorageObserver",
     "s3": "S3Observer",
-    "slack": "SlackObserver",
     "sql": "SqlObserver",
     "sql_from": "SqlObserver",
-    "telegram_config": "TelegramObserver",
 }
 
 
@@ -46,8 +44,11 @@ def test_an_option_that_is_still_to_come_says_so(words, tmp_path):
     assert not (tmp_path / "sacred_runs").exists()
 
 
-def test_the_settings_of_a_notifier_can_be_read():
-    """Slack's file of settings, with its two braces closed, is JSON, and its texts can be filled in."""
-    settings = json.loads((typed.HERE / "later" / "slack.json").read_text())
-    text = settings["completed_text"].format(ex_info={"name": "iris"}, result=0.9)
-    assert "YAY! iris completed with result=`0.9`" == text
+@pytest.mark.parametrize("sample", ["slack", "telegram_config"])
+def test_a_notifier_is_made_of_its_settings(sample, tmp_path):
+    """Slack's file of settings, with its two braces closed, is one, and so is Telegram's."""
+    settings = (typed.HERE / "later" / "slack.json").read_text()
+    (tmp_path / "slack.json").write_text(settings)
+    (tmp_path / "telegram.json").write_text(json.dumps({"token": "1:a", "chat_id": 5}))
+    done = typed.run(f"later/{sample}", tmp_path)
+    assert 0 == done.returncode, done.stderr

@@ -1,0 +1,279 @@
+"""Posting: one HTTP request with a message in it, and what the answer means for a view.
+
+By ``urllib``, with its proxies of the environment. A SOCKS proxy needs ``requests[socks]``.
+Addresses and tokens of chats are their passwords: nothing that is raised here holds any of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sacred.replayers.errors import SinkMissingError, TerminalSinkError, TransientSinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "without"]
+
+#: Seconds that a server may be silent.
+TIMEOUT = 10.0
+#: Bytes of an answer that are read.
+_MOST = 64 << 10
+#: Seconds: after a 429 that does not say how long, and at most, whatever it says.
+_PAUSE, _LONGEST = 1.0, 3600.0
+_LATER = frozenset({408, 425, 429})
+
+#: Until when (monotonic) each place that asked for a pause is left alone, by all of this process.
+_pauses: dict[str, float] = {}
+
+
+class Answer(NamedTuple):
+    """What a server said.
+
+    Attributes
+    ----------
+    status
+        The HTTP status.
+    body
+        The text, or as much of it as anybody reads.
+    retry_after
+        Seconds to wait before the next request, or None.
+    """
+
+    status: int
+    body: str
+    retry_after: float | None = None
+
+    def data(self) -> dict[str, Any]:
+        """Return the object that the body is as JSON; an empty one if it is none."""
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(self.body)
+            if isinstance(found, dict):
+                return found
+        return {}
+
+
+class Place(NamedTuple):
+    """Where messages are posted.
+
+    Attributes
+    ----------
+    name
+        For people, without secrets.
+    key
+        What is the same for the same place.
+    url
+        Where; a secret.
+    secrets
+        Texts that nobody may see.
+    proxy
+        The address of a proxy, or None for those of the environment.
+    timeout
+        Seconds that the server may be silent.
+    """
+
+    name: str
+    key: str
+    url: str
+    secrets: tuple[str, ...] = ()
+    proxy: str | None = None
+    timeout: float = TIMEOUT
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a request, and return the answer, whatever its status.
+
+        Raises
+        ------
+        TransientSinkError
+            There was no answer, or not all of it: the message may have arrived.
+        TerminalSinkError
+            There will be none: the server's certificate is not trusted, the proxy refuses.
+        """
+        headers = {"User-Agent": "sacred-journal", **headers}
+        proxy = self.proxy or _proxy_of_environment(self.url)
+        if proxy is not None and proxy.lower().startswith("socks"):
+            return self._post_by_requests(body, headers, proxy)
+        return self._post_by_urllib(body, headers)
+
+    def _post_by_urllib(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        class NoRedirect(urllib.request.HTTPRedirectHandler):
+            """A redirected POST would become a GET, and the message would be lost."""
+
+            def redirect_request(self, *_: Any, **__: Any) -> None:
+                return None
+
+        proxies = {"http": self.proxy, "https": self.proxy} if self.proxy is not None else None
+        opener = urllib.request.build_opener(
+            NoRedirect,
+            urllib.request.ProxyHandler(proxies),
+        )
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+            self.url, data=body, headers=dict(headers), method="POST"
+        )
+        try:
+            try:
+                response = opener.open(request, timeout=self.timeout)
+            except urllib.error.HTTPError as error:
+                response = error
+            with response:
+                content = response.read(_MOST)
+                length = str(response.headers.get("Content-Length") or "")
+                if length.isdecimal() and len(content) < min(int(length[:9]), _MOST):
+                    raise http.client.IncompleteRead(content)  # a limited read says nothing of it
+                text = content.decode("utf-8", "replace")
+                return Answer(int(response.status), text, _seconds(response.headers))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._no_answer(error) from None  # the traceback may name the address
+
+    def _post_by_requests(self, body: bytes, headers: Mapping[str, str], proxy: str) -> Answer:
+        missing = SinkMissingError(
+            f"{self.name}: a SOCKS proxy needs requests with its socks extra: "
+            "pip install 'requests[socks]'"
+        )
+        try:
+            import requests
+            import socks  # noqa: F401 - PySocks, which requests would ask for in words of its own
+        except ImportError:
+            raise missing from None
+        try:
+            with requests.post(
+                self.url,
+                data=body,
+                headers=dict(headers),
+                timeout=self.timeout,
+                proxies={"http": proxy, "https": proxy},
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = response.raw.read(_MOST, decode_content=True)
+                text = content.decode("utf-8", "replace")
+                return Answer(response.status_code, text, _seconds(response.headers))
+        except Exception as error:  # of requests, urllib3 and PySocks
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: Exception) -> TransientSinkError | TerminalSinkError:
+        import http.client
+        import ssl
+
+        reason = getattr(error, "reason", None)
+        cause = reason if isinstance(reason, Exception) else error
+        text = self.say(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
+        if isinstance(cause, ssl.SSLCertVerificationError) or "certificate verify" in text:
+            return TerminalSinkError(
+                f"{self.name} was not trusted ({text}): check its address and this machine's "
+                "certificates"
+            )
+        if re.search(r"\b407\b", text):
+            return TerminalSinkError(
+                f"{self.name}: the proxy refuses: give it a user and a password ({text})"
+            )
+        if isinstance(cause, http.client.IncompleteRead):
+            text = "the connection ended in the middle of the answer"
+        if isinstance(cause, TimeoutError):
+            text = f"nothing came for {self.timeout:g} s"
+        return TransientSinkError(f"{self.name} does not answer: {text}")
+
+    def say(self, text: str) -> str:
+        """Return what somebody else said, in one short line without secrets."""
+        return " ".join(without(text, self.secrets).split())[:200].rstrip(".")
+
+    def check(self, answer: Answer, hint: str, reason: str = "") -> None:
+        """Raise if an answer does not say that the message arrived.
+
+        Parameters
+        ----------
+        answer
+            The answer.
+        hint
+            What to do where the server refuses the message for good.
+        reason
+            What the server says, if its body has to be read for it.
+
+        Raises
+        ------
+        TransientSinkError
+            Not now. Until the server's own time is over nothing is sent there by this process.
+        TerminalSinkError
+            Not at all.
+        """
+        status = answer.status
+        if status in _LATER or status >= 500:
+            pause = answer.retry_after
+            if pause is None and status == 429:
+                pause = _PAUSE
+            if pause is not None:
+                _pauses[self.key] = time.monotonic() + min(max(pause, 0.0), _LONGEST)
+            asked = f" and asks for {pause:g} s of patience" if pause else ""
+            raise TransientSinkError(f"{self.name} can not take a message now ({status}){asked}")
+        if status == 407:
+            raise TerminalSinkError(
+                f"{self.name}: the proxy refuses: give it a user and a password (407)"
+            )
+        if 300 <= status < 400:
+            raise TerminalSinkError(
+                f"{self.name} sends to another address ({status}), and no message is sent there: "
+                f"{hint}"
+            )
+        is_page = re.match(r"\s*(?:<!doctype html|<html)", answer.body, re.IGNORECASE) is not None
+        if is_page:
+            raise TerminalSinkError(
+                f"{self.name} answers with a web page ({status}), as a login or a proxy in between "
+                f"does: {hint}"
+            )
+        if not 200 <= status < 300:
+            said = self.say(reason or answer.body)
+            raise TerminalSinkError(
+                f"{self.name} refuses the message ({status}{': ' if said else ''}{said}): {hint}"
+            )
+
+
+def check_pause(place: Place) -> None:
+    """Raise ``TransientSinkError`` while a place wants to be left alone."""
+    until = _pauses.get(place.key)
+    if until is None:
+        return
+    if time.monotonic() < until:
+        raise TransientSinkError(f"{place.name} has asked for patience: nothing is sent until then")
+    _pauses.pop(place.key, None)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with secrets replaced by ``***``, also as they stand in an address."""
+    from urllib.parse import quote, unquote
+
+    for secret in sorted(secrets, key=len, reverse=True):
+        for form in dict.fromkeys((secret, unquote(secret), quote(secret, safe=""))):
+            if len(form) > 3:  # less is no secret, and in every sentence
+                text = text.replace(form, "***")
+    return text
+
+
+def _proxy_of_environment(url: str) -> str | None:
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _seconds(headers: Any) -> float | None:
+    """Return what ``Retry-After`` says: seconds, or a date."""
+    said = str(headers.get("Retry-After") or "").strip()
+    if re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", said):
+        return float(said)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        from email.utils import parsedate_to_datetime
+
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    return None
