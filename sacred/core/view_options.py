@@ -108,7 +108,7 @@ def s3_option(args: Any, run: Any) -> None:
 
 @cli_option("-s", "--sql")
 def sql_option(args: Any, run: Any) -> None:
-    """Write this run to an SQL database (not in this version).
+    """Write this run to an SQL database.
 
     The value is its URL: dialect://username:password@host:port/database
     """

@@ -11,7 +11,6 @@ LATER = {
     "GoogleCloudStorageObserver": "gcs_observer",
     "S3Observer": "s3_observer",
     "SlackObserver": "slack",
-    "SqlObserver": "sql",
     "TelegramObserver": "telegram_obs",
     "TinyDbObserver": "tinydb_hashfs",
     "TinyDbReader": "tinydb_hashfs",

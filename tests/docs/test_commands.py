@@ -44,6 +44,7 @@ PAGES = [
     "docs/queue-and-resume.md",
     "docs/replay.md",
     "docs/tutorial.md",
+    "docs/views.md",
 ]
 #: Pages with commands that no test can type.
 UNTYPED = {"docs/benchmarks.md": "made by the benchmarks, which take a quarter of an hour"}
@@ -94,6 +95,7 @@ BEFORE = {
     ],
     "docs/replay.md": ["python my_experiment.py", "python my_experiment.py"],
     "docs/tutorial.md": [],
+    "docs/views.md": [],
 }
 #: Pages that take more than five seconds.
 SLOW = {"docs/tutorial.md"}

@@ -300,7 +300,7 @@ def one_run(tmp_path):
     ("to", "says"),
     [
         ("mongoo", "mongo"),
-        ("sqlite:///x.db", "sqlite"),
+        ("sqlite:x.db", "sqlite"),
         ("file:", "folder"),
         ("mongodb://", "mongodb://"),
         ("mongodb://host:notaport/db", "port"),

@@ -64,6 +64,7 @@ BREAKS = [
     ("replayers/sinks/memory.py", "import sacred.replayers.follower", VIEW),
     ("replayers/sinks/memory.py", "import sacred.replayers.projection", VIEW),
     ("replayers/sinks/file/sink.py", "import sacred.replayers.sinks.memory", SINKS),
+    ("replayers/sinks/sql/sink.py", "import sacred.replayers.follower", VIEW),
 ]
 
 

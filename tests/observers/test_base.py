@@ -49,8 +49,6 @@ def test_the_names_that_people_import() -> None:
         ("gcs_observer", "GoogleCloudStorageObserver"),
         ("s3_observer", "S3Observer"),
         ("slack", "SlackObserver"),
-        ("sql", "SqlObserver"),
-        ("sql_bases", "SqlObserver"),
         ("telegram_obs", "TelegramObserver"),
         ("tinydb_hashfs", "TinyDbObserver"),
         ("tinydb_hashfs.bases", "TinyDbObserver"),
