@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from sacred.replayers.errors import SinkMissingError, SinkSpecError
@@ -61,13 +61,15 @@ def engine_for(url: str, **keywords: Any) -> Engine:
         parsed = make_url(driver_url(url))
         _check_options(parsed)
         return create_engine(parsed, **_defaults(parsed), **keywords)
+    except NoSuchModuleError:
+        known = "sqlite, postgresql, mysql"
+        scheme = url.partition("://")[0][:80]
+        raise SinkSpecError(f"SQLAlchemy knows no database {scheme!r}: write {known}") from None
     except ArgumentError:
         raise SinkSpecError(
             "the address of an SQL view is written dialect://user:password@host:port/database, "
             "with special characters in the password as %40 for @"
         ) from None
-    except SQLAlchemyError as error:  # no such dialect
-        raise SinkSpecError(f"the address of the SQL view is none: {error}") from None
     except ImportError as error:
         raise SinkMissingError(
             f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
