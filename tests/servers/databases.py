@@ -43,8 +43,10 @@ class DatabaseServer:
     Not for use by several threads at once. ``port`` stays the same once it has answered.
     """
 
-    #: What starts the server, and which user it runs as where the tests are root's.
+    #: The server's program, one that says whether it is installed, and the user it runs as where the
+    #: tests are root's.
     name = ""
+    needs = ""
     user = ""
     scheme = ""
 
@@ -101,10 +103,9 @@ class DatabaseServer:
         ServerMissingError
             It is not installed, or did not answer; the text holds the end of its log.
         """
-        missing = missing_packages()
-        if missing:
+        if program(self.needs) is None:
             raise ServerMissingError(
-                f"the tests need database servers: apt-get install {' '.join(missing)}"
+                f"the tests need a server of {self.name}: apt-get install {PACKAGES[self.needs]}"
             )
         if self._process is not None:
             return
@@ -224,7 +225,7 @@ class DatabaseServer:
 class PostgresServer(DatabaseServer):
     """PostgreSQL, which trusts everybody; ``stranger`` needs a password that nobody knows."""
 
-    name, user, scheme = "postgres", "postgres", "postgresql"
+    name, needs, user, scheme = "postgres", "initdb", "postgres", "postgresql"
 
     @property
     def login(self) -> str:
@@ -258,7 +259,7 @@ class PostgresServer(DatabaseServer):
 class MariaServer(DatabaseServer):
     """MariaDB, whose ``root`` has no password."""
 
-    name, user, scheme = "mariadbd", "mysql", "mysql"
+    name, needs, user, scheme = "mariadbd", "mariadbd", "mysql", "mysql"
 
     def make(self) -> list[str]:
         install = shutil.which("mariadb-install-db") or "mariadb-install-db"
