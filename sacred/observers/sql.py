@@ -118,9 +118,9 @@ class SqlObserver(SqlEntry):
             return None
         return self._view.to_wire()
 
-    def run_began(self, *, run_id: Any, **_: Any) -> None:
+    def run_began(self, *, journal_id: str, **_: Any) -> None:
         """Remember the run, for ``run``."""
-        self._run_id = run_id
+        self._journal_id = journal_id
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SqlObserver):

@@ -39,13 +39,13 @@ class SqlEntry(DeclaredObserver):
     _is_given = False
     _handles: tuple[Any, Any] | None = None
     _run: Any = None
-    _run_id: Any = None
+    _journal_id: str | None = None
     _has_tables = False
 
     def _use(self, engine: Any, session: Any) -> None:
         self._is_given = session is not None
         self._handles = (engine, session) if session is not None else None
-        self._run = self._run_id = None
+        self._run = self._journal_id = None
         self._has_tables = False
         self.lock = threading.RLock()
 
@@ -92,17 +92,32 @@ class SqlEntry(DeclaredObserver):
         Called event by event it is what the observer writes. Else it is the row as it is in the
         database now.
         """
-        if self._run is None and self._run_id is not None:
-            from sacred.observers.sql_bases import Run
-
-            found: Run | None = self.session.query(Run).filter_by(run_id=str(self._run_id)).first()
-            return found
+        if self._run is None and self._journal_id is not None:
+            return self._row_of_view(self._journal_id)
         written: Run | None = self._run
         return written
 
     @run.setter
     def run(self, run: Run | None) -> None:
         self._run = run
+
+    def _row_of_view(self, journal_id: str) -> Run | None:
+        """Return the row that a replayer wrote; None while there is none."""
+        from sqlalchemy.exc import DBAPIError
+
+        from sacred.observers.sql_bases import Run
+        from sacred.replayers.sinks.sql import tables
+
+        journal = tables.journal_run
+        query = self.session.query(Run).join(journal, journal.c.run_key == tables.run.c.id)
+        try:
+            found: Run | None = (
+                query.filter(journal.c.journal_id == journal_id).populate_existing().first()
+            )
+        except DBAPIError:  # the tables are not there yet, or the server is not
+            self.session.rollback()
+            return None
+        return found
 
     # -- what a subclass may replace -------------------------------------------------------------
 

@@ -94,11 +94,7 @@ def _of_driver(error: DBAPIError, place: str, text: str) -> SinkError:
     passing = state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
     if error.connection_invalidated or passing or code in _PASSING_CODES:
         return TransientSinkError(f"{place} does not answer: {text}")
-    if (
-        not state
-        and code is None
-        and type(original).__name__ in {"OperationalError", "InterfaceError"}
-    ):
+    if not state and not code and type(original).__name__ in {"OperationalError", "InterfaceError"}:
         # libpq has no state for a connection that was never made, or broke.
         return TransientSinkError(f"{place} does not answer: {text}")
     if type(original).__name__ == "ConnectionTimeout":

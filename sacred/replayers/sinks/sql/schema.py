@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateColumn
 from sacred.replayers.sinks.sql import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Connection, Engine, MetaData, Table
+    from sqlalchemy import Column, Connection, Dialect, Engine, MetaData, Table
 
 __all__ = ["make_tables"]
 
@@ -117,7 +117,9 @@ def _alter(
     quote = dialect.identifier_preparer.quote
     name = dialect.identifier_preparer.format_table(table)
     for column in new:
-        definition = CreateColumn(column).compile(dialect=dialect)
+        definition = (
+            f"{CreateColumn(column).compile(dialect=dialect)}{_characters(dialect, column)}"
+        )
         connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
     for column in narrow:
         kind = column.type.compile(dialect=dialect)
@@ -125,5 +127,12 @@ def _alter(
         if dialect.name == "postgresql":
             change = f"ALTER COLUMN {column_name} TYPE {kind} USING {column_name}::{kind}"
         else:
-            change = f"MODIFY {column_name} {kind}"
+            change = f"MODIFY {column_name} {kind}{_characters(dialect, column)}"
         connection.exec_driver_sql(f"ALTER TABLE {name} {change}")
+
+
+def _characters(dialect: Dialect, column: Column[Any]) -> str:
+    """Return what makes a column of MySQL take every character, in a table that may not."""
+    if dialect.name in {"mysql", "mariadb"} and isinstance(column.type, String):
+        return " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return ""
