@@ -180,7 +180,7 @@ def fault_proxy():
     from servers.proxy import FaultProxy
 
     with contextlib.ExitStack() as stack:
-        yield lambda port: stack.enter_context(FaultProxy(("127.0.0.1", port)))
+        yield lambda port, **how: stack.enter_context(FaultProxy(("127.0.0.1", port), **how))
 
 
 @pytest.fixture

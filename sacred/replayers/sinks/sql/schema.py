@@ -55,9 +55,14 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
 
 def _make(engine: Engine, metadata: MetaData) -> None:
     there = set(inspect(engine).get_table_names())
-    missing = [table for table in metadata.sorted_tables if table.name not in there]
-    if missing:
-        metadata.create_all(engine, tables=missing)
+    for table in metadata.sorted_tables:
+        if table.name in there:
+            continue
+        try:
+            table.create(engine)
+        except DBAPIError:
+            if not inspect(engine).has_table(table.name):
+                raise  # else another process was faster
 
 
 def _make_room(engine: Engine) -> None:
