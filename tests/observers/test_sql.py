@@ -401,6 +401,28 @@ def test_events_before_a_start(observer: SqlObserver) -> None:
         beat(observer)
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["postgres", "maria"])
+def test_called_with_a_server(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """SQL-01, SQL-03, USE-03: the same rows as in SQLite; what is long or of another kind fits."""
+    (tmp_path / "a.bin").write_bytes(b"\xff\x00a")
+    observer = SqlObserver(request.getfixturevalue(f"{kind}_url"))
+    long = "ä🚀" * 200
+    start(observer, ex_info={**experiment(base=f"/{long}"), "name": long})
+    beat(observer, {"x": float("nan")}, f"out\0{long}", {"any": "thing"})
+    observer.artifact_event("a.bin", "a.bin")
+    observer.resource_event(str(tmp_path / "a.bin"))
+    observer.interrupted_event(NOW, "OUT_OF_COFFEE")
+    assert observer.run is not None
+    found = observer.run.to_json()
+    assert (f"out\ufffd{long}", {"any": "thing"}) == (found["captured_out"], found["result"])
+    assert ("OUT_OF_COFFEE", long) == (found["status"], found["experiment"]["name"])
+    assert [b"\xff\x00a"] == [row.content for row in observer.session.query(Artifact)]
+    assert ["2", "3"] == [str(start(observer)) for _ in range(2)]
+    observer.session.remove()
+    observer.engine.dispose()
+
+
 # -- a run -----------------------------------------------------------------------------------------
 
 
@@ -422,9 +444,18 @@ def _experiment(observer: Any) -> Experiment:
 
 
 @pytest.mark.slow
-def test_a_run_with_a_declared_view(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.server),
+        pytest.param("maria", marks=pytest.mark.server),
+    ],
+)
+def test_a_run_with_a_declared_view(kind: str, request: pytest.FixtureRequest) -> None:
     """SQL-01, OBS-03: another process writes it; its id is the view's, and ``run`` finds its row."""
-    observer = SqlObserver("sqlite:///runs.db", required=True)
+    url = "sqlite:///runs.db" if kind == "sqlite" else request.getfixturevalue(f"{kind}_url")
+    observer = SqlObserver(url, required=True)
     run = _experiment(observer).run()
     assert 1 == run._id
     row = observer.run

@@ -614,6 +614,25 @@ def test_a_user_that_is_refused(postgres_server, maria_server, maria_url):
 
 
 @server
+def test_a_password_of_odd_characters(maria_server, maria_url, root):
+    """SQL-01: quoted as in any URL; where it is wrong, it is in no message."""
+    name = maria_url.rpartition("/")[2]
+    maria_server.ask(
+        "CREATE OR REPLACE USER odd@'%' IDENTIFIED BY 'p@s/s:%'",
+        f"GRANT ALL ON {name}.* TO odd@'%'",
+    )
+    try:
+        folder = root.claim()
+        _simple(folder).close()
+        spec = SinkSpec.parse(maria_server.url(name, "odd:p%40s%2Fs%3A%25"))
+        assert once(folder, spec).state == "current"
+        assert spec.name == f"sql:127.0.0.1:{maria_server.port}/{name}"
+        assert "p@s/x" not in str(_refusal(maria_server.url(name, "odd:p%40s%2Fx")))
+    finally:
+        maria_server.ask("DROP USER odd@'%'")
+
+
+@server
 def test_a_user_that_may_not_make_tables(postgres_server, postgres_url):
     """Nothing will come of waiting: the user needs the right."""
     name = postgres_url.rpartition("/")[2]
