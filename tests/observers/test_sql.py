@@ -231,6 +231,48 @@ def test_the_same_rows_as_the_peer(tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
+_THEIRS = """
+import datetime as dt, warnings
+warnings.simplefilter("ignore")
+from sacred.observers import SqlObserver
+now = dt.datetime(2024, 5, 4, 3, 2, 1, 5)
+ex_info = {"name": "theirs", "base_dir": "/", "sources": [], "dependencies": [], "repositories": []}
+host = {"hostname": "h", "cpu": "c", "os": ["Linux", "L-1"], "python_version": "3"}
+observer = SqlObserver("sqlite:///runs.db")
+print(repr(observer.started_event(ex_info, "main", host, now, {"a": (1, 2)}, {}, None)))
+observer.completed_event(now, 1)
+print([(one.run_id, one.status, one.result) for one in observer.session.query(type(observer.run))])
+"""
+
+
+@pytest.mark.skipif(PEER is None, reason="SACRED_PEER_PYTHON names no Python with sacred 0.8.7")
+def test_a_database_that_both_use(tmp_path: Path) -> None:
+    """SQL-02, SQL-05: Sacred 0.8.7 makes it, we write into it, Sacred goes on; each reads the other's."""
+
+    def theirs() -> list[str]:
+        done = subprocess.run(
+            [str(PEER), "-c", _THEIRS],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        return done.stdout.splitlines()
+
+    assert ["'0'", "[('0', 'COMPLETED', 1.0)]"] == theirs()
+    ours = SqlObserver("sqlite:///runs.db")
+    assert 2 == start(ours)
+    ours.completed_event(NOW, {"not": "a number"})
+    assert {"a": (1, 2)} == ours.query("0")["config"]
+    both = "('0', 'COMPLETED', 1.0), ('2', 'COMPLETED', None), ('3', 'COMPLETED', 1.0)"
+    assert ["3", f"[{both}]"] == theirs()
+    ours.session.remove()
+    ours.engine.dispose()
+
+
 def test_a_start(observer: SqlObserver) -> None:
     """USE-14, SQL-02: nothing captured yet, a priority of 0.0, the run's row as Sacred shows it."""
     run_id = start(observer)
