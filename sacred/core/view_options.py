@@ -112,7 +112,13 @@ def sql_option(args: Any, run: Any) -> None:
 
     The value is its URL: dialect://username:password@host:port/database
     """
-    run.observers.append(load_observer("sql")(args))
+    if not isinstance(args, str) or not args.strip():
+        raise CommandLineError("-s needs the URL of a database: write -s sqlite:///runs.db.")
+    try:
+        observer = load_observer("sql")(args)
+    except ValueError as error:  # an address that can be none
+        raise CommandLineError(mask_password(f"-s/--sql: {error}")) from None
+    run.observers.append(observer)
 
 
 @cli_option("-t", "--tiny_db")

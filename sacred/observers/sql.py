@@ -46,10 +46,8 @@ class SqlObserver(SqlEntry):
     ------
     ImportError
         SQLAlchemy or the driver of the database is not installed.
-    ValueError
-        The address is none.
     InvalidArgumentError
-        ``url`` is no text, or ``priority`` no number. It is a ``TypeError``.
+        ``url`` is no address, or ``priority`` no number. It is a ``TypeError`` and a ``ValueError``.
     """
 
     def __init__(
@@ -75,7 +73,10 @@ class SqlObserver(SqlEntry):
                 name=missing.lower(),
             )
         self.url: str | None = anchored(url)
-        self._view = None if in_memory(url) else sql_spec(url)
+        try:
+            self._view = None if in_memory(url) else sql_spec(url)
+        except ValueError as error:
+            raise InvalidArgumentError(f"The url of {name}(...) is none: {error}.") from None
         self.echo = echo
         self.priority = priority
         self.required = required

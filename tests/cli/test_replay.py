@@ -53,7 +53,7 @@ def test_path_without_a_root_around(root, tmp_path, run_sacred):
         ((), "name a view: --to mongo"),
         (("--to", "foo:x"), "there is no view 'foo'. Write one of file:DIR"),
         (("--to", "mongos"), "Did you mean mongo?"),
-        (("--to", "sqlite:x.db"), "write --to sqlite:///x.db"),
+        (("--to", "sqlite:x.db"), "write sqlite:///x.db"),
         (("--to", "postgresql://host"), "an SQL view needs a database"),
         (("--to", "file:"), "a file view needs a folder: --to file:DIR"),
         (("--to", "mongodb://"), "a MongoDB view is written --to mongodb://host:port/database"),

@@ -68,7 +68,7 @@ def test_what_is_no_address(url: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("sqlite:runs.db", "three slashes: write --to sqlite:///runs.db"),
+        ("sqlite:runs.db", "three slashes: write sqlite:///runs.db"),
         ("runs.db", "an SQL view is written"),
         ("postgresql://host", "needs a database"),
         ("postgresql://host:x/db", "'x' is no port"),

@@ -84,9 +84,9 @@ def test_which_runs(root, run_writer):
     ("text", "says"),
     [
         ("mogno", "Did you mean mongo"),
-        ("sqlite:x.db", "three slashes: write --to sqlite:///x.db"),
+        ("sqlite:x.db", "three slashes: write sqlite:///x.db"),
         ("sqlite://", "in memory ends with its process"),
-        ("postgresql://host", "needs a database: write --to postgresql://host/NAME"),
+        ("postgresql://host", "needs a database: write postgresql://host/NAME"),
         ("postgresql://u:p@host:port/db", "'port' is no port"),
         ("postgresl://host/db", "Did you mean postgresql?"),
         ("s3://bucket/path", "no S3 view"),

@@ -506,12 +506,12 @@ def test_a_file_is_that_of_now(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("sqlite:x.db", "three slashes: write --to sqlite:///x.db"),
-        ("sqlite://x.db", "three slashes: write --to sqlite:///x.db"),
+        ("sqlite:x.db", "three slashes: write sqlite:///x.db"),
+        ("sqlite://x.db", "three slashes: write sqlite:///x.db"),
         ("sqlite://", "in memory ends with its process"),
         ("sqlite:///:memory:", "in memory ends with its process"),
-        ("sqlite:////", "is a folder: write --to"),
-        ("postgresql://host", "needs a database: write --to postgresql://host/NAME"),
+        ("sqlite:////", "is a folder: write sqlite"),
+        ("postgresql://host", "needs a database: write postgresql://host/NAME"),
         ("postgresql:host/db", "an SQL view is written"),
         ("mysql://u:secret@host:0/db", "'0' is no port"),
     ],

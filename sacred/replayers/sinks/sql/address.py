@@ -109,13 +109,13 @@ def sql_spec(url: str) -> SinkSpec:
     if dialect.startswith("sqlite"):
         return _sqlite_spec(url)
     if not separator or not dialect.isidentifier():
-        raise SinkSpecError(f"an SQL view is written --to {EXAMPLES}")
+        raise SinkSpecError(f"an SQL view is written {EXAMPLES}")
     place, _, path = rest.partition("?")[0].partition("/")
     host = place.rpartition("@")[2]
     _check_port(host, scheme)
     if not path:
         raise SinkSpecError(
-            f"an SQL view needs a database: write --to {scheme}://{host or 'localhost'}/NAME"
+            f"an SQL view needs a database: write {scheme}://{host or 'localhost'}/NAME"
         )
     return SinkSpec("sql", url, {}, f"sql:{host or 'localhost'}/{path}")
 
@@ -126,16 +126,16 @@ def _sqlite_spec(url: str) -> SinkSpec:
         path = rest if separator else url.partition(":")[2]
         hint = path.lstrip("/") or "runs.db"
         raise SinkSpecError(
-            f"the address of a SQLite file has three slashes: write --to sqlite:///{hint}"
+            f"the address of a SQLite file has three slashes: write sqlite:///{hint}"
         )
     if in_memory(url):
         raise SinkSpecError(
-            "a SQLite database in memory ends with its process: write --to sqlite:///runs.db"
+            "a SQLite database in memory ends with its process: write sqlite:///runs.db"
         )
     url = anchored(url)
     path = url.partition(":///")[2].partition("?")[0]
     if os.path.isdir(path):
-        raise SinkSpecError(f"{path} is a folder: write --to sqlite:///{path}/runs.db")
+        raise SinkSpecError(f"{path} is a folder: write sqlite:///{path}/runs.db")
     return SinkSpec("sql", url, {}, f"sql:{path}")
 
 
@@ -145,4 +145,4 @@ def _check_port(server: str, scheme: str) -> None:
     if not colon or server.endswith("]"):  # an IPv6 address ends so
         return
     if not (host and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
-        raise SinkSpecError(f"{port!r} is no port: write --to {scheme}://host:port/database")
+        raise SinkSpecError(f"{port!r} is no port: write {scheme}://host:port/database")

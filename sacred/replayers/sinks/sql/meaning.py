@@ -125,7 +125,12 @@ def said(error: Exception, spec: SinkSpec) -> str:
     else:
         text = str(original)
     # PostgreSQL adds the value and the statement in lines of their own.
-    text = text.partition("\nLINE ")[0].partition("\nDETAIL")[0].partition("\nCONTEXT")[0]
+    text = (
+        text.partition("\n\tIs the server")[0]
+        .partition("\nLINE ")[0]
+        .partition("\nDETAIL")[0]
+        .partition("\nCONTEXT")[0]
+    )
     login = spec.url.partition("://")[2].rpartition("@")[0]
     for secret in (login.partition(":")[2], login):
         for form in (secret, unquote(secret)):
