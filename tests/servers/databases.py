@@ -7,7 +7,9 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+import weakref
 from pathlib import Path
 
 from servers.mongo import ServerMissingError, free_port
@@ -52,6 +54,11 @@ class DatabaseServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        if os.geteuid() == 0:
+            # The server's user has to reach it, and every new session of pytest shuts the folder
+            # above its own to all others.
+            self.folder = Path(tempfile.mkdtemp(prefix="sacred-test-server-"))
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._has_answered = False
@@ -132,14 +139,10 @@ class DatabaseServer:
         return self.folder / "log"
 
     def _hand_over(self) -> None:
-        """Give the folder to the user the server runs as, who must reach it as well."""
+        """Give the folder to the user the server runs as."""
         user = pwd.getpwnam(self.user)
         for path in (self.folder, self.data):
             os.chown(path, user.pw_uid, user.pw_gid)
-        for parent in self.folder.parents:
-            mode = parent.stat().st_mode
-            if parent.stat().st_uid == os.geteuid() and not mode & 0o001:
-                parent.chmod(mode | 0o011)
 
     def _identity(self) -> dict[str, object]:
         if os.geteuid() != 0:
