@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, cast, delete, exists, func, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
-from sacred.journal.identity import host_name, own_identity, process_lives
+from sacred.journal.identity import host_name, process_lives
 from sacred.journal.position import Position
 from sacred.replayers.errors import TransientSinkError, ViewMovedError
 from sacred.replayers.sink import (
@@ -33,6 +32,14 @@ from sacred.replayers.sinks.sql.rows import (
     file_row,
     host_row,
 )
+from sacred.replayers.sinks.sql.runs import (
+    NAME,
+    find_run,
+    insert_claim,
+    is_taken,
+    next_id,
+    public_id,
+)
 from sacred.replayers.sinks.sql.series import Series, add_points, load_series
 from sacred.replayers.sinks.sql.values import (
     artifact_key,
@@ -51,16 +58,8 @@ __all__ = ["SqlSink"]
 
 log = logging.getLogger("sacred.replayers")
 
-#: A text that is kept as an id where it is free.
-_NAME = re.compile(r"\w(?:[\w .:+@-]*\w)?")
 #: So many ids that others take at the same moment are passed over.
 _ATTEMPTS = 1000
-_OWN = (
-    tables.journal_point,
-    tables.journal_metric,
-    tables.journal_artifact,
-    tables.journal_run,
-)
 
 
 class _State:
@@ -111,7 +110,7 @@ class SqlSink:
         for _ in range(_ATTEMPTS):
             try:
                 with self._connection.begin() as connection:
-                    return _public_id(self._claimed(connection, run, wanted))
+                    return public_id(self._claimed(connection, run, wanted))
             except ViewMovedError:
                 wanted = None  # somebody took it, or is this run's other replayer
         raise TransientSinkError(f"no free id was found in {self.spec.name}")
@@ -121,73 +120,24 @@ class SqlSink:
         if number is not None:
             return str(number)
         fits = isinstance(run_id, str) and len(run_id) <= self._connection.id_length
-        return run_id if fits and _NAME.fullmatch(run_id) else None
+        return run_id if fits and NAME.fullmatch(run_id) else None
 
     def _claimed(self, connection: Connection, run: RunKey, wanted: str | None) -> str:
-        found = self._find(connection, run)
+        found = find_run(connection, run)
         if found is not None:
             return str(found.run_id)
-        if wanted is None or self._is_taken(connection, wanted):
-            wanted = self._next_id(connection)
+        if wanted is None or is_taken(connection, wanted):
+            wanted = next_id(connection)
         columns, host, experiment = self._rendered(connection, dict(run.fields), {})
-        made = connection.execute(
-            insert(tables.run).values(
-                **{"captured_out": "", **columns},
-                run_id=wanted,
-                host_id=host,
-                experiment_id=experiment,
-            )
-        )
-        key = int(made.inserted_primary_key[0])  # type: ignore[index]
-        # SQLite gives the key of a deleted row again, and may have kept what hung on it.
-        for table in _OWN:
-            connection.execute(delete(table).where(table.c.run_key == key))
-        journal = tables.journal_run
-        connection.execute(delete(journal).where(journal.c.journal_id == run.journal_id))
-        connection.execute(
-            insert(journal).values(
-                journal_id=run.journal_id,
-                run_key=key,
-                revision=0,
-                position="[]",
-                ahead="[]",
-                projector=0,
-                event_order="arrival",
-                spool=0,
-                claimed_on=host_name()[:255],
-                claim=json.dumps(own_identity()),
-            )
-        )
+        values = {"captured_out": "", **columns, "host_id": host, "experiment_id": experiment}
+        insert_claim(connection, run.journal_id, wanted, values)
         return wanted
-
-    @staticmethod
-    def _is_taken(connection: Connection, wanted: str) -> bool:
-        taken = exists().where(tables.run.c.run_id == wanted)
-        return bool(connection.execute(select(taken)).scalar_one())
-
-    @staticmethod
-    def _next_id(connection: Connection) -> str:
-        # Only numbers are looked at: a name sorts anywhere among them.
-        run_id = tables.run.c.run_id
-        newest = select(func.max(cast(run_id, BigInteger))).where(
-            run_id.regexp_match("^[0-9]{1,15}$")
-        )
-        return str(int(connection.execute(newest).scalar_one() or 0) + 1)
-
-    def _find(self, connection: Connection, run: RunKey) -> Any:
-        """Return the rows of a run, as one; None if the view does not know it."""
-        journal, its_run = tables.journal_run, tables.run
-        return connection.execute(
-            select(journal, its_run.c.run_id, its_run.c.experiment_id)
-            .join(its_run, its_run.c.id == journal.c.run_key)
-            .where(journal.c.journal_id == run.journal_id)
-        ).one_or_none()
 
     def release(self, run: RunKey) -> bool:
         """Delete a row that is only claimed."""
         journal = tables.journal_run
         with self._connection.begin() as connection:
-            found = self._find(connection, run)
+            found = find_run(connection, run)
             if found is None or found.claim is None:
                 return False
             gone = connection.execute(
@@ -228,7 +178,7 @@ class SqlSink:
         """Read where the run's rows stand, and count its points."""
         self._states.pop(run.journal_id, None)
         with self._connection.begin() as connection:
-            found = self._find(connection, run)
+            found = find_run(connection, run)
             if found is None:
                 return None
             state = _State(found.run_key, found.run_id, found.revision)
@@ -243,7 +193,7 @@ class SqlSink:
         self._states[run.journal_id] = state
         points = {name: series.total for name, series in state.series.items()}
         return ViewPosition(
-            _public_id(found.run_id),
+            public_id(found.run_id),
             Position.from_wire(json.loads(found.position)),
             found.projector,
             found.event_order,
@@ -419,7 +369,7 @@ class SqlSink:
                     claimed_on=None,
                 )
             )
-            found = self._find(connection, run) if moved.rowcount else None
+            found = find_run(connection, run) if moved.rowcount else None
             if found is None:
                 return
             key = found.run_key
@@ -436,9 +386,3 @@ class SqlSink:
             connection.execute(
                 update(its_run).where(its_run.c.id == key).values(captured_out="", **gone)
             )
-
-
-def _public_id(text: str) -> int | str:
-    """Return an id as the run has it: a number, where it is one."""
-    number = wanted_id(text)
-    return number if number is not None and str(number) == text else text
