@@ -25,6 +25,8 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
     A SPEC is
       mongo                    where the runs declared, else the local MongoDB
       mongodb://host/database  a MongoDB server
+      sqlite:///FILE.db        an SQL database; also postgresql://user:password@host/database
+                               and mysql://..., or sql: where the runs declared
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own

@@ -118,6 +118,49 @@ def mongo_db(mongo_server):
         client.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """A PostgreSQL server for the whole session of this worker."""
+    from servers.databases import PostgresServer
+
+    yield from _database_server(PostgresServer(tmp_path_factory.mktemp("postgres")))
+
+
+@pytest.fixture(scope="session")
+def maria_server(tmp_path_factory):
+    """A MariaDB server for the whole session of this worker."""
+    from servers.databases import MariaServer
+
+    yield from _database_server(MariaServer(tmp_path_factory.mktemp("maria")))
+
+
+def _database_server(server):
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The address of a database of its own for one test."""
+    yield from _database(postgres_server)
+
+
+@pytest.fixture
+def maria_url(maria_server):
+    """The address of a database of its own for one test."""
+    yield from _database(maria_server)
+
+
+def _database(server):
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    server.ask(f"CREATE DATABASE {name}")
+    yield server.url(name)
+    server.drop(name)
+
+
 @pytest.fixture
 def private_mongo(tmp_path_factory):
     """A MongoDB server of one's own, up, to stop, kill and restart (see ``servers/mongo.py``)."""
@@ -137,7 +180,7 @@ def fault_proxy():
     from servers.proxy import FaultProxy
 
     with contextlib.ExitStack() as stack:
-        yield lambda port: stack.enter_context(FaultProxy(("127.0.0.1", port)))
+        yield lambda port, **how: stack.enter_context(FaultProxy(("127.0.0.1", port), **how))
 
 
 @pytest.fixture

@@ -104,11 +104,17 @@ def s3_option(args: Any, run: Any) -> None:
 
 @cli_option("-s", "--sql")
 def sql_option(args: Any, run: Any) -> None:
-    """Write this run to an SQL database (not in this version).
+    """Write this run to an SQL database.
 
     The value is its URL: dialect://username:password@host:port/database
     """
-    run.observers.append(load_observer("sql")(args))
+    if not isinstance(args, str) or not args.strip():
+        raise CommandLineError("-s needs the URL of a database: write -s sqlite:///runs.db.")
+    try:
+        observer = load_observer("sql")(args)
+    except ValueError as error:  # an address that can be none
+        raise CommandLineError(mask_password(f"-s/--sql: {error}")) from None
+    run.observers.append(observer)
 
 
 @cli_option("-t", "--tiny_db")

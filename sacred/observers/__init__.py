@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
     from sacred.observers.slack import SlackObserver
+    from sacred.observers.sql import SqlObserver
     from sacred.observers.telegram_obs import TelegramObserver
     from sacred.observers.tinydb_hashfs import TinyDbObserver, TinyDbReader
 
@@ -30,6 +31,7 @@ __all__ = [
     "TinyDbReader",
     "SlackObserver",
     "TelegramObserver",
+    "SqlObserver",
 ]
 
 _HOMES = {
@@ -42,6 +44,7 @@ _HOMES = {
     "TinyDbReader": "tinydb_hashfs",
     "SlackObserver": "slack",
     "TelegramObserver": "telegram_obs",
+    "SqlObserver": "sql",
 }
 
 

@@ -10,7 +10,6 @@ __all__ = ["LATER", "not_here_yet"]
 LATER = {
     "GoogleCloudStorageObserver": "gcs_observer",
     "S3Observer": "s3_observer",
-    "SqlObserver": "sql",
 }
 
 

@@ -83,6 +83,13 @@ _KINDS = {
         "",
         "webhook:https://host/path",
     ),
+    "sql": _Kind(
+        "sacred.replayers.sinks.sql.sink:SqlSink",
+        "sacred.replayers.sinks.sql.address:parse_sql",
+        ("sqlite", "postgresql", "postgres", "mysql", "mariadb", "sql"),
+        "pip install 'sacred-journal[sql]'",
+        "sqlite:///FILE.db",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -90,12 +97,6 @@ _KINDS = {
 
 #: Addresses that people will try, and what to tell them.
 _UNAVAILABLE = {
-    "sqlite": "SQL",
-    "postgresql": "SQL",
-    "postgres": "SQL",
-    "mysql": "SQL",
-    "mariadb": "SQL",
-    "sql": "SQL",
     "s3": "S3",
     "gs": "Google Cloud Storage",
     "gcs": "Google Cloud Storage",
@@ -165,7 +166,9 @@ def parse_spec(text: str) -> SinkSpec:
     """
     text = text.strip()
     scheme, _, rest = text.partition(":")
-    kind = next((name for name, known in _KINDS.items() if scheme in known.schemes), None)
+    # "postgresql+psycopg2" names a driver, too.
+    names = {scheme, scheme.partition("+")[0]}
+    kind = next((name for name, known in _KINDS.items() if names & {*known.schemes}), None)
     if kind is None and scheme in _entry_points():
         return SinkSpec(scheme, rest, {}, view_name(scheme, rest))
     if kind is None:

@@ -387,25 +387,34 @@ def _has_begun(folder: RunFolder) -> bool:
 
 
 def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
-    """Return what a bare ``mongo`` stands for with this run.
+    """Return what a bare ``mongo`` or ``sql`` stands for with this run.
 
     Raises
     ------
     SinkSpecError
-        The run's declaration has a password, which the journal does not keep.
+        The run's declaration has a password, which the journal does not keep, or there is none and
+        nothing else can be meant.
     """
-    if spec.kind != "mongo" or spec.url:
+    if spec.kind not in {"mongo", "sql"} or spec.url:
         return spec
     for view in start_fields(folder).get("views") or ():
-        if not isinstance(view, dict) or view.get("kind") != "mongo" or not view.get("url"):
+        if not isinstance(view, dict) or view.get("kind") != spec.kind or not view.get("url"):
             continue
         url = str(view["url"])
         if ":***@" in url:
+            scheme = url.partition("://")[0]
             raise SinkSpecError(
                 f"the run declared {view.get('name')} with a password, which the journal does not "
-                "keep: write --to mongodb://user:password@host/database"
+                f"keep: write --to {scheme}://user:password@host/database"
             )
+        if spec.kind == "sql":
+            return SinkSpec.parse(url)
         options = {k: v for k, v in (view.get("options") or {}).items() if v is not None}
         database = str(options.pop("db_name", DEFAULT_DATABASE))
         return mongo_spec(url, database, **options)
+    if spec.kind == "sql":
+        raise SinkSpecError(
+            "no run says which database a bare sql is: write --to sqlite:///FILE.db, "
+            "postgresql://user:password@host/database or mysql://user:password@host/database"
+        )
     return mongo_spec(DEFAULT_MONGO, DEFAULT_DATABASE)

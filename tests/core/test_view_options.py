@@ -136,7 +136,7 @@ def test_a_wrong_bucket_is_a_sentence(value):
         view_options.s3_option.apply(value, types.SimpleNamespace(observers=[]))
 
 
-@pytest.mark.parametrize("kind", ["sql", "s3", "gcs"])
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
 def test_an_observer_that_is_still_to_come_is_a_sentence(kind):
     """PKG-02: as an option of the command line, too."""
     with pytest.raises(CommandLineError, match=f'no "{kind}" observer yet. Leave out the option'):
@@ -148,3 +148,20 @@ def test_an_observer_that_is_not_there_is_a_sentence(monkeypatch):
     monkeypatch.setitem(view_options.OBSERVERS, "file", "sacred.observers.nowhere:Nothing")
     with pytest.raises(CommandLineError, match='no "file" observer'):
         view_options.load_observer("file")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("", "-s needs the URL of a database"),
+        (3, "-s needs the URL of a database"),
+        ("runs.db", "an SQL view is written sqlite:///runs.db"),
+        ("sqlite:x.db", "three slashes: write sqlite:///x.db"),
+        ("postgresql://me:s3cret@host", "needs a database: write postgresql://host/NAME"),
+    ],
+)
+def test_a_wrong_database_is_a_sentence(value, says):
+    """CLI-10: -s takes a URL; what is none is told with what to write, without its password."""
+    with pytest.raises(CommandLineError, match=says) as caught:
+        view_options.sql_option.apply(value, types.SimpleNamespace(observers=[]))
+    assert "s3cret" not in str(caught.value)

@@ -312,7 +312,7 @@ def one_run(tmp_path):
     ("to", "says"),
     [
         ("mongoo", "mongo"),
-        ("sqlite:///x.db", "sqlite"),
+        ("sqlite:x.db", "sqlite"),
         ("file:", "folder"),
         ("tinydb:", "folder"),
         ("tinydb:/dev/null", "is no folder"),

@@ -45,6 +45,7 @@ def _loaded(folder: Path, program: str) -> set[str]:
         "from sacred import Experiment, Ingredient",
         "from sacred.observers import MongoObserver, FileStorageObserver",
         "from sacred.observers import TinyDbObserver\nTinyDbObserver('db').declare_view()",
+        "from sacred.observers import SqlObserver\nSqlObserver('sqlite:///x.db').declare_view()",
         "from sacred.journal import JournalWriter",
         "from sacred import start_run",
         "from sacred.stflow import LogFileWriter",
@@ -108,7 +109,7 @@ def test_every_module_can_be_imported_alone() -> None:
         found.name
         for found in pkgutil.walk_packages(sacred.__path__, "sacred.")
         if not found.name.endswith(("__main__", ".tee", "contract"))
-        and found.name.rpartition(".")[2] not in {*LATER.values(), "sql_bases"}
+        and found.name.rpartition(".")[2] not in {*LATER.values()}
     ]
     program = "import importlib, sys\nfor name in sys.argv[1:]:\n"
     program += "    for known in [m for m in sys.modules if m.split('.')[0] == 'sacred']:\n"

@@ -48,8 +48,6 @@ def test_the_names_that_people_import() -> None:
     [
         ("gcs_observer", "GoogleCloudStorageObserver"),
         ("s3_observer", "S3Observer"),
-        ("sql", "SqlObserver"),
-        ("sql_bases", "SqlObserver"),
     ],
 )
 def test_the_modules_of_observers_that_are_still_to_come(module: str, name: str) -> None:

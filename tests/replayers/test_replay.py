@@ -84,7 +84,11 @@ def test_which_runs(root, run_writer):
     ("text", "says"),
     [
         ("mogno", "Did you mean mongo"),
-        ("sqlite:///x.db", "no SQL view"),
+        ("sqlite:x.db", "three slashes: write sqlite:///x.db"),
+        ("sqlite://", "in memory ends with its process"),
+        ("postgresql://host", "needs a database: write postgresql://host/NAME"),
+        ("postgresql://u:p@host:port/db", "'port' is no port"),
+        ("postgresl://host/db", "Did you mean postgresql?"),
         ("s3://bucket/path", "no S3 view"),
         ("tinydb:", "a TinyDB needs a folder"),
         ("tinibd:x", "Did you mean tinydb?"),

@@ -130,3 +130,110 @@ class TestMongoSink(SinkContract):
 
     def place_foreign_run(self, spec, view_id):
         self.database.runs.insert_one({"_id": view_id, "status": "RUNNING", "omniboard": {"a": 1}})
+
+
+class _SqlSink(SinkContract):
+    """Sacred's tables, looked at without the sink."""
+
+    @pytest.fixture
+    def connect(self, spec):
+        """The tables, for ``document``."""
+        from sqlalchemy import create_engine
+
+        from sacred.replayers.sinks.sql.address import driver_url
+
+        self.engine = create_engine(driver_url(spec.url))
+        yield
+        self.engine.dispose()
+
+    @pytest.fixture(autouse=True)
+    def _connected(self, connect):
+        pass
+
+    def rows(self, statement, **values):
+        from sqlalchemy import text
+
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+
+    def document(self, spec, view_id):
+        from sqlalchemy import inspect
+
+        if not inspect(self.engine).has_table("journal_point"):
+            return None
+        found = self.rows("SELECT * FROM run WHERE run_id = :id", id=str(view_id))
+        if not found:
+            return None
+        (run,) = found
+        key, experiment, host = run.pop("id"), run.pop("experiment_id"), run.pop("host_id")
+        metrics = {}
+        for row in self.rows(
+            "SELECT m.name, p.* FROM journal_point p JOIN journal_metric m "
+            "ON m.run_key = p.run_key AND m.metric = p.metric "
+            "WHERE p.run_key = :key ORDER BY p.time, p.writer, p.seq",
+            key=key,
+        ):
+            series = metrics.setdefault(row["name"], {"steps": [], "values": [], "seqs": []})
+            series["steps"].append(row["step"])
+            series["values"].append(row["value"])
+            series["seqs"].append((row["writer"], row["seq"]))
+        return {
+            **run,
+            "metrics": metrics,
+            "host": self._without_key("SELECT * FROM host WHERE host_id = :key", host),
+            "experiment": self.rows(
+                "SELECT name, base_dir FROM experiment WHERE experiment_id = :key", key=experiment
+            ),
+            "sources": self.rows(
+                "SELECT filename, md5sum, content FROM source s JOIN experiments_sources e "
+                "ON e.source_id = s.source_id WHERE e.experiment_id = :key ORDER BY filename",
+                key=experiment,
+            ),
+            "artifacts": self.rows(
+                "SELECT filename, content FROM artifact WHERE run_id = :id ORDER BY artifact_id",
+                id=str(view_id),
+            ),
+            "resources": self.rows(
+                "SELECT filename, md5sum, content FROM resource s JOIN runs_resources r "
+                "ON r.resource_id = s.resource_id WHERE r.run_id = :id ORDER BY filename",
+                id=str(view_id),
+            ),
+        }
+
+    def _without_key(self, statement, key):
+        return [{**row, "host_id": None} for row in self.rows(statement, key=key)]
+
+    def place_foreign_run(self, spec, view_id):
+        from sqlalchemy import text
+
+        with self.engine.begin() as connection:
+            connection.execute(
+                text("INSERT INTO run (run_id, status, comment) VALUES (:id, 'RUNNING', 'mine')"),
+                {"id": str(view_id)},
+            )
+
+
+class TestSqliteSink(_SqlSink):
+    """SQLite."""
+
+    @pytest.fixture
+    def spec(self, tmp_path):
+        return SinkSpec.parse(f"sqlite:///{tmp_path / 'runs.db'}")
+
+
+@pytest.mark.server
+class TestPostgresSink(_SqlSink):
+    """PostgreSQL, on a real server."""
+
+    @pytest.fixture
+    def spec(self, postgres_url):
+        return SinkSpec.parse(postgres_url)
+
+
+@pytest.mark.server
+class TestMariaSink(_SqlSink):
+    """MariaDB, on a real server."""
+
+    @pytest.fixture
+    def spec(self, maria_url):
+        return SinkSpec.parse(maria_url)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
+import sqlite3
 
 import pytest
 
@@ -100,6 +102,25 @@ def test_files_from_the_command_line(words, tmp_path):
     """Files: both spellings of the option."""
     typed.printed("observing/hello_cs", tmp_path, *words)
     assert (tmp_path / "BASEDIR" / "1" / "run.json").exists()
+
+
+@pytest.mark.parametrize("words", [("-s", "sqlite:///foo.db"), ("--sql=sqlite:///foo.db",)])
+def test_an_sql_database_on_the_command_line(words, tmp_path):
+    """SQL: both spellings of the option."""
+    typed.printed("observing/hello_cs", tmp_path, *words)
+    with contextlib.closing(sqlite3.connect(tmp_path / "foo.db")) as database:
+        assert [("1", "COMPLETED")] == database.execute("SELECT run_id, status FROM run").fetchall()
+
+
+def test_an_sql_database_in_the_program(tmp_path):
+    """SQL: the observer is among the experiment's, and nothing is made before a run."""
+    assert "" == typed.printed("observing/sql", tmp_path)
+    assert not (tmp_path / "foo.db").exists()
+
+
+def test_an_sql_observer_from_what_one_has(tmp_path):
+    """SQL: an engine and a session are taken as they are, with nothing done to them."""
+    assert "" == typed.printed("observing/sql_from", tmp_path)
 
 
 def test_what_the_folder_has(tmp_path):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import mongo, peer
+from servers import databases, mongo, peer
 
 
 def main() -> int:
     """Install; return the exit status."""
-    missing = mongo.missing_packages()
+    missing = sorted({*mongo.missing_packages(), *databases.missing_packages()})
     if missing:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             print(

@@ -24,6 +24,7 @@ REQUIREMENTS = (
     "tinydb",
     "tinydb-serialization",
     "hashfs",
+    "SQLAlchemy",
 )
 
 

@@ -27,10 +27,14 @@ class FaultProxy:
     * ``swallow()``: connections are taken, bytes vanish, nothing is ever answered;
     * ``hold()``: like ``swallow``, but ``heal`` lets what was held go on;
     * ``heal()``: everything passes again.
+
+    ``server_greets``: the server speaks first, as MySQL's do, and is connected before the client says
+    anything.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, server_greets: bool = False) -> None:
         self.target = target
+        self._server_greets = server_greets
         self.received = 0  #: bytes that clients sent, passed on or not
         self.accepted = 0  #: connections that were taken
         self._changed = threading.Condition()
@@ -167,20 +171,15 @@ class FaultProxy:
         server: socket.socket | None = None
         answers: threading.Thread | None = None
         try:
+            if self._server_greets:
+                server, answers = self._reach(client)
             while chunk := client.recv(CHUNK):
                 if not self._may_pass(chunk):
                     break
                 if self._mode == "swallow":
                     continue
                 if server is None:
-                    server = socket.create_connection(self.target, timeout=10)
-                    server.settimeout(None)
-                    with self._changed:
-                        self._sockets.add(server)
-                    answers = threading.Thread(
-                        target=self._answer, args=(server, client), daemon=True
-                    )
-                    answers.start()
+                    server, answers = self._reach(client)
                 server.sendall(chunk)
         except OSError:
             pass
@@ -195,6 +194,16 @@ class FaultProxy:
                     with self._changed:
                         self._sockets.discard(end)
                     end.close()
+
+    def _reach(self, client: socket.socket) -> tuple[socket.socket, threading.Thread]:
+        """Connect the server, and let its answers pass."""
+        server = socket.create_connection(self.target, timeout=10)
+        server.settimeout(None)
+        with self._changed:
+            self._sockets.add(server)
+        answers = threading.Thread(target=self._answer, args=(server, client), daemon=True)
+        answers.start()
+        return server, answers
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):

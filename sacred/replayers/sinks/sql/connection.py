@@ -1,0 +1,264 @@
+"""The connection to a database, one pool for all the runs of a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from sacred.replayers.errors import SinkMissingError, SinkSpecError
+from sacred.replayers.sinks.sql.address import driver_of, driver_url
+from sacred.replayers.sinks.sql.meaning import meaning_of, said
+from sacred.replayers.sinks.sql.schema import make_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+    from sacred.replayers.sink import SinkSpec
+
+__all__ = ["SqlConnection", "engine_for"]
+
+#: What a server that swallows packets may cost (s): a connection, an answer.
+_CONNECT, _ANSWER = 5, 60
+#: How long a SQLite file may be locked by another process (s).
+_LOCKED = 10.0
+#: Longer contents are not stored: they are held in memory on their way (bytes).
+MOST_BYTES = 256 << 20
+
+_pools: dict[tuple[int, str], list[Any]] = {}
+_pools_lock = threading.Lock()
+
+
+def engine_for(url: str, **keywords: Any) -> Engine:
+    """Return an engine of SQLAlchemy for an address; nothing is connected.
+
+    Parameters
+    ----------
+    url
+        As a person writes it.
+    keywords
+        More for ``sqlalchemy.create_engine``.
+
+    Raises
+    ------
+    SinkSpecError
+        The address is none, or has an option that its driver does not know.
+    SinkMissingError
+        A package is not installed.
+    """
+    missing = driver_of(url)
+    if missing is not None:
+        raise SinkMissingError(f"an SQL view needs {missing}: pip install 'sacred-journal[sql]'")
+    try:
+        parsed = make_url(driver_url(url))
+        _check_options(parsed)
+        return create_engine(parsed, **_defaults(parsed), **keywords)
+    except NoSuchModuleError:
+        known = "sqlite, postgresql, mysql"
+        scheme = url.partition("://")[0][:80]
+        raise SinkSpecError(f"SQLAlchemy knows no database {scheme!r}: write {known}") from None
+    except ArgumentError:
+        raise SinkSpecError(
+            "the address of an SQL view is written dialect://user:password@host:port/database, "
+            "with special characters in the password as %40 for @"
+        ) from None
+    except ImportError as error:
+        raise SinkMissingError(
+            f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
+        ) from None
+
+
+def _defaults(url: URL) -> dict[str, Any]:
+    given = url.query
+    wanted: dict[str, Any] = {}
+    dialect, driver = url.get_backend_name(), url.get_driver_name()
+    if dialect == "sqlite":
+        wanted = {"timeout": _LOCKED}
+        # A file costs nothing to open, and a connection that is kept would hide its removal. What is
+        # in memory is as old as its connection, and there for all threads.
+        more: dict[str, Any] = {"poolclass": NullPool}
+        if url.database in {None, "", ":memory:"} or "memory" in given.values():
+            more = {"poolclass": StaticPool}
+            wanted["check_same_thread"] = False
+    else:
+        more = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 16, "pool_recycle": 1800}
+    if dialect == "postgresql":
+        wanted = {"connect_timeout": _CONNECT, "tcp_user_timeout": 1000 * _ANSWER}
+        wanted |= {"application_name": "sacred-journal"}
+    elif driver == "pymysql":
+        timeouts = {"connect_timeout": _CONNECT, "read_timeout": _ANSWER, "write_timeout": _ANSWER}
+        wanted = {**timeouts, "charset": "utf8mb4"}
+    if dialect in {"postgresql", "mysql", "mariadb"}:
+        # Each statement sees what others committed, and MySQL locks no gaps between rows.
+        more["isolation_level"] = "READ COMMITTED"
+    arguments = {name: value for name, value in wanted.items() if name not in given}
+    return {**more, "connect_args": arguments}
+
+
+def _check_options(url: URL) -> None:
+    """Raise for an option behind the ``?`` that the driver does not know."""
+    known = _known_options(url)
+    for name in url.query:
+        if known and name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SinkSpecError(
+                f"{url.get_backend_name()} knows no option {name[:80]!r} in an address{hint}"
+            )
+
+
+def _known_options(url: URL) -> frozenset[str]:
+    driver = url.get_driver_name()
+    try:
+        if driver == "psycopg":
+            from psycopg import pq
+
+            found = {one.keyword.decode() for one in pq.Conninfo.get_defaults()}
+            return frozenset(found | {"prepare_threshold", "autocommit"})
+        if driver == "pymysql":
+            import inspect
+
+            import pymysql
+
+            taken = inspect.signature(pymysql.connections.Connection.__init__).parameters
+            ours = {"ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname", "charset", "unix_socket"}
+            return frozenset({*taken, *ours} - {"self"})
+        if driver == "pysqlite":
+            connects = {"timeout", "detect_types", "isolation_level", "check_same_thread"}
+            names = {"cached_statements", "uri", "mode", "cache", "vfs", "immutable", "nolock"}
+            return frozenset(connects | names | {"psow"})
+    except (ImportError, AttributeError):
+        pass  # another version of the driver: it says itself what it does not know
+    return frozenset()
+
+
+def _borrow(url: str) -> list[Any]:
+    key = (os.getpid(), url)
+    with _pools_lock:
+        found = _pools.get(key)
+        if found is None:
+            # engine, how many use it, whether the tables were looked at
+            found = _pools[key] = [engine_for(url), 0, False]
+        found[1] += 1
+        return found
+
+
+def _give_back(pool: list[Any]) -> None:
+    with _pools_lock:
+        pool[1] -= 1
+        if pool[1] > 0:
+            return
+        for key in [key for key, found in _pools.items() if found is pool]:
+            del _pools[key]
+    pool[0].dispose()
+
+
+class SqlConnection:
+    """A database.
+
+    Parameters
+    ----------
+    spec
+        The view.
+
+    Attributes
+    ----------
+    most_bytes
+        Longer values the database does not take.
+    id_length
+        How many characters ``run.run_id`` has room for.
+    """
+
+    def __init__(self, spec: SinkSpec) -> None:
+        self.spec = spec
+        self.most_bytes = MOST_BYTES
+        self.id_length = 255
+        self._pool: list[Any] | None = None
+
+    def open(self) -> None:
+        """Look that the database answers, and see that the tables are there.
+
+        Raises
+        ------
+        SinkError
+        """
+        with self.errors():
+            if self._pool is None:
+                self._pool = _borrow(self.spec.url)
+            engine: Engine = self._pool[0]
+            with self._options_of_driver(), engine.connect() as connection:
+                self._learn_limits(connection)
+            if not self._pool[2] or engine.dialect.name == "sqlite":
+                make_tables(engine, journal=True)
+                self._pool[2] = True
+            self.id_length = self._length_of_ids(engine)
+
+    @contextlib.contextmanager
+    def _options_of_driver(self) -> Iterator[None]:
+        """Take what a driver raises for an option as what the person who wrote it has to know."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise SinkSpecError(
+                f"{self.spec.name} can not be connected with these options: {said(error, self.spec)}"
+            ) from None
+
+    def _learn_limits(self, connection: Connection) -> None:
+        if connection.dialect.name in {"mysql", "mariadb"}:
+            packet = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+            # A statement may name each byte by two.
+            self.most_bytes = min(MOST_BYTES, max(1 << 16, int(packet) // 2 - (1 << 16)))
+        else:
+            connection.exec_driver_sql("SELECT 1")
+
+    def _length_of_ids(self, engine: Engine) -> int:
+        from sqlalchemy import inspect
+
+        if engine.dialect.name == "sqlite":
+            return 255
+        for column in inspect(engine).get_columns("run"):
+            if column["name"] == "run_id":
+                return getattr(column["type"], "length", None) or 255
+        return 255
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Run a transaction: all of it counts when the block ends well, nothing else ever.
+
+        Raises
+        ------
+        SinkError
+        """
+        with self.errors():
+            if self._pool is None:
+                self.open()
+            pool: Any = self._pool
+            with pool[0].begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Give the pool back; never raises."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with contextlib.suppress(Exception):
+                _give_back(pool)
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the driver raises into what it means for the view."""
+        try:
+            yield
+        except (SQLAlchemyError, OSError, EOFError, ImportError) as error:
+            if self._pool is not None:
+                self._pool[2] = False  # the tables may be gone
+            raise meaning_of(error, self.spec) from None  # its text may show what was written

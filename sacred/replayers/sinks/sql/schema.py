@@ -1,0 +1,143 @@
+"""Making the tables, and making room in those that Sacred made."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Enum, Float, LargeBinary, String, inspect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateColumn
+
+from sacred.replayers.sinks.sql import tables
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, Connection, Dialect, Engine, MetaData, Table
+
+__all__ = ["make_tables"]
+
+log = logging.getLogger("sacred.replayers")
+
+#: Two processes may make the same tables at once; the slower one looks again.
+_TRIES = 5
+
+
+def make_tables(engine: Engine, *, journal: bool) -> None:
+    """See that the tables are there and wide enough; may be called by many at once.
+
+    A table that is there keeps its rows and all of its columns. One that Sacred made gets the column
+    ``run.result_json``, and wider types on servers that hold to them.
+
+    Parameters
+    ----------
+    engine
+        Of the database.
+    journal
+        Whether the tables of ours are wanted, too.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        They can not be made.
+    """
+    kinds = [tables.SACRED, tables.JOURNAL] if journal else [tables.SACRED]
+    for left in reversed(range(_TRIES)):
+        try:
+            for metadata in kinds:
+                _make(engine, metadata)
+            _make_room(engine)
+        except DBAPIError as error:
+            if not left or error.connection_invalidated:
+                raise
+        else:
+            return
+
+
+def _make(engine: Engine, metadata: MetaData) -> None:
+    there = set(inspect(engine).get_table_names())
+    for table in metadata.sorted_tables:
+        if table.name in there:
+            continue
+        try:
+            table.create(engine)
+        except DBAPIError:
+            if not inspect(engine).has_table(table.name):
+                raise  # else another process was faster
+
+
+def _make_room(engine: Engine) -> None:
+    """Widen the columns of tables that Sacred made."""
+    inspector = inspect(engine)
+    for table in tables.SACRED.sorted_tables:
+        known = {column["name"]: column for column in inspector.get_columns(table.name)}
+        new = [column for column in table.columns if column.name not in known]
+        narrow = []
+        if engine.dialect.name != "sqlite":  # which keeps what it is given
+            narrow = [
+                column
+                for column in table.columns
+                if column.name in known and _is_narrow(known[column.name]["type"], column)
+            ]
+        if new or narrow:
+            log.info("the table %s is Sacred's: it gets wider columns", table.name)
+            with engine.begin() as connection:
+                _alter(connection, table, new, narrow)
+
+
+def _is_narrow(found: Any, wanted: Column[Any]) -> bool:
+    """Tell whether a column has not the room that ours has.
+
+    Columns that others refer to (``run_id``) are left: MySQL lets nobody change them.
+    """
+    if wanted.foreign_keys or wanted.unique or wanted.primary_key or wanted.index:
+        return False
+    if isinstance(found, Enum):
+        return True
+    length = getattr(found, "length", None)
+    wanted_length = getattr(wanted.type, "length", None)
+    if isinstance(wanted.type, String) and isinstance(found, String):
+        if length is not None and wanted_length is None:
+            return True
+        # MySQL's TEXT ends at 64 KiB
+        return (
+            wanted_length is None
+            and type(found).__name__ in {"TEXT", "TINYTEXT"}
+            and _is_mysql(found)
+        )
+    if isinstance(wanted.type, LargeBinary):
+        return type(found).__name__ in {"BLOB", "TINYBLOB"} and _is_mysql(found)
+    if isinstance(wanted.type, Float):
+        return type(found).__name__ == "FLOAT" and _is_mysql(found)
+    return False
+
+
+def _is_mysql(kind: Any) -> bool:
+    return ".mysql" in type(kind).__module__
+
+
+def _alter(
+    connection: Connection, table: Table, new: list[Column[Any]], narrow: list[Column[Any]]
+) -> None:
+    dialect = connection.dialect
+    quote = dialect.identifier_preparer.quote
+    name = dialect.identifier_preparer.format_table(table)
+    for column in new:
+        definition = (
+            f"{CreateColumn(column).compile(dialect=dialect)}{_characters(dialect, column)}"
+        )
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
+    for column in narrow:
+        kind = column.type.compile(dialect=dialect)
+        column_name = quote(column.name)
+        if dialect.name == "postgresql":
+            change = f"ALTER COLUMN {column_name} TYPE {kind} USING {column_name}::{kind}"
+        else:
+            change = f"MODIFY {column_name} {kind}{_characters(dialect, column)}"
+        connection.exec_driver_sql(f"ALTER TABLE {name} {change}")
+
+
+def _characters(dialect: Dialect, column: Column[Any]) -> str:
+    """Return what makes a column of MySQL take every character, in a table that may not."""
+    if dialect.name in {"mysql", "mariadb"} and isinstance(column.type, String):
+        return " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return ""
