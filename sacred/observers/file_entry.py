@@ -67,7 +67,7 @@ class FileEntry(DeclaredObserver):
         """Write a value as JSON into the run's folder; the file is there whole or not at all."""
         from sacred.journal.new_file import written_aside
         from sacred.observers.direct import plain_value
-        from sacred.replayers.sinks.file.documents import json_document
+        from sacred.replayers.tree.documents import json_document
 
         content = json_document(plain_value(obj))
         path = self._path(filename)
@@ -85,7 +85,7 @@ class FileEntry(DeclaredObserver):
             No run began yet.
         """
         from sacred.replayers.sinks.file.disk import copy
-        from sacred.replayers.sinks.file.names import OWN_FILES
+        from sacred.replayers.tree.names import OWN_FILES
 
         name = target_name or os.path.basename(filename)
         if name in OWN_FILES:
@@ -114,7 +114,7 @@ class FileEntry(DeclaredObserver):
         """
         from sacred.core.dependencies import get_digest
         from sacred.replayers.sinks.file.disk import copy
-        from sacred.replayers.sinks.file.names import below, shortened, size
+        from sacred.replayers.tree.names import below, shortened, size
 
         base = os.path.join(self._where, self.basedir)
         if not self.copy_artifacts and below(base, os.fspath(filename)) is not None:
@@ -213,7 +213,7 @@ class FileEntry(DeclaredObserver):
 
     def _names_of_others(self, base: str) -> set[str]:
         """Return the names in the base folder that no run can have."""
-        from sacred.replayers.sinks.file.names import first_names
+        from sacred.replayers.tree.names import first_names
 
         places = (self.resource_dir, self.source_dir)
         return {"", ".", ".."} | first_names(
@@ -222,7 +222,7 @@ class FileEntry(DeclaredObserver):
 
     def _maximum_existing_run_id(self) -> int:
         """Return the highest number that a folder has as its name, or 0."""
-        from sacred.replayers.sinks.file.names import is_number
+        from sacred.replayers.tree.names import is_number
 
         names = os.listdir(os.path.join(self._where, self.basedir))
         return max((int(name) for name in names if is_number(name)), default=0)
@@ -373,7 +373,7 @@ class FileEntry(DeclaredObserver):
             The name is one of the tree's own files.
         """
         from sacred.observers.direct import each_file
-        from sacred.replayers.sinks.file.names import OWN_FILES, artifact_file
+        from sacred.replayers.tree.names import OWN_FILES, artifact_file
 
         self._entry()
         added = []
