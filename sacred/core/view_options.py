@@ -98,7 +98,7 @@ def mongo_db_option(args: Any, run: Any) -> None:
 
 @cli_option("-S", "--s3")
 def s3_option(args: Any, run: Any) -> None:
-    """Write this run to S3 (not in this version).
+    """Write this run to S3.
 
     The value is `s3://<bucket>/path/to/exp`.
     """

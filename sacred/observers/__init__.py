@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sacred.observers.file_storage import FileStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
+    from sacred.observers.s3_observer import S3Observer
 
 __all__ = [
     "FileStorageObserver",
@@ -23,6 +24,7 @@ __all__ = [
     "QueueObserver",
     "QueuedMongoObserver",
     "RunObserver",
+    "S3Observer",
 ]
 
 _HOMES = {
@@ -31,6 +33,7 @@ _HOMES = {
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",
     "RunObserver": "base",
+    "S3Observer": "s3_observer",
 }
 
 

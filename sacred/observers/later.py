@@ -9,7 +9,6 @@ __all__ = ["LATER", "not_here_yet"]
 #: The observers that are still to come, and the modules in which Sacred has them.
 LATER = {
     "GoogleCloudStorageObserver": "gcs_observer",
-    "S3Observer": "s3_observer",
     "SlackObserver": "slack",
     "SqlObserver": "sql",
     "TelegramObserver": "telegram_obs",

@@ -54,6 +54,13 @@ _KINDS = {
         "pip install pymongo",
         "mongodb://host/db",
     ),
+    "s3": _Kind(
+        "sacred.replayers.sinks.s3:S3Sink",
+        "sacred.replayers.objects.address:s3_spec",
+        ("s3",),
+        "pip install boto3",
+        "s3://bucket/path",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -68,7 +75,6 @@ _UNAVAILABLE = {
     "mariadb": "SQL",
     "sql": "SQL",
     "tinydb": "TinyDB",
-    "s3": "S3",
     "gs": "Google Cloud Storage",
     "gcs": "Google Cloud Storage",
     "slack": "Slack",

@@ -47,7 +47,6 @@ def test_the_names_that_people_import() -> None:
     ("module", "name"),
     [
         ("gcs_observer", "GoogleCloudStorageObserver"),
-        ("s3_observer", "S3Observer"),
         ("slack", "SlackObserver"),
         ("sql", "SqlObserver"),
         ("sql_bases", "SqlObserver"),

@@ -85,7 +85,6 @@ def test_which_runs(root, run_writer):
     [
         ("mogno", "Did you mean mongo"),
         ("sqlite:///x.db", "no SQL view"),
-        ("s3://bucket/path", "no S3 view"),
         ("", "there is no view"),
         ("file:", "needs a folder"),
         ("mongodb://", "mongodb://host"),

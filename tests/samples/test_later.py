@@ -11,7 +11,6 @@ from samples import typed
 #: Sample -> the observer that it needs.
 LATER = {
     "gcs": "GoogleCloudStorageObserver",
-    "s3": "S3Observer",
     "slack": "SlackObserver",
     "sql": "SqlObserver",
     "sql_from": "SqlObserver",
