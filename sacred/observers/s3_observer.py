@@ -102,7 +102,8 @@ class S3Observer(ObjectEntry):
         from sacred.replayers.sink import SinkSpec
         from sacred.replayers.sinks.s3.store import S3Store
 
-        return S3Store(SinkSpec.from_wire(self._specification()))
+        # An observer that is called leaves nothing beside Sacred's objects.
+        return S3Store(SinkSpec.from_wire(self._specification()), probes=False)
 
 
 def is_valid_bucket(bucket_name: str) -> bool:

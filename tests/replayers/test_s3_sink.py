@@ -313,7 +313,7 @@ def test_sacred_writes_beside(s3_server, s3_place, tmp_path):
     assert 0 == _program(tmp_path, *words)[0]
     before = _documents(s3_server, SinkSpec("s3", f"s3://{s3_place}/lab/iris", {}, ""), 1)
     done = subprocess.run(
-        [str(PEER), "-W", "ignore", "program.py", *words],
+        [str(PEER), "-I", "-W", "ignore", "program.py", *words],
         cwd=tmp_path,
         env={**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config")},
         capture_output=True,

@@ -15,7 +15,7 @@ from sacred.replayers.objects.store import (
     ObjectConflictError,
     content_type,
 )
-from sacred.replayers.sinks.s3.client import borrow_client, return_client
+from sacred.replayers.sinks.s3.client import client_for
 from sacred.replayers.sinks.s3.errors import code_of, meaning, status_of
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ class S3Store:
     ----------
     spec
         The view; its address and its options ``endpoint_url`` and ``region`` count here.
+    probes
+        Find out whether conditions count, which leaves an object.
     """
 
-    def __init__(self, spec: SinkSpec) -> None:
+    def __init__(self, spec: SinkSpec, *, probes: bool = True) -> None:
         self.spec = spec
+        self._probes = probes
         self.bucket, _, base = spec.url.partition("://")[2].partition("/")
         self._probe = f"{base}/.journal/conditions" if base else ".journal/conditions"
         self._endpoint = spec.options.get("endpoint_url")
@@ -76,14 +79,14 @@ class S3Store:
         """Look that the bucket is there, or make it, and whether conditions count."""
         with self._errors():
             if self._client is None:
-                self._client = borrow_client(self._endpoint, self._region)
+                self._client = client_for(self._endpoint, self._region)
             try:
                 self._client.head_bucket(Bucket=self.bucket)
             except Exception as error:
                 if status_of(error) != 404:
                     raise
                 self._make_bucket()
-        if (self._endpoint, self.bucket) not in _conditions:
+        if self._probes and (self._endpoint, self.bucket) not in _conditions:
             self._look_for_conditions()
 
     def _make_bucket(self) -> None:
@@ -119,10 +122,8 @@ class S3Store:
             )
 
     def close(self) -> None:
-        """Give the connection back."""
-        client, self._client = self._client, None
-        if client is not None:
-            return_client(client)
+        """Forget the connection, which stays for the next run."""
+        self._client = None
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class S3Store:
                 if code_of(error) not in _MISSING:
                     raise
                 return None
-            return Found(found["Body"].read(), str(found["ETag"]))
+            return Found(found["Body"].read(), _bare(found["ETag"]))
 
     def put(self, key: str, content: bytes | Path, expected: str | None = None) -> str:
         """Write an object, if it is as expected."""
@@ -145,13 +146,13 @@ class S3Store:
             if self._version(key) != expected:
                 raise ObjectConflictError(f"{key} is not as it was")
             return self._put(key, content, {})
-        condition = {"IfMatch": expected} if expected != ABSENT else {"IfNoneMatch": "*"}
+        condition = {"IfMatch": f'"{expected}"'} if expected != ABSENT else {"IfNoneMatch": "*"}
         return self._put(key, content, condition)
 
     def _version(self, key: str) -> str:
         with self._errors():
             try:
-                return str(self._client.head_object(Bucket=self.bucket, Key=key)["ETag"])
+                return _bare(self._client.head_object(Bucket=self.bucket, Key=key)["ETag"])
             except Exception as error:
                 if status_of(error) != 404:
                     raise
@@ -175,11 +176,11 @@ class S3Store:
         kind = {"ContentType": named} if named else {}
         if isinstance(content, bytes):
             done = self._client.put_object(**place, **condition, **kind, Body=content)
-            return str(done["ETag"])
+            return _bare(done["ETag"])
         with os.fdopen(open_regular(content), "rb") as file:
             if os.fstat(file.fileno()).st_size <= _PART:
                 done = self._client.put_object(**place, **condition, **kind, Body=file)
-                return str(done["ETag"])
+                return _bare(done["ETag"])
             return self._send_parts(place, file, condition, kind)
 
     def _send_parts(
@@ -202,7 +203,7 @@ class S3Store:
             with contextlib.suppress(Exception):
                 self._client.abort_multipart_upload(**place, UploadId=upload)
             raise
-        return str(done["ETag"])
+        return _bare(done["ETag"])
 
     def list(self, prefix: str, *, folders: bool = False) -> Iterator[Listed]:
         """Yield what begins with a prefix."""
@@ -214,7 +215,7 @@ class S3Store:
                     Bucket=self.bucket, Prefix=prefix, **more, **token
                 )
             for one in page.get("Contents", ()):
-                yield Listed(str(one["Key"]), str(one["ETag"]))
+                yield Listed(str(one["Key"]), _bare(one["ETag"]))
             for one in page.get("CommonPrefixes", ()):
                 yield Listed(str(one["Prefix"]), ABSENT)
             if not page.get("IsTruncated"):
@@ -225,3 +226,8 @@ class S3Store:
         """Delete an object."""
         with self._errors():
             self._client.delete_object(Bucket=self.bucket, Key=key)
+
+
+def _bare(tag: Any) -> str:
+    """Return an ETag as every store has it: some leave out its quotes in listings."""
+    return str(tag).removeprefix('"').removesuffix('"')
