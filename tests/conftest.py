@@ -166,6 +166,28 @@ def simple_s3_server(tmp_path_factory):
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory):
+    """A store that speaks as Google Cloud Storage, for the whole session of this worker."""
+    from servers.gcs import FakeGcsServer
+
+    server = FakeGcsServer(tmp_path_factory.mktemp("gcs"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def gcs_place(gcs_server, monkeypatch):
+    """A bucket of its own for one test: its name; the environment says where it is."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    gcs_server.make_bucket(name)
+    return name
+
+
 @pytest.fixture
 def fault_proxy():
     """Make a proxy in front of a port of this machine; it can break (``servers/proxy.py``)."""

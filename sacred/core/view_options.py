@@ -72,7 +72,7 @@ def file_storage_option(args: Any, run: Any) -> None:
 
 @cli_option("-G", "--gcs")
 def gcs_option(args: Any, run: Any) -> None:
-    """Write this run to Google Cloud Storage (not in this version).
+    """Write this run to Google Cloud Storage.
 
     The value is `gs://<bucket>/path/to/exp`.
     """

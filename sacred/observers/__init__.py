@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sacred.observers.base import RunObserver
     from sacred.observers.file_storage import FileStorageObserver
+    from sacred.observers.gcs_observer import GoogleCloudStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
     from sacred.observers.s3_observer import S3Observer
 
 __all__ = [
     "FileStorageObserver",
+    "GoogleCloudStorageObserver",
     "MongoObserver",
     "QueueObserver",
     "QueuedMongoObserver",
@@ -29,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "FileStorageObserver": "file_storage",
+    "GoogleCloudStorageObserver": "gcs_observer",
     "MongoObserver": "mongo",
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",

@@ -8,7 +8,6 @@ __all__ = ["LATER", "not_here_yet"]
 
 #: The observers that are still to come, and the modules in which Sacred has them.
 LATER = {
-    "GoogleCloudStorageObserver": "gcs_observer",
     "SlackObserver": "slack",
     "SqlObserver": "sql",
     "TelegramObserver": "telegram_obs",

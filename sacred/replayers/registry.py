@@ -61,6 +61,13 @@ _KINDS = {
         "pip install boto3",
         "s3://bucket/path",
     ),
+    "gcs": _Kind(
+        "sacred.replayers.sinks.gcs:GcsSink",
+        "sacred.replayers.objects.address:gcs_spec",
+        ("gs", "gcs"),
+        "pip install google-cloud-storage",
+        "gs://bucket/path",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -75,8 +82,6 @@ _UNAVAILABLE = {
     "mariadb": "SQL",
     "sql": "SQL",
     "tinydb": "TinyDB",
-    "gs": "Google Cloud Storage",
-    "gcs": "Google Cloud Storage",
     "slack": "Slack",
     "telegram": "Telegram",
     "webhook": "webhook",

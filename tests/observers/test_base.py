@@ -46,7 +46,6 @@ def test_the_names_that_people_import() -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("gcs_observer", "GoogleCloudStorageObserver"),
         ("slack", "SlackObserver"),
         ("sql", "SqlObserver"),
         ("sql_bases", "SqlObserver"),

@@ -140,6 +140,19 @@ def test_a_replayer_that_falls_asleep_at_any_request(opened, objects, number):
         assert [] == seen  # it had no such put
 
 
+def test_a_document_that_the_other_did_not_touch(opened, objects):
+    """Who knows less is refused there, too: the turn comes before every document."""
+    one, two = opened(RUN), opened()
+    one.write(_batch(10))
+    one.position(RUN)
+    two.position(RUN)
+    one.write(_batch(20)._replace(changes=_batch(20).changes[2:]))
+    before = dict(objects)
+    with pytest.raises(ViewMovedError):
+        two.write(_batch(15)._replace(changes=(FieldsChanged({"status": "FAILED"}),)))
+    assert before == objects
+
+
 def test_a_part_that_nobody_lists_is_deleted(opened, objects):
     """What a replayer left that was killed before its position was put is not there for ever."""
     first = opened(RUN)

@@ -164,6 +164,25 @@ class TestSimpleS3Sink(_S3):
 
 
 @pytest.mark.server
+class TestGcsSink(SinkContract):
+    """Google Cloud Storage, on a stand-in that knows generations."""
+
+    @pytest.fixture
+    def spec(self, gcs_server, gcs_place):
+        self.server, self.bucket = gcs_server, gcs_place
+        return SinkSpec.parse(f"gs://{gcs_place}/path/to/runs")
+
+    def document(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        found = self.server.objects(self.bucket, prefix)
+        return _run_of_objects(prefix, list(found.items()))
+
+    def place_foreign_run(self, spec, view_id):
+        key = f"path/to/runs/{view_id}/run.json"
+        self.server.put(self.bucket, key, b'{"status": "RUNNING"}')
+
+
+@pytest.mark.server
 class TestMongoSink(SinkContract):
     """MongoDB, on a real server."""
 

@@ -10,7 +10,6 @@ from samples import typed
 
 #: Sample -> the observer that it needs.
 LATER = {
-    "gcs": "GoogleCloudStorageObserver",
     "slack": "SlackObserver",
     "sql": "SqlObserver",
     "sql_from": "SqlObserver",

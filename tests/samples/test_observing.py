@@ -108,6 +108,17 @@ def test_what_the_bucket_has(tmp_path, s3_server, s3_place):
     assert any(name.startswith("_sources/s3_") for name in names)
 
 
+@pytest.mark.server
+def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place):
+    """Google Cloud Storage: the objects of a run lie below the path."""
+    path = typed.program("observing/gcs", tmp_path)
+    text = path.read_text().replace("bucket-name", gcs_place)
+    path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
+    assert "Hello world!\n" == typed.printed("observing/gcs", tmp_path)
+    names = {name.partition("experiment-name/")[2] for name in gcs_server.objects(gcs_place, "")}
+    assert {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"} <= names
+
+
 @pytest.mark.parametrize("words", [("-F", "BASEDIR"), ("--file_storage=BASEDIR",)])
 def test_files_from_the_command_line(words, tmp_path):
     """Files: both spellings of the option."""

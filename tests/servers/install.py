@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import mongo, peer, s3
+from servers import gcs, mongo, peer, s3
 
 
 def main() -> int:
@@ -46,6 +46,7 @@ def main() -> int:
         mongo.install()
         peer.install()
         s3.install()
+        gcs.install()
     except mongo.ServerMissingError as error:
         print(error, file=sys.stderr)
         return 2

@@ -15,7 +15,15 @@ from servers.mongo import CACHE, ServerMissingError
 
 FOLDER = CACHE / "peer"
 #: Sacred imports pkg_resources, which newer setuptools do not have.
-REQUIREMENTS = ("sacred==0.8.7", "setuptools<80", "numpy", "PyYAML", "pymongo", "boto3")
+REQUIREMENTS = (
+    "sacred==0.8.7",
+    "setuptools<80",
+    "numpy",
+    "PyYAML",
+    "pymongo",
+    "boto3",
+    "google-cloud-storage",
+)
 
 
 def interpreter() -> Path | None:
