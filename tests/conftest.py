@@ -145,6 +145,19 @@ def s3_server(tmp_path_factory):
 
 
 @pytest.fixture
+def private_s3(tmp_path_factory):
+    """A store that speaks S3 of one's own, up, to stop and start (see ``servers/programs.py``)."""
+    from servers.s3 import VersityServer
+
+    server = VersityServer(tmp_path_factory.mktemp("private-s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
 def s3_place(s3_server, monkeypatch):
     """A bucket of its own for one test, not made yet: its name; the environment has the keys."""
     for name, value in s3_server.environment().items():

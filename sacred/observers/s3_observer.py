@@ -49,7 +49,7 @@ class S3Observer(ObjectEntry):
     Raises
     ------
     ValueError
-        No bucket can have this name, or nothing says a region.
+        No bucket can have this name, nothing says a region, or ``endpoint_url`` is none.
     ImportError
         boto3 is not installed.
     InvalidArgumentError
@@ -82,7 +82,7 @@ class S3Observer(ObjectEntry):
                 f'your AWS config file: {name}(..., region="eu-central-1"), or set '
                 "AWS_DEFAULT_REGION."
             )
-        self.endpoint_url = endpoint_url or _endpoint_of_environment()
+        self.endpoint_url = _endpoint_of(endpoint_url)
         self.priority = checked_priority(priority, name)
         self.required = required
 
@@ -138,8 +138,10 @@ def region_of_environment() -> str | None:
     return None
 
 
-def _endpoint_of_environment() -> str | None:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+def _endpoint_of(given: str | None) -> str | None:
+    from sacred.replayers.objects.address import endpoint_of
+
+    return endpoint_of(given)
 
 
 #: What Sacred's module has because it imports it.

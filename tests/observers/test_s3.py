@@ -83,6 +83,14 @@ def test_the_address_of_a_store_in_the_environment(monkeypatch: pytest.MonkeyPat
     assert "http://h:9001" == view["options"]["endpoint_url"]
 
 
+@pytest.mark.parametrize("url", ["host:9000", "ftp://h", "http://u:secret@h:1", "http://"])
+def test_the_address_of_a_store_that_can_be_none(url: str) -> None:
+    """A password in it would stand in the journal: it is refused, and not repeated."""
+    with pytest.raises(ValueError, match="endpoint_url is no address of a server") as caught:
+        S3Observer("my-bucket", "x", region="r", endpoint_url=url)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "bucket", ["ab", "a" * 64, "Abc", "a_b", "-abc", "abc-", "a..b", "192.168.1.1", "a b", ""]
 )

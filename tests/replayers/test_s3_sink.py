@@ -236,6 +236,61 @@ def test_a_network_that_is_cut(root, run_writer, spec, s3_server, fault_proxy, s
     assert one["cout.txt"] == two["cout.txt"]
 
 
+@server
+def test_a_server_that_goes_away(root, run_writer, private_s3, monkeypatch):
+    """The view is behind until it is back; then it lacks nothing and has nothing twice."""
+    for name, value in private_s3.environment().items():
+        monkeypatch.setenv(name, value)
+    spec = SinkSpec.parse(f"s3://my-bucket/lab?endpoint_url={private_s3.url}")
+    folder = root.claim()
+    writer = run_writer(folder, ends=False)
+    follower = Follower(folder, load_sink(spec), spec)
+    try:
+        assert "current" == follower.run_once(patience=20.0).state
+        private_s3.stop()
+        for step in range(50, 60):
+            writer.log_point("loss", step, 1.0)
+        writer.flush()
+        assert "behind" == follower.run_once().state
+        assert "does not answer" in follower.status.error
+        private_s3.start()
+        assert "current" == follower.run_once(patience=20.0).state
+    finally:
+        follower.close()
+        writer.close()
+    found = _documents(private_s3, spec, 1)["metrics.json"]
+    assert list(range(60)) == found["loss"]["steps"]
+
+
+@server
+def test_a_server_that_comes_back_older(root, run_writer, private_s3, monkeypatch):
+    """What it lost is written again, also if that is all."""
+    import shutil
+
+    for name, value in private_s3.environment().items():
+        monkeypatch.setenv(name, value)
+    spec = SinkSpec.parse(f"s3://my-bucket/lab?endpoint_url={private_s3.url}")
+    folder = root.claim()
+    writer = run_writer(folder, ends=False)
+    follower = Follower(folder, load_sink(spec), spec)
+    try:
+        assert "current" == follower.run_once(patience=20.0).state
+        private_s3.stop()
+        writer.append_output(1, b"one more line\n")
+        writer.flush()
+        assert "behind" == follower.run_once().state
+        shutil.rmtree(private_s3.folder / "data")
+        private_s3.start()
+        status = follower.run_once(patience=20.0)
+        assert ("current", 1) == (status.state, status.view_id), status.error
+    finally:
+        follower.close()
+        writer.close()
+    found = _documents(private_s3, spec, 1)
+    assert list(range(50)) == found["metrics.json"]["loss"]["steps"]
+    assert "one more line" in found["cout.txt"]
+
+
 def _documents(s3_server, spec, view_id):
     bucket, _, base = spec.url.removeprefix("s3://").partition("/")
     client = s3_server.client()

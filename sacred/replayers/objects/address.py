@@ -12,7 +12,14 @@ from sacred.replayers.sink import SinkSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["bucket_is_valid", "gcs_bucket_is_valid", "gcs_spec", "objects_spec", "s3_spec"]
+__all__ = [
+    "bucket_is_valid",
+    "endpoint_of",
+    "gcs_bucket_is_valid",
+    "gcs_spec",
+    "objects_spec",
+    "s3_spec",
+]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
@@ -68,7 +75,7 @@ def s3_spec(text: str) -> SinkSpec:
         The address names no bucket.
     """
     bucket, path, options = _read(text, "s3", ("endpoint_url", "region"), bucket_is_valid)
-    options.setdefault("endpoint_url", _endpoint_of_environment())
+    options["endpoint_url"] = endpoint_of(options.get("endpoint_url"))
     return objects_spec("s3", "s3", bucket, path, **options)
 
 
@@ -84,8 +91,22 @@ def gcs_spec(text: str) -> SinkSpec:
     return objects_spec("gcs", "gs", bucket, path, **options)
 
 
-def _endpoint_of_environment() -> str | None:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+def endpoint_of(given: str | None) -> str | None:
+    """Return the address of another store than AWS's: as given, else as the environment says.
+
+    Raises
+    ------
+    SinkSpecError
+        It is none, or holds a password, which would stand in the journal; the text repeats neither.
+    """
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = given or next((os.environ[name] for name in names if os.environ.get(name)), None)
+    if endpoint and re.fullmatch(r"https?://[^/@\s?#]+(/[^@\s?#]*)?", endpoint) is None:
+        raise SinkSpecError(
+            "endpoint_url is no address of a server: write http://HOST:PORT, without keys "
+            "(or AWS_ENDPOINT_URL is none)"
+        )
+    return endpoint
 
 
 def _read(
@@ -122,9 +143,4 @@ def _options(query: str, names: tuple[str, ...]) -> dict[str, Any]:
             raise SinkSpecError(f"the address has an unknown option {name[:80]!r}: {hint}")
         if not value:
             raise SinkSpecError(f"the option {name} of the address is empty: leave it out")
-    endpoint = options.get("endpoint_url", "http://h")
-    if re.fullmatch(r"https?://[^/@\s?#]+(/[^@\s?#]*)?", endpoint) is None:
-        raise SinkSpecError(
-            "endpoint_url is no address of a server: write endpoint_url=http://HOST:PORT"
-        )
     return options
