@@ -17,6 +17,8 @@ from sacred.core.view_options import s3_option
 from sacred.core.views import declared_view
 from sacred.observers import s3_observer
 from sacred.observers.s3_observer import S3Observer
+from sacred.replayers.objects.sink import ObjectSink
+from sacred.replayers.sink import RunKey, SinkSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,6 +203,18 @@ def test_handles() -> None:
     )
     assert S3Observer.VERSION.startswith("S3Observer")
     assert repr(observer) == "<S3Observer s3://abc/lab/iris/>"
+
+
+def test_the_place_of_a_run_that_another_process_writes(
+    observer: S3Observer, store: MemoryStore
+) -> None:
+    """USE-04: ``dir`` is asked of the view, once it has the run, whatever id it has there."""
+    store.put("lab/iris/1/run.json", b"{}")
+    observer.run_began(journal_id="00000000000000aa", run_id=1, view="s3:my-bucket/lab/iris")
+    assert observer.dir is None
+    sink = ObjectSink(SinkSpec.from_wire(observer._specification()), store)
+    assert 2 == sink.claim(RunKey("00000000000000aa", 1))
+    assert "lab/iris/2" == observer.dir
 
 
 class _Own(S3Observer):

@@ -10,6 +10,7 @@ from servers.objects import MemoryStore
 
 from sacred.replayers.contract import SinkContract
 from sacred.replayers.errors import SinkSpecError, TransientSinkError, ViewMovedError
+from sacred.replayers.follower import Follower
 from sacred.replayers.objects.address import s3_spec
 from sacred.replayers.objects.sink import ObjectSink
 from sacred.replayers.sink import FieldsChanged, FileEntry, OutputChanged, RunKey, SinkSpec
@@ -340,6 +341,26 @@ def test_the_cost_is_linear(opened, objects, clock):
     """R20: four times the points cost about four times the bytes, not sixteen times."""
     small, large = (_cost(opened, objects, clock, points, 100) for points in (15_000, 60_000))
     assert large < 5.5 * small
+
+
+def test_a_run_that_is_followed_costs_no_more(root, run_writer):
+    """R20: all that is put while a run grows is a small multiple of what is there at its end."""
+    spec = SinkSpec("s3", "s3://bucket/lab/iris", {}, "s3:bucket/lab/iris")
+    store = MemoryStore()
+    writer = run_writer(root.claim(), ends=False)
+    follower = Follower(root.run(1), ObjectSink(spec, store), spec)
+    try:
+        for begin in range(0, 30_000, 200):
+            for step in range(begin, begin + 200):
+                writer.log_point("loss", step, step / 2)
+            writer.append_output(1, b"a line of the output, as long as such lines are\n" * 20)
+            writer.flush()
+            follower._advance(complete=False)
+        follower._advance(complete=True)
+    finally:
+        follower.close()
+        writer.close()
+    assert store.written < 20 * sum(len(found.content) for found in store.objects.values())
 
 
 def test_few_parts(opened, objects, clock):
