@@ -426,6 +426,24 @@ def test_names_that_no_object_can_have(opened, objects, tmp_path):
     assert all(b"x" == objects[f"{BASE}1/{name}"].content for name in stored)
 
 
+def test_names_that_are_folders_of_others(opened, objects, tmp_path):
+    """The later of two that no file system can have is stored under another name, as in a file view."""
+    (tmp_path / "blob").write_bytes(b"x")
+    names = ["a", "a/b", "d/e", "d", "d/f"]
+    entries = [FileEntry("artifact", name, "/x", "d" * 64, "0" * 32, 1) for name in names]
+    sink = opened(RUN)
+    for count in range(1, 6):
+        for entry in entries[:count]:
+            sink.put_file(RUN, entry, tmp_path / "blob")
+        sink.write(_batch(5)._replace(changes=(FieldsChanged({"artifacts": entries[:count]}),)))
+        sink.position(RUN)
+    stored = json.loads(objects[f"{BASE}1/run.json"].content)["artifacts"]
+    assert ["a", "d/e", "d/f"] == [name for name in stored if name in names]
+    assert stored[1].startswith("b-")
+    assert stored[3].startswith("d-")
+    assert all(b"x" == objects[f"{BASE}1/{name}"].content for name in stored)
+
+
 # -- addresses ------------------------------------------------------------------------------------
 
 

@@ -89,8 +89,16 @@ class StoredFiles:
         stored = kept.setdefault("artifacts", {})
         newest = {entry.name: entry for entry in entries}
         files: dict[str, str] = {}
+        folders: set[str] = set()
+        taken: set[str] = set()
         for name, entry in newest.items():
             file = str(renamed.get(name) or artifact_file(name, aside=size(name) > _NAME_BYTES))
+            above = {file[:at] for at, character in enumerate(file) if character == "/"}
+            if name not in renamed and (file in folders or not above.isdisjoint(taken)):
+                # A store on a file system has no file and folder of one name.
+                file, above = artifact_file(name, aside=True), set()
+            folders |= above
+            taken.add(file)
             blob = self._blobs.get(entry.key)
             if blob is not None and stored.get(name) != entry.digest:
                 waiting[file] = blob
