@@ -287,6 +287,8 @@ def test_a_server_that_comes_back_older(root, run_writer, private_s3, monkeypatc
         follower.close()
         writer.close()
     found = _documents(private_s3, spec, 1)
+    ((_, source),) = found["run.json"]["experiment"]["sources"]
+    assert private_s3.client().head_object(Bucket="my-bucket", Key=f"lab/{source}")
     assert list(range(50)) == found["metrics.json"]["loss"]["steps"]
     assert "one more line" in found["cout.txt"]
 

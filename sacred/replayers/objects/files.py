@@ -47,6 +47,10 @@ class StoredFiles:
         self._shared: set[str] = set()
         self._blobs: dict[tuple[str, str, str | None, int], Path] = {}
 
+    def forget(self) -> None:
+        """Look again what is stored: a server may come back older."""
+        self._shared.clear()
+
     def put(self, entry: FileEntry, blob: Path | None) -> str:
         """Store what all runs share, unless it is there; an artifact waits for its run's turn."""
         if entry.role == "artifact":

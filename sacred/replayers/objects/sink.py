@@ -79,6 +79,7 @@ class ObjectSink:
     def open(self) -> None:
         """Look that the bucket is there."""
         self._states.clear()
+        self._files.forget()
         self._store.open()
 
     def close(self) -> None:
