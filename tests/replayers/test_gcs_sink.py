@@ -116,7 +116,7 @@ def test_a_program_with_the_option(gcs_server, gcs_place, tmp_path):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "program.py", "-G", f"gs://{gcs_place}/lab/iris"],
             cwd=tmp_path,
-            env=dict(os.environ),
+            env={**os.environ, "SACRED_JOURNAL_VIEW_WAIT": "120"},
             capture_output=True,
             text=True,
             timeout=120,

@@ -333,7 +333,8 @@ def _program(folder, *words, **environment):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "program.py", *words],
         cwd=folder,
-        env={**os.environ, **environment},
+        # On a busy machine a replayer may take longer than the ten seconds that a run waits.
+        env={**os.environ, "SACRED_JOURNAL_VIEW_WAIT": "120", **environment},
         capture_output=True,
         text=True,
         timeout=120,

@@ -96,8 +96,9 @@ def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
 
 
 @pytest.mark.server
-def test_what_the_bucket_has(tmp_path, s3_server, s3_place):
+def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
     """S3: the objects of a run have the names that the page says, below the path as it is given."""
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
     path = typed.program("observing/s3", tmp_path)
     text = path.read_text().replace("my-awesome-bucket", s3_place)
     path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
@@ -109,8 +110,9 @@ def test_what_the_bucket_has(tmp_path, s3_server, s3_place):
 
 
 @pytest.mark.server
-def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place):
+def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place, monkeypatch):
     """Google Cloud Storage: the objects of a run lie below the path."""
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
     path = typed.program("observing/gcs", tmp_path)
     text = path.read_text().replace("bucket-name", gcs_place)
     path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
