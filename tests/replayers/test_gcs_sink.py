@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from replayers.test_s3_sink import PROGRAM, _agrees, _follow
+from replayers.buckets import PROGRAM, agrees, follow
 
 from sacred.replayers.errors import (
     SinkMissingError,
@@ -29,7 +29,7 @@ def test_the_store(gcs_place):
     """Reading, putting on condition, listing, deleting."""
     store = GcsStore(SinkSpec.parse(f"gs://{gcs_place}/lab"))
     store.open()
-    _agrees(store)
+    agrees(store)
     store.close()
 
 
@@ -38,7 +38,7 @@ def test_a_bucket_that_is_not_there(root, run_writer, gcs_place):
     """GCS-01: it is not made; the sentence says how."""
     folder = root.claim()
     run_writer(folder)
-    status, failure = _follow(folder, SinkSpec.parse(f"gs://{gcs_place}-not/lab"))
+    status, failure = follow(folder, SinkSpec.parse(f"gs://{gcs_place}-not/lab"))
     assert ("failed", True) == (status.state, isinstance(failure, TerminalSinkError))
     assert f"there is no bucket {gcs_place}-not: make it first" in status.error
 
@@ -49,7 +49,7 @@ def test_no_credentials(root, run_writer, monkeypatch, tmp_path):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     folder = root.claim()
     run_writer(folder)
-    status, _ = _follow(folder, SinkSpec.parse("gs://bucket/lab"))
+    status, _ = follow(folder, SinkSpec.parse("gs://bucket/lab"))
     assert "failed" == status.state
     assert "let GOOGLE_APPLICATION_CREDENTIALS name a file of them" in status.error
 
@@ -59,7 +59,7 @@ def test_a_server_that_is_not_there(root, run_writer, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     folder = root.claim()
     run_writer(folder)
-    status, failure = _follow(folder, SinkSpec.parse("gs://bucket/lab"), patience=0.0)
+    status, failure = follow(folder, SinkSpec.parse("gs://bucket/lab"), patience=0.0)
     assert ("behind", True) == (status.state, isinstance(failure, TransientSinkError))
     assert "does not answer" in status.error
 

@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 from observers.calls import PEER
+from replayers.buckets import PROGRAM, agrees, follow
 from servers.objects import MemoryStore
 
 from sacred.replayers.errors import SinkMissingError, TerminalSinkError, TransientSinkError
@@ -38,53 +39,19 @@ def store(spec):
     store.close()
 
 
-def _follow(folder, spec, patience=20.0):
-    follower = Follower(folder, load_sink(spec), spec)
-    try:
-        return follower.run_once(patience=patience), follower.failure
-    finally:
-        follower.close()
-
-
 # -- the store ------------------------------------------------------------------------------------
-
-
-def _agrees(store):
-    """What every store of objects does, by its five calls."""
-    assert store.get("k/none") is None
-    with pytest.raises(ObjectConflictError):
-        store.put("k/none", b"x", "0123")
-    first = store.put("k/a b/\u00e4+?", b"one", ABSENT)
-    assert (b"one", first) == store.get("k/a b/\u00e4+?")
-    with pytest.raises(ObjectConflictError):
-        store.put("k/a b/\u00e4+?", b"two", ABSENT)
-    second = store.put("k/a b/\u00e4+?", b"two", first)
-    with pytest.raises(ObjectConflictError):
-        store.put("k/a b/\u00e4+?", b"three", first)
-    assert (b"two", second) == store.get("k/a b/\u00e4+?")
-    store.put("k/a b/\u00e4+?", b"four")
-    store.put("k/10/x", b"")
-    store.put("k/1/x", b"")
-    store.put("k/1/y", b"")
-    assert ["k/1/", "k/10/", "k/a b/"] == [one.key for one in store.list("k/", folders=True)]
-    assert ["k/1/x", "k/1/y"] == [one.key for one in store.list("k/1/")]
-    assert [store.get("k/1/x").version] == [one.version for one in store.list("k/1/x")]
-    store.delete("k/1/x")
-    store.delete("k/1/x")
-    assert ["k/1/y"] == [one.key for one in store.list("k/1/")]
-    assert [] == list(store.list("nothing/"))
 
 
 def test_the_store_of_the_tests():
     """The store in memory does what the real ones do."""
-    _agrees(MemoryStore())
+    agrees(MemoryStore())
 
 
 @server
 def test_a_store_with_conditions(store):
     """Reading, putting on condition, listing, deleting; a bucket is made (S3-01)."""
     assert store.has_conditions
-    _agrees(store)
+    agrees(store)
 
 
 @server
@@ -101,7 +68,7 @@ def test_a_store_without_conditions(simple_s3_server, monkeypatch, caplog):
     said = [record.getMessage() for record in caplog.records]
     assert 1 == len([text for text in said if "have one replayer at a time write there" in text])
     assert not store.has_conditions
-    _agrees(store)
+    agrees(store)
     store.close()
 
 
@@ -139,7 +106,7 @@ def test_wrong_keys(root, run_writer, spec, monkeypatch):
     monkeypatch.setattr("sacred.replayers.sinks.s3.client._clients", {})
     folder = root.claim()
     run_writer(folder)
-    status, failure = _follow(folder, spec)
+    status, failure = follow(folder, spec)
     assert ("failed", True) == (status.state, isinstance(failure, TerminalSinkError))
     assert "refuses the keys" in str(status.error)
     assert "something-else" not in str(status.error)
@@ -156,7 +123,7 @@ def test_no_keys(root, run_writer, monkeypatch, tmp_path):
     folder = root.claim()
     run_writer(folder)
     spec = SinkSpec.parse("s3://bucket/x?endpoint_url=http://127.0.0.1:9&region=us-east-1")
-    status, _ = _follow(folder, spec)
+    status, _ = follow(folder, spec)
     assert "failed" == status.state
     assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure" in status.error
 
@@ -169,7 +136,7 @@ def test_a_server_that_is_not_there(root, run_writer, monkeypatch):
     run_writer(folder)
     before = {path: path.read_bytes() for path in folder.journal.iterdir()}
     spec = SinkSpec.parse("s3://bucket/x?endpoint_url=http://127.0.0.1:9&region=us-east-1")
-    status, failure = _follow(folder, spec, patience=0.0)
+    status, failure = follow(folder, spec, patience=0.0)
     assert ("behind", True) == (status.state, isinstance(failure, TransientSinkError))
     assert "does not answer" in status.error
     assert before == {path: path.read_bytes() for path in folder.journal.iterdir()}
@@ -226,11 +193,11 @@ def test_a_network_that_is_cut(root, run_writer, spec, s3_server, fault_proxy, s
     run_writer(folder)
     run_writer(other)
     proxy.cut_after(size)
-    status, _ = _follow(folder, through, patience=0.0)
+    status, _ = follow(folder, through, patience=0.0)
     proxy.heal()
-    status, _ = _follow(folder, through)
+    status, _ = follow(folder, through)
     assert ("current", None) == (status.state, status.error)
-    _follow(other, spec)
+    follow(other, spec)
     one, two = (_documents(s3_server, spec, number) for number in (1, 2))
     assert one["metrics.json"]["loss"]["values"] == two["metrics.json"]["loss"]["values"]
     assert one["cout.txt"] == two["cout.txt"]
@@ -306,26 +273,6 @@ def _documents(s3_server, spec, view_id):
 
 
 # -- whole programs -------------------------------------------------------------------------------
-
-PROGRAM = """
-from sacred import Experiment
-ex = Experiment("iris")
-
-@ex.config
-def cfg():
-    rate = 0.1
-
-@ex.automain
-def main(_run):
-    for step in range(20):
-        ex.log_scalar("loss", 1.0 / (step + 1), step)
-    _run.info["note"] = "yes"
-    with open("out.csv", "w") as file:
-        file.write("1,2")
-    ex.add_artifact("out.csv")
-    print("Hello world!")
-    return 42
-"""
 
 
 def _program(folder, *words, **environment):
