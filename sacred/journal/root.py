@@ -154,7 +154,10 @@ class RunFolder:
         try:
             if not set(os.listdir(self.path)) <= {"journal", "views"}:
                 return False
-            return not any(parse_epoch_file_name(name) for name in os.listdir(self.journal))
+            return not any(
+                parse_epoch_file_name(name) or name.endswith(".spool")
+                for name in os.listdir(self.journal)
+            )
         except FileNotFoundError:
             return self.path.is_dir()
         except OSError:

@@ -104,6 +104,22 @@ def test_surrogates_and_odd_keys_come_back():
     assert unpack(pack(value)) == value
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape", "data"),
+    [
+        ("<f8", (10**10, 0), b""),
+        ("<f8", (2, -1), b"\0" * 16),
+        ("<f8", (1 << 13, 1 << 13), b"\0" * 8),
+        ("<f8", (3,), b"\0" * 16),
+        ("|b1", (2, 2), b"\1"),
+    ],
+)
+def test_an_array_whose_shape_says_something_else(dtype, shape, data):
+    """P5: a shape is a few bytes: what it says beyond the array's own is believed of no journal."""
+    with pytest.raises(ValueError, match="shape"):
+        Array(dtype, shape, data).tolist()
+
+
 def test_numpy_values_come_back_as_numbers_and_arrays():
     """numpy scalars become Python numbers; arrays keep dtype, shape and bytes."""
     np = pytest.importorskip("numpy")

@@ -244,3 +244,11 @@ def test_a_late_writer_does_not_lower_the_mark(tmp_path, monkeypatch):
     slow._raise_high_water(high, number)
     shutil.rmtree(last.path)
     assert root.claim().number == last.number + 1
+
+
+def test_a_run_of_which_only_output_is_left_holds_something(tmp_path):
+    """P3: where the files of the journal are gone and the spool is not, nobody says that nothing was written."""
+    folder = JournalRoot(tmp_path / "runs").claim()
+    assert folder.holds_nothing()
+    (folder.journal / "w0000.spool").write_bytes(b"output")
+    assert not folder.holds_nothing()
