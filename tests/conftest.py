@@ -174,6 +174,76 @@ def private_mongo(tmp_path_factory):
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A store that speaks S3 and knows conditions of a put, for the whole session of this worker."""
+    from servers.s3 import VersityServer
+
+    server = VersityServer(tmp_path_factory.mktemp("s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def private_s3(tmp_path_factory):
+    """A store that speaks S3 of one's own, up, to stop and start (see ``servers/programs.py``)."""
+    from servers.s3 import VersityServer
+
+    server = VersityServer(tmp_path_factory.mktemp("private-s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def s3_place(s3_server, monkeypatch):
+    """A bucket of its own for one test, not made yet: its name; the environment has the keys."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def simple_s3_server(tmp_path_factory):
+    """A store that speaks S3 and ignores conditions of a put."""
+    from servers.s3 import RcloneServer
+
+    server = RcloneServer(tmp_path_factory.mktemp("simple-s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory):
+    """A store that speaks as Google Cloud Storage, for the whole session of this worker."""
+    from servers.gcs import FakeGcsServer
+
+    server = FakeGcsServer(tmp_path_factory.mktemp("gcs"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def gcs_place(gcs_server, monkeypatch):
+    """A bucket of its own for one test: its name; the environment says where it is."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    gcs_server.make_bucket(name)
+    return name
+
+
 @pytest.fixture
 def fault_proxy():
     """Make a proxy in front of a port of this machine; it can break (``servers/proxy.py``)."""

@@ -68,7 +68,7 @@ def file_storage_option(args: Any, run: Any) -> None:
 
 @cli_option("-G", "--gcs")
 def gcs_option(args: Any, run: Any) -> None:
-    """Write this run to Google Cloud Storage (not in this version).
+    """Write this run to Google Cloud Storage.
 
     The value is `gs://<bucket>/path/to/exp`.
     """
@@ -94,7 +94,7 @@ def mongo_db_option(args: Any, run: Any) -> None:
 
 @cli_option("-S", "--s3")
 def s3_option(args: Any, run: Any) -> None:
-    """Write this run to S3 (not in this version).
+    """Write this run to S3.
 
     The value is `s3://<bucket>/path/to/exp`.
     """

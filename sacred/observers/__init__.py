@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sacred.observers.base import RunObserver
     from sacred.observers.file_storage import FileStorageObserver
+    from sacred.observers.gcs_observer import GoogleCloudStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
     from sacred.observers.queue import QueueObserver
+    from sacred.observers.s3_observer import S3Observer
     from sacred.observers.slack import SlackObserver
     from sacred.observers.sql import SqlObserver
     from sacred.observers.telegram_obs import TelegramObserver
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileStorageObserver",
+    "GoogleCloudStorageObserver",
     "MongoObserver",
     "QueueObserver",
     "QueuedMongoObserver",
@@ -32,10 +35,12 @@ __all__ = [
     "SlackObserver",
     "TelegramObserver",
     "SqlObserver",
+    "S3Observer",
 ]
 
 _HOMES = {
     "FileStorageObserver": "file_storage",
+    "GoogleCloudStorageObserver": "gcs_observer",
     "MongoObserver": "mongo",
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",
@@ -45,6 +50,7 @@ _HOMES = {
     "SlackObserver": "slack",
     "TelegramObserver": "telegram_obs",
     "SqlObserver": "sql",
+    "S3Observer": "s3_observer",
 }
 
 

@@ -12,16 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sacred.observers.declaration import (
-    DeclaredObserver,
-    declares_a_view,
-    extended,
-    logger,
-)
+from sacred.observers.declaration import declares_a_view, logger
+from sacred.observers.tree_entry import TreeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
 __all__ = ["FileEntry"]
 
@@ -30,7 +25,7 @@ _ATTEMPTS = 1000
 
 
 @declares_a_view
-class FileEntry(DeclaredObserver):
+class FileEntry(TreeEntry):
     """Writes the folder of one run after the other, in the thread that calls.
 
     Attributes
@@ -67,7 +62,7 @@ class FileEntry(DeclaredObserver):
         """Write a value as JSON into the run's folder; the file is there whole or not at all."""
         from sacred.journal.new_file import written_aside
         from sacred.observers.direct import plain_value
-        from sacred.replayers.sinks.file.documents import json_document
+        from sacred.replayers.tree.documents import json_document
 
         content = json_document(plain_value(obj))
         path = self._path(filename)
@@ -85,7 +80,7 @@ class FileEntry(DeclaredObserver):
             No run began yet.
         """
         from sacred.replayers.sinks.file.disk import copy
-        from sacred.replayers.sinks.file.names import OWN_FILES
+        from sacred.replayers.tree.names import OWN_FILES
 
         name = target_name or os.path.basename(filename)
         if name in OWN_FILES:
@@ -114,7 +109,7 @@ class FileEntry(DeclaredObserver):
         """
         from sacred.core.dependencies import get_digest
         from sacred.replayers.sinks.file.disk import copy
-        from sacred.replayers.sinks.file.names import below, shortened, size
+        from sacred.replayers.tree.names import below, shortened, size
 
         base = os.path.join(self._where, self.basedir)
         if not self.copy_artifacts and below(base, os.fspath(filename)) is not None:
@@ -213,7 +208,7 @@ class FileEntry(DeclaredObserver):
 
     def _names_of_others(self, base: str) -> set[str]:
         """Return the names in the base folder that no run can have."""
-        from sacred.replayers.sinks.file.names import first_names
+        from sacred.replayers.tree.names import first_names
 
         places = (self.resource_dir, self.source_dir)
         return {"", ".", ".."} | first_names(
@@ -222,7 +217,7 @@ class FileEntry(DeclaredObserver):
 
     def _maximum_existing_run_id(self) -> int:
         """Return the highest number that a folder has as its name, or 0."""
-        from sacred.replayers.sinks.file.names import is_number
+        from sacred.replayers.tree.names import is_number
 
         names = os.listdir(os.path.join(self._where, self.basedir))
         return max((int(name) for name in names if is_number(name)), default=0)
@@ -232,63 +227,6 @@ class FileEntry(DeclaredObserver):
         folder = os.path.join(self.basedir, str(_id))
         os.mkdir(os.path.join(self._where, folder))
         self.dir = folder
-
-    # -- events ----------------------------------------------------------------------------------
-
-    def queued_event(
-        self,
-        ex_info: dict[str, Any],
-        command: str,
-        host_info: dict[str, Any],
-        queue_time: datetime,  # noqa: ARG002 - Sacred does not store it
-        config: dict[str, Any],
-        meta_info: dict[str, Any],
-        _id: Any,
-    ) -> Any:
-        """Write a queued run, with its sources in its folder; returns its id."""
-        with self._new_folder(_id):
-            self._begin(config)
-            self.run_entry = {
-                "experiment": dict(ex_info),
-                "command": command,
-                "host": dict(host_info),
-                "meta": dict(meta_info),
-                "status": "QUEUED",
-            }
-            self.save_json(self.run_entry, "run.json")
-            self.save_json(config, "config.json")
-            for name, _ in (self.copy_sources and ex_info.get("sources")) or ():
-                self.save_file(os.path.join(str(ex_info.get("base_dir") or ""), str(name)))
-        return self._given(_id)
-
-    def started_event(
-        self,
-        ex_info: dict[str, Any],
-        command: str,
-        host_info: dict[str, Any],
-        start_time: datetime,
-        config: dict[str, Any],
-        meta_info: dict[str, Any],
-        _id: Any,
-    ) -> Any:
-        """Write the start of a run; returns its id, a text if it was made here."""
-        with self._new_folder(_id):
-            self._begin(config)
-            self.run_entry = {
-                "experiment": {**ex_info, "sources": self.save_sources(ex_info)},
-                "command": command,
-                "host": dict(host_info),
-                "start_time": start_time.isoformat(),
-                "meta": dict(meta_info),
-                "status": "RUNNING",
-                "resources": [],
-                "artifacts": [],
-                "heartbeat": None,
-            }
-            self.save_json(self.run_entry, "run.json")
-            self.save_json(config, "config.json")
-            self.save_cout()
-        return self._given(_id)
 
     @contextmanager
     def _new_folder(self, run_id: Any) -> Iterator[None]:
@@ -304,91 +242,9 @@ class FileEntry(DeclaredObserver):
             self.dir, self.run_entry = before
             raise
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self.config, self.info = config, {}
-        self.cout, self.cout_write_cursor = "", 0
-
     def _given(self, run_id: Any) -> Any:
         """Return a run's id: the name of its folder, unless it was given."""
         return os.path.relpath(str(self.dir), self.basedir) if run_id is None else run_id
-
-    def heartbeat_event(
-        self, info: dict[str, Any], captured_out: str, beat_time: datetime, result: Any
-    ) -> None:
-        """Write what is known by now."""
-        entry = self._entry()
-        had_info, self.info = bool(self.info), info
-        entry["heartbeat"] = beat_time.isoformat()
-        if captured_out[: self.cout_write_cursor] != self.cout[: self.cout_write_cursor]:
-            self.cout_write_cursor = 0  # a filter changed what was there before
-        self.cout = captured_out
-        entry["result"] = result
-        self.save_cout()
-        self.save_json(entry, "run.json")
-        if info or had_info:
-            self.save_json(info, "info.json")
-
-    def completed_event(self, stop_time: datetime, result: Any) -> None:
-        """Write the end of a run that went well, and the report."""
-        self._end(stop_time, "COMPLETED", result=result)
-
-    def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
-        """Write the end of a run that was interrupted, and the report."""
-        self._end(interrupt_time, status)
-
-    def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
-        """Write the end of a run that failed, and the report; nothing, if it never began here."""
-        if self.run_entry is not None:
-            self._end(fail_time, "FAILED", fail_trace=fail_trace)
-
-    def _end(self, when: datetime, status: str, **more: Any) -> None:
-        entry = self._entry()
-        entry.update(stop_time=when.isoformat(), status=status, **more)
-        self.save_json(entry, "run.json")
-        self.render_template()
-
-    def resource_event(self, filename: str) -> None:
-        """Store a file that the run needs, unless its content is there, and write its name."""
-        from sacred.observers.direct import each_file
-
-        self._entry()
-        found = [
-            [path, str(self.find_or_save(path, Path(self.resource_dir)))]
-            for _, path in each_file("", filename, self._places())
-        ]
-        self._add("resources", found)
-
-    def artifact_event(
-        self,
-        name: str,
-        filename: str,
-        metadata: dict[str, Any] | None = None,  # noqa: ARG002 - files have none
-        content_type: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Store a file that the run made; of a folder, all files.
-
-        Raises
-        ------
-        FileExistsError
-            The name is one of the tree's own files.
-        """
-        from sacred.observers.direct import each_file
-        from sacred.replayers.sinks.file.names import OWN_FILES, artifact_file
-
-        self._entry()
-        added = []
-        for one, path in each_file(name or os.path.basename(filename), filename, self._places()):
-            # One that would lie outside the folder gets a name inside, as in every file view.
-            inside = one if one in OWN_FILES else artifact_file(one)
-            self.save_file(path, inside)
-            added.append(inside)
-        self._add("artifacts", added)
-
-    def _add(self, name: str, found: list[Any]) -> None:
-        """Save the entry with more in a list; not in it if that fails: the event may come again."""
-        entry = self._entry()
-        with extended(entry, name, found):
-            self.save_json(entry, "run.json")
 
     def log_metrics(
         self,
@@ -414,11 +270,6 @@ class FileEntry(DeclaredObserver):
         self.save_json(metrics, "metrics.json")
 
     # -- places ----------------------------------------------------------------------------------
-
-    def _entry(self) -> dict[str, Any]:
-        if self.run_entry is None:
-            raise RuntimeError("started_event or queued_event comes first")
-        return self.run_entry
 
     def _path(self, name: str) -> str:
         if self.dir is None:

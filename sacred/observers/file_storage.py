@@ -200,7 +200,7 @@ class FileStorageObserver(FileEntry):
         ValueError
             No folder can have this name.
         """
-        from sacred.replayers.sinks.file.names import first_names, folder_name
+        from sacred.replayers.tree.names import first_names, folder_name
 
         places = (os.fspath(self.resource_dir), os.fspath(self.source_dir))
         name = folder_name(run_id, first_names(self._base, places))
@@ -214,7 +214,7 @@ class FileStorageObserver(FileEntry):
 
     def artifact_file(self, name: str) -> str:
         """Return under which name below the run's folder an artifact is stored."""
-        from sacred.replayers.sinks.file.names import artifact_file
+        from sacred.replayers.tree.names import artifact_file
 
         return artifact_file(name)
 

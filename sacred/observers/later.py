@@ -7,10 +7,7 @@ from sacred.core.observer_checks import ObserverMissingError
 __all__ = ["LATER", "not_here_yet"]
 
 #: The observers that are still to come, and the modules in which Sacred has them.
-LATER = {
-    "GoogleCloudStorageObserver": "gcs_observer",
-    "S3Observer": "s3_observer",
-}
+LATER: dict[str, str] = {}
 
 
 def not_here_yet(name: str) -> ObserverMissingError:

@@ -90,6 +90,20 @@ _KINDS = {
         "pip install 'sacred-journal[sql]'",
         "sqlite:///FILE.db",
     ),
+    "s3": _Kind(
+        "sacred.replayers.sinks.s3:S3Sink",
+        "sacred.replayers.objects.address:s3_spec",
+        ("s3",),
+        "pip install boto3",
+        "s3://bucket/path",
+    ),
+    "gcs": _Kind(
+        "sacred.replayers.sinks.gcs:GcsSink",
+        "sacred.replayers.objects.address:gcs_spec",
+        ("gs", "gcs"),
+        "pip install google-cloud-storage",
+        "gs://bucket/path",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -97,9 +111,6 @@ _KINDS = {
 
 #: Addresses that people will try, and what to tell them.
 _UNAVAILABLE = {
-    "s3": "S3",
-    "gs": "Google Cloud Storage",
-    "gcs": "Google Cloud Storage",
     "parquet": "Parquet",
     "journal": "journal copy",
 }

@@ -115,7 +115,7 @@ class SinkSpec(NamedTuple):
         import hashlib
         import json
 
-        names = ("db_name", "collection", "collection_prefix")
+        names = ("db_name", "collection", "collection_prefix", "endpoint_url")
         defaults = {"collection": "runs"}
         options = {
             name: value

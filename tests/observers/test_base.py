@@ -45,10 +45,7 @@ def test_the_names_that_people_import() -> None:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [
-        ("gcs_observer", "GoogleCloudStorageObserver"),
-        ("s3_observer", "S3Observer"),
-    ],
+    [],
 )
 def test_the_modules_of_observers_that_are_still_to_come(module: str, name: str) -> None:
     """PKG-02: importing one of Sacred's modules says the same as importing its class from ``sacred.observers``."""

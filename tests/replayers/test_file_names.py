@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sacred.replayers.sinks.file.names import OWN_FILES, artifact_file, first_names, folder_name
+from sacred.replayers.tree.names import OWN_FILES, artifact_file, first_names, folder_name
 
 _NAMES = st.one_of(
     st.text(max_size=300),

@@ -18,7 +18,7 @@ from sacred.replayers.follower import Follower
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
 from sacred.replayers.sinks.file import FileSink
 from sacred.replayers.sinks.file import folders as module
-from sacred.replayers.sinks.file.names import artifact_file
+from sacred.replayers.tree.names import artifact_file
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\Z")
 

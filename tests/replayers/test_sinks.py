@@ -102,6 +102,122 @@ class TestTinyDbSink(SinkContract):
         Path(spec.url, "metadata.json").write_text(json.dumps({"runs": {"4": run}}))
 
 
+def _run_of_objects(prefix, objects):
+    """All that a bucket holds of a run, but for what is ours alone."""
+    found = {}
+    for key, content in objects:
+        name = key.removeprefix(prefix)
+        if not name.startswith(".journal/"):
+            text = content.decode()
+            found[name] = json.loads(text) if name.endswith(".json") else text
+    if found:
+        found["metrics"] = found.pop("metrics.json", None)
+    return found or None
+
+
+class TestObjectSink(SinkContract):
+    """The tree as objects of a store in memory."""
+
+    @pytest.fixture
+    def spec(self, monkeypatch):
+        from servers.objects import MemoryStore
+
+        from sacred.replayers.objects.sink import ObjectSink
+        from sacred.replayers.sinks import s3
+
+        self.store = MemoryStore()
+        monkeypatch.setattr(
+            s3, "S3Sink", lambda spec: ObjectSink(spec, MemoryStore(self.store.objects))
+        )
+        return SinkSpec.parse("s3://bucket/path/to/runs")
+
+    def document(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        found = sorted(self.store.objects.items())
+        return _run_of_objects(
+            prefix, [(key, one.content) for key, one in found if key.startswith(prefix)]
+        )
+
+    def place_foreign_run(self, spec, view_id):
+        self.store.put(f"path/to/runs/{view_id}/run.json", b'{"status": "RUNNING"}')
+
+
+class _S3(SinkContract):
+    """The tree as objects of a real store."""
+
+    @pytest.fixture
+    def client(self, server):
+        return server.client()
+
+    @pytest.fixture
+    def spec(self, server, client, monkeypatch):
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        self.bucket, self.client_of_test = f"test-{uuid.uuid4().hex[:12]}", client
+        return SinkSpec.parse(f"s3://{self.bucket}/path/to/runs?endpoint_url={server.url}")
+
+    def document(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        found = []
+        pages = self.client_of_test.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for one in page.get("Contents", ()):
+                    place = {"Bucket": self.bucket, "Key": one["Key"]}
+                    if "/.journal/" not in one["Key"]:
+                        content = self.client_of_test.get_object(**place)["Body"].read()
+                        found.append((one["Key"], content))
+        except self.client_of_test.exceptions.NoSuchBucket:
+            return None
+        return _run_of_objects(prefix, found)
+
+    def place_foreign_run(self, spec, view_id):
+        self.client_of_test.put_object(
+            Bucket=self.bucket,
+            Key=f"path/to/runs/{view_id}/run.json",
+            Body=b'{"status": "RUNNING"}',
+        )
+
+
+@pytest.mark.server
+class TestS3Sink(_S3):
+    """S3, on a store that knows conditions of a put."""
+
+    @pytest.fixture
+    def server(self, s3_server):
+        return s3_server
+
+
+@pytest.mark.server
+class TestSimpleS3Sink(_S3):
+    """S3, on a store without them: what two replayers do at once is not promised there."""
+
+    @pytest.fixture
+    def server(self, simple_s3_server):
+        return simple_s3_server
+
+    test_two_followers_at_once = None
+
+
+@pytest.mark.server
+class TestGcsSink(SinkContract):
+    """Google Cloud Storage, on a stand-in that knows generations."""
+
+    @pytest.fixture
+    def spec(self, gcs_server, gcs_place):
+        self.server, self.bucket = gcs_server, gcs_place
+        return SinkSpec.parse(f"gs://{gcs_place}/path/to/runs")
+
+    def document(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        found = self.server.objects(self.bucket, prefix)
+        return _run_of_objects(prefix, list(found.items()))
+
+    def place_foreign_run(self, spec, view_id):
+        key = f"path/to/runs/{view_id}/run.json"
+        self.server.put(self.bucket, key, b'{"status": "RUNNING"}')
+
+
 @pytest.mark.server
 class TestMongoSink(SinkContract):
     """MongoDB, on a real server."""

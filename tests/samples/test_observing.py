@@ -97,6 +97,32 @@ def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
     assert {"md5", "chunkSize", "length", "uploadDate"} <= set(stored)
 
 
+@pytest.mark.server
+def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
+    """S3: the objects of a run have the names that the page says, below the path as it is given."""
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
+    path = typed.program("observing/s3", tmp_path)
+    text = path.read_text().replace("my-awesome-bucket", s3_place)
+    path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
+    assert "Hello world!\n" == typed.printed("observing/s3", tmp_path)
+    found = s3_server.client().list_objects_v2(Bucket=s3_place)["Contents"]
+    names = {one["Key"].partition("my-cool-experiment/")[2] for one in found}
+    assert {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"} <= names
+    assert any(name.startswith("_sources/s3_") for name in names)
+
+
+@pytest.mark.server
+def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place, monkeypatch):
+    """Google Cloud Storage: the objects of a run lie below the path."""
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
+    path = typed.program("observing/gcs", tmp_path)
+    text = path.read_text().replace("bucket-name", gcs_place)
+    path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
+    assert "Hello world!\n" == typed.printed("observing/gcs", tmp_path)
+    names = {name.partition("experiment-name/")[2] for name in gcs_server.objects(gcs_place, "")}
+    assert {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"} <= names
+
+
 @pytest.mark.parametrize("words", [("-F", "BASEDIR"), ("--file_storage=BASEDIR",)])
 def test_files_from_the_command_line(words, tmp_path):
     """Files: both spellings of the option."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import databases, mongo, peer
+from servers import databases, gcs, mongo, peer, s3
 
 
 def main() -> int:
@@ -45,6 +45,8 @@ def main() -> int:
     try:
         mongo.install()
         peer.install()
+        s3.install()
+        gcs.install()
     except mongo.ServerMissingError as error:
         print(error, file=sys.stderr)
         return 2

@@ -25,6 +25,8 @@ REQUIREMENTS = (
     "tinydb-serialization",
     "hashfs",
     "SQLAlchemy",
+    "boto3",
+    "google-cloud-storage",
 )
 
 

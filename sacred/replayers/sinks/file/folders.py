@@ -13,7 +13,7 @@ from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import TerminalSinkError
 from sacred.replayers.sink import RunKey
 from sacred.replayers.sinks.file.disk import replace
-from sacred.replayers.sinks.file.names import folder_name, is_number
+from sacred.replayers.tree.names import folder_name, is_number, view_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -142,7 +142,7 @@ class RunFolders:
         kept: dict[str, Any] = {
             "format": 1,
             "journal_id": run.journal_id,
-            "view_id": _id_of(wanted),
+            "view_id": view_id(wanted),
             "claimed": own_identity(),
             "position": [],
             "projector": 0,
@@ -177,7 +177,3 @@ class RunFolders:
                         continue
         newest = heapq.nlargest(_RECENT, numbers, key=int)
         return newest + [name for _, name in heapq.nlargest(_RECENT, texts)]
-
-
-def _id_of(name: str) -> int | str:
-    return int(name) if is_number(name) and name[0] != "0" else name

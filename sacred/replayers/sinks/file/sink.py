@@ -19,7 +19,6 @@ from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.sink import (
-    OWNED_FIELDS,
     Batch,
     FieldsChanged,
     FileEntry,
@@ -37,9 +36,14 @@ from sacred.replayers.sinks.file.disk import (
     replace,
     sync,
 )
-from sacred.replayers.sinks.file.documents import json_document, metrics_document
 from sacred.replayers.sinks.file.folders import RunFolders, State, load_position
-from sacred.replayers.sinks.file.names import artifact_file, below, first_names, shortened, size
+from sacred.replayers.tree.documents import (
+    changed_run,
+    json_document,
+    metrics_document,
+    run_fields,
+)
+from sacred.replayers.tree.names import artifact_file, below, first_names, shared_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +53,6 @@ __all__ = ["FileSink"]
 
 log = logging.getLogger("sacred.replayers")
 
-_RUN_FIELDS = tuple(name for name in OWNED_FIELDS if name not in {"config", "info"})
 #: ``metrics.json`` goes with every batch up to so many points, then when it grew by a twentieth.
 _SMALL_POINTS = 4096
 _SHARE = 20
@@ -225,29 +228,16 @@ class FileSink:
             replace(state.path("config.json"), json_document(fields["config"]))
         if fields.get("info") or ("info" in fields and os.path.exists(state.path("info.json"))):
             replace(state.path("info.json"), json_document(fields["info"]))
-        mine = {name: fields[name] for name in _RUN_FIELDS if name in fields}
+        mine = run_fields(
+            fields,
+            references,
+            lambda stored: os.path.relpath(stored, self.base),
+            lambda entries: self._save_artifacts(state, entries),
+        )
         if not mine and not removed:
             return
-        if "experiment" in mine:
-            sources = [self._source(entry, references) for entry in mine["experiment"]["sources"]]
-            mine["experiment"] = {**mine["experiment"], "sources": sources}
-        if "resources" in mine:
-            entries = mine["resources"]
-            mine["resources"] = [[e.name, references.get(e.key) or e.path] for e in entries]
-        if "artifacts" in mine:
-            mine["artifacts"] = self._save_artifacts(state, mine["artifacts"])
-        if state.kept.pop("anew", False):
-            state.run = {k: v for k, v in state.run.items() if k not in OWNED_FIELDS}
-        state.run.update(mine)
-        for name in removed:
-            state.run.pop(name, None)
+        state.run = changed_run(state.run, mine, removed, anew=state.kept.pop("anew", False))
         replace(state.path("run.json"), json_document(state.run))
-
-    def _source(
-        self, entry: FileEntry, references: Mapping[tuple[str, str, str | None, int], Any]
-    ) -> list[str]:
-        stored = references.get(entry.key) or entry.path
-        return [entry.name, os.path.relpath(stored, self.base)]
 
     # output
 
@@ -331,10 +321,8 @@ class FileSink:
         if blob is None or not wanted:
             return entry.path
         folder = self.source_dir if entry.role == "source" else self.resource_dir
-        stem, extension = os.path.splitext(os.path.basename(entry.name))
         with disk_errors(self.base):
-            ending = f"_{entry.md5 or entry.digest}{extension}"
-            target = os.path.join(folder, shortened(stem, size(ending)) + ending)
+            target = os.path.join(folder, shared_file(entry.name, entry.md5 or entry.digest))
             if not os.path.exists(target):
                 os.makedirs(folder, exist_ok=True)
                 copy(str(blob), target)

@@ -5,17 +5,66 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sacred.replayers.sink import OWNED_FIELDS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["json_document", "metrics_document"]
+    from sacred.replayers.sink import FileEntry
 
+__all__ = ["changed_run", "json_document", "metrics_document", "run_fields"]
+
+_RUN_FIELDS = tuple(name for name in OWNED_FIELDS if name not in {"config", "info"})
 _PIECE = 16384
 
 
 def json_document(value: Any) -> bytes:
     """Return a document with an indent and sorted keys."""
     return json.dumps(value, indent=2, sort_keys=True, default=_as_text).encode()
+
+
+def run_fields(
+    fields: Mapping[str, Any],
+    references: Mapping[tuple[str, str, str | None, int], Any],
+    relative: Callable[[str], str],
+    store: Callable[[list[FileEntry]], list[str]],
+) -> dict[str, Any]:
+    """Return what of some fields stands in ``run.json``, files named as they stand there.
+
+    Parameters
+    ----------
+    fields
+        As a batch has them; ``config`` and ``info`` have documents of their own.
+    references
+        Where the files are, by ``FileEntry.key``.
+    relative
+        Makes a stored source's place relative to the folder of the runs.
+    store
+        Stores artifacts and returns the names of their files.
+    """
+    mine = {name: fields[name] for name in _RUN_FIELDS if name in fields}
+    if "experiment" in mine:
+        entries = mine["experiment"]["sources"]
+        sources = [[e.name, relative(references.get(e.key) or e.path)] for e in entries]
+        mine["experiment"] = {**mine["experiment"], "sources": sources}
+    if "resources" in mine:
+        entries = mine["resources"]
+        mine["resources"] = [[e.name, references.get(e.key) or e.path] for e in entries]
+    if "artifacts" in mine:
+        mine["artifacts"] = store(mine["artifacts"])
+    return mine
+
+
+def changed_run(
+    run: Mapping[str, Any], fields: Mapping[str, Any], removed: tuple[str, ...], *, anew: bool
+) -> dict[str, Any]:
+    """Return the content of ``run.json`` with some fields changed, those of others as they were.
+
+    ``anew``: of what the journal owns, nothing that was there stays.
+    """
+    kept = {name: value for name, value in run.items() if not anew or name not in OWNED_FIELDS}
+    kept.update(fields)
+    return {name: value for name, value in kept.items() if name not in removed}
 
 
 def metrics_document(

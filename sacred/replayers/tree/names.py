@@ -16,8 +16,10 @@ __all__ = [
     "first_names",
     "folder_name",
     "is_number",
+    "shared_file",
     "shortened",
     "size",
+    "view_id",
 ]
 
 #: What of a run's folder is the tree's.
@@ -58,6 +60,18 @@ def folder_name(run_id: Any, taken: Container[str] = ()) -> str | None:
     if not run_id.isprintable() or run_id != run_id.strip() or size(run_id) > _ID_BYTES:
         return None
     return run_id
+
+
+def view_id(name: str) -> int | str:
+    """Return the id of the run whose folder has this name."""
+    return int(name) if is_number(name) and name[0] != "0" else name
+
+
+def shared_file(name: str, digest: str | None) -> str:
+    """Return the name under which all runs share a source or a resource of this content."""
+    stem, extension = os.path.splitext(os.path.basename(name))
+    ending = f"_{digest}{extension}"
+    return shortened(stem, size(ending)) + ending
 
 
 def below(base: str, path: str) -> str | None:

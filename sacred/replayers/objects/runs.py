@@ -1,0 +1,230 @@
+"""The runs below one prefix: whose they are, and how a run gets its place.
+
+``.journal/runs/<journal id>.json`` says which id a run has, so that none is looked for among all.
+``<id>/.journal/position.json`` is the run's claim: whoever makes it has the id. ``.journal/claims``
+has a name for each run that is claimed and not written, which are few.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.identity import own_identity, process_lives
+from sacred.replayers.errors import TransientSinkError
+from sacred.replayers.objects.points import Parts
+from sacred.replayers.objects.store import ABSENT, ObjectConflictError
+from sacred.replayers.sink import RunKey
+from sacred.replayers.tree.names import folder_name, is_number, view_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sacred.replayers.objects.store import Found, ObjectStore
+
+__all__ = ["ObjectRuns", "RunObjects"]
+
+#: So many ids are tried that somebody else has.
+_ATTEMPTS = 10_000
+
+
+class RunObjects:
+    """What is known of one run's objects, as of ``position`` or the last ``write``.
+
+    Attributes
+    ----------
+    prefix
+        What the names of the run's objects begin with.
+    kept
+        The content of ``position.json``.
+    version
+        Of ``position.json``.
+    versions
+        Of the run's other objects, by their names behind the prefix.
+    run
+        The content of ``run.json``.
+    parts, leftovers
+        Its points, and names of parts that are in no list any more.
+    render_after
+        Not before then is a large ``metrics.json`` written again.
+    """
+
+    def __init__(self, store: ObjectStore, prefix: str, found: Found, kept: dict[str, Any]) -> None:
+        self.prefix = prefix
+        self.parts = Parts(store, f"{prefix}.journal/points/")
+        self.leftovers: list[str] = []
+        self.kept = kept
+        self.version = found.version
+        self.versions: dict[str, str] = {}
+        self.run: dict[str, Any] = {}
+        self.render_after = 0.0
+
+
+class ObjectRuns:
+    """The runs below one prefix of a store.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    base
+        The prefix, with its slash; empty for the whole bucket.
+    """
+
+    def __init__(self, store: ObjectStore, base: str) -> None:
+        self._store = store
+        self.base = base
+
+    def _index(self, journal_id: str) -> str:
+        return f"{self.base}.journal/runs/{journal_id}.json"
+
+    def _marker(self, journal_id: str) -> str:
+        return f"{self.base}.journal/claims/{journal_id}"
+
+    def _position(self, name: str) -> str:
+        return f"{self.base}{name}/.journal/position.json"
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    def find(self, run: RunKey) -> RunObjects | None:
+        """Look for a run: where the index says, else where it would like to be."""
+        names = [_indexed(self._store.get(self._index(run.journal_id))), folder_name(run.run_id)]
+        for name in dict.fromkeys(names):
+            found = self._at(name, run.journal_id) if name is not None else None
+            if found is not None:
+                return found
+        return None
+
+    def _at(self, name: str, journal_id: str) -> RunObjects | None:
+        found = self._store.get(self._position(name))
+        kept = json_object(found)
+        if found is None or kept is None or kept.get("journal_id") != journal_id:
+            return None
+        if kept.get("released"):
+            return None
+        return RunObjects(self._store, f"{self.base}{name}/", found, kept)
+
+    # -- claiming --------------------------------------------------------------------------------
+
+    def make(self, run: RunKey) -> tuple[RunObjects, bool]:
+        """Give a run its place: that of its id if it is free, else the next number.
+
+        The index is written first, so that of two who do this for one run the slower goes where the
+        faster went. Returns the run, and whether this call made its place.
+        """
+        key = self._index(run.journal_id)
+        wanted = folder_name(run.run_id)
+        made = False
+        for _ in range(_ATTEMPTS):
+            index = self._store.get(key)
+            name = _indexed(index)
+            try:
+                if name is not None and self._is_free(name):
+                    self._place(run, name)
+                    made = True
+                    continue  # the index may have been moved meanwhile: look again
+                # Behind the listing: what was not free then may have been made for this run.
+                found = self._at(name, run.journal_id) if name is not None else None
+                if found is not None:
+                    return found, made
+                if wanted is None or wanted == name or not self._is_free(wanted):
+                    wanted = self._next_number()
+                self._store.put(
+                    key, _json({"view_id": view_id(wanted)}), index.version if index else ABSENT
+                )
+            except ObjectConflictError:
+                continue
+        raise TransientSinkError(f"no free number was found below {self.base or 'the bucket'}")
+
+    def _place(self, run: RunKey, name: str) -> None:
+        """Make the claim, and before it the name by which it is found if nothing follows."""
+        self._store.put(self._marker(run.journal_id), b"")
+        kept: dict[str, Any] = {
+            "format": 1,
+            "journal_id": run.journal_id,
+            "view_id": view_id(name),
+            "claimed": own_identity(),
+            "position": [],
+            "projector": 0,
+            "turn": secrets.token_hex(8),
+        }
+        self._store.put(self._position(name), _json(kept), ABSENT)
+
+    def _is_free(self, name: str) -> bool:
+        return next(self._store.list(f"{self.base}{name}/"), None) is None
+
+    def _next_number(self) -> str:
+        found = self._store.list(self.base, folders=True)
+        names = (one.key[len(self.base) : -1] for one in found if one.key.endswith("/"))
+        return str(max((int(name) for name in names if is_number(name)), default=0) + 1)
+
+    # -- claims ----------------------------------------------------------------------------------
+
+    def written(self, journal_id: str) -> None:
+        """Take away the mark of a claim: the run is more than that now."""
+        self._store.delete(self._marker(journal_id))
+
+    def remove(self, run: RunKey, claimed: RunObjects) -> None:
+        """Delete a run that is only claimed.
+
+        Raises
+        ------
+        ObjectConflictError
+            It was written meanwhile, and stays.
+        """
+        kept = {**claimed.kept, "released": True, "turn": secrets.token_hex(8)}
+        self._store.put(
+            f"{claimed.prefix}.journal/position.json", _json(kept), claimed.version
+        )  # from here on nobody can write it
+        self._delete(run, claimed.prefix)
+
+    def _delete(self, run: RunKey, prefix: str) -> None:
+        position = f"{prefix}.journal/position.json"
+        for one in [*self._store.list(prefix)]:
+            if one.key != position:
+                self._store.delete(one.key)
+        self._store.delete(position)
+        self._store.delete(self._index(run.journal_id))
+        self.written(run.journal_id)
+
+    def stale_claims(self, max_age: float) -> Iterator[RunKey]:
+        """Yield the claims that are older, and whose process is gone."""
+        prefix = self._marker("")
+        for one in [*self._store.list(prefix)]:
+            journal_id = one.key[len(prefix) :]
+            name = _indexed(self._store.get(self._index(journal_id)))
+            kept = json_object(self._store.get(self._position(name))) if name is not None else None
+            if name is None or kept is None or kept.get("journal_id") != journal_id:
+                continue  # its claim may be about to come
+            claim = kept.get("claimed")
+            if kept.get("released"):
+                self._delete(RunKey(journal_id), f"{self.base}{name}/")
+            elif not isinstance(claim, dict):
+                self.written(journal_id)
+            elif self._is_stale(claim, max_age):
+                yield RunKey(journal_id, view_id(name))
+
+    @staticmethod
+    def _is_stale(claim: dict[str, Any], max_age: float) -> bool:
+        old = time.time() - claim.get("wall", 0) / 1e9 > max_age
+        return old and process_lives(claim) is False
+
+
+def json_object(found: Found | None) -> dict[str, Any] | None:
+    """Return what an object holds, if that is a map."""
+    try:
+        value = json.loads(found.content) if found is not None else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _indexed(found: Found | None) -> str | None:
+    """Return the name that an entry of the index says."""
+    return folder_name((json_object(found) or {}).get("view_id"))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

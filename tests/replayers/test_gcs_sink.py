@@ -1,0 +1,129 @@
+"""The Google Cloud Storage view on a stand-in of it, and what each refusal means."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from replayers.buckets import PROGRAM, agrees, follow
+
+from sacred.replayers.errors import (
+    SinkMissingError,
+    SinkSpecError,
+    TerminalSinkError,
+    TransientSinkError,
+)
+from sacred.replayers.registry import load_sink
+from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sinks.gcs.errors import meaning
+from sacred.replayers.sinks.gcs.store import GcsStore
+
+server = pytest.mark.server
+
+
+@server
+def test_the_store(gcs_place):
+    """Reading, putting on condition, listing, deleting."""
+    store = GcsStore(SinkSpec.parse(f"gs://{gcs_place}/lab"))
+    store.open()
+    agrees(store)
+    store.close()
+
+
+@server
+def test_a_bucket_that_is_not_there(root, run_writer, gcs_place):
+    """GCS-01: it is not made; the sentence says how."""
+    folder = root.claim()
+    run_writer(folder)
+    status, failure = follow(folder, SinkSpec.parse(f"gs://{gcs_place}-not/lab"))
+    assert ("failed", True) == (status.state, isinstance(failure, TerminalSinkError))
+    assert f"there is no bucket {gcs_place}-not: make it first" in status.error
+
+
+def test_no_credentials(root, run_writer, monkeypatch, tmp_path):
+    """GCS-01: said where the view is to be written; the run is in its journal."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    folder = root.claim()
+    run_writer(folder)
+    status, _ = follow(folder, SinkSpec.parse("gs://bucket/lab"))
+    assert "failed" == status.state
+    assert "let GOOGLE_APPLICATION_CREDENTIALS name a file of them" in status.error
+
+
+def test_a_server_that_is_not_there(root, run_writer, monkeypatch):
+    """The view is behind."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    folder = root.claim()
+    run_writer(folder)
+    status, failure = follow(folder, SinkSpec.parse("gs://bucket/lab"), patience=0.0)
+    assert ("behind", True) == (status.state, isinstance(failure, TransientSinkError))
+    assert "does not answer" in status.error
+
+
+def test_a_driver_that_is_not_installed(monkeypatch):
+    """USE-12: said when the view is to be written, with what to install."""
+    for name in list(sys.modules):
+        if name.startswith(("sacred.replayers.sinks.gcs", "google.cloud.storage")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    monkeypatch.setitem(sys.modules, "google.cloud", None)
+    with pytest.raises(SinkMissingError, match="pip install google-cloud-storage"):
+        load_sink(SinkSpec.parse("gs://bucket/x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "says"),
+    [
+        ("ServiceUnavailable", TransientSinkError, "can not write now"),
+        ("TooManyRequests", TransientSinkError, "can not write now"),
+        ("InternalServerError", TransientSinkError, "can not write now"),
+        ("Forbidden", TerminalSinkError, "refuses the credentials"),
+        ("Unauthorized", TerminalSinkError, "refuses the credentials"),
+        ("BadRequest", TerminalSinkError, "refused an object"),
+    ],
+)
+def test_what_an_answer_means(name, kind, says):
+    """Now, or not at all; one sentence."""
+    from google.api_core import exceptions
+
+    found = meaning(getattr(exceptions, name)("Words of the store."), "gcs:bucket/x", "bucket")
+    assert (kind, True) == (type(found), says in str(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gs:", "a bucket is missing: write --to gs://BUCKET/PATH"),
+        ("gs://google-x/y", "is no name of a bucket"),
+        ("gs://bucket/x?projekt=y", r"unknown option 'projekt': did you mean project\?"),
+    ],
+)
+def test_addresses_that_are_none(text, says):
+    """GCS-01: one sentence, exit 2."""
+    with pytest.raises(SinkSpecError, match=says):
+        SinkSpec.parse(text)
+
+
+@server
+def test_a_program_with_the_option(gcs_server, gcs_place, tmp_path):
+    """CLI-10, GCS-01, OBS-03: ``-G`` writes the run, under ids of the bucket's own."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    for number in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "program.py", "-G", f"gs://{gcs_place}/lab/iris"],
+            cwd=tmp_path,
+            env={**os.environ, "SACRED_JOURNAL_VIEW_WAIT": "120"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (0, "Hello world!\n") == (done.returncode, done.stdout), done.stderr
+        found = gcs_server.objects(gcs_place, f"lab/iris/{number}/")
+        run = json.loads(found[f"lab/iris/{number}/run.json"])
+        assert ("COMPLETED", 42, ["out.csv"]) == (run["status"], run["result"], run["artifacts"])
+        assert b"1,2" == found[f"lab/iris/{number}/out.csv"]
