@@ -1,4 +1,4 @@
-"""The samples whose views are not here yet: each says so. They are to run when the views are here."""
+"""The samples of messages: their settings are read."""
 
 from __future__ import annotations
 
@@ -7,31 +7,6 @@ import json
 import pytest
 
 from samples import typed
-
-#: Sample -> the observer that it needs.
-LATER = {}
-
-
-@pytest.mark.parametrize("sample", LATER)
-def test_a_view_that_is_still_to_come_says_so(sample, tmp_path):
-    """The import names the observer, and says that the run is kept and what brings it there."""
-    done = typed.run(f"later/{sample}", tmp_path)
-    assert 1 == done.returncode
-    assert f"this version of sacred-journal has no {LATER[sample]} yet" in done.stderr
-    assert "a later sacred-replay brings it there" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "words",
-    [],
-    ids=" ".join,
-)
-def test_an_option_that_is_still_to_come_says_so(words, tmp_path):
-    """The option is known, and nothing runs."""
-    done = typed.run("observing/hello_cs", tmp_path, *words)
-    assert 1 == done.returncode
-    assert "yet" in done.stderr
-    assert not (tmp_path / "sacred_runs").exists()
 
 
 @pytest.mark.parametrize("sample", ["slack", "telegram_config"])
