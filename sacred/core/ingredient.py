@@ -516,7 +516,6 @@ class Ingredient:
         for dependency in dependencies:
             dependency.fill_missing_version()
         start_git_query((s.filename for s in sources if s.save_git_info), besides=asked)
-        main = self.mainfile
         return {
             "name": self.path,
             "base_dir": self.base_dir,

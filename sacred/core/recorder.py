@@ -42,13 +42,18 @@ if TYPE_CHECKING:
     from sacred.journal.codec import BlobReference
     from sacred.journal.writer import Loss
 
-__all__ = ["Recorder", "number_of", "recordable"]
+__all__ = ["Recorder", "number_of", "recordable", "words_of_losses"]
 
 #: After so many changes of info comes a snapshot, from which a reader may begin.
 _SNAPSHOT_EVERY = 64
 _SPOOL = "w0000.spool"
 #: A note holds a number of 18 digits at most.
 _NOTE_BYTES = 64
+
+
+def words_of_losses(lost: int) -> tuple[str, str, str]:
+    """Return what a sentence on lost events needs: ``2 events``, ``are``, ``them``."""
+    return ("1 event", "is", "it") if lost == 1 else (f"{lost} events", "are", "them")
 
 
 class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
@@ -552,12 +557,14 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
             writer.close()
             lost = sum(loss.count for loss in writer.losses)
             if lost:
+                events, are, them = words_of_losses(lost)
                 logger.warning(
                     "%s that a child process (%d) recorded %s lost, because the disk of its run "
                     "did not take %s.",
-                    "1 event" if lost == 1 else f"{lost} events",
+                    events,
                     child,
-                    *(("is", "it") if lost == 1 else ("are", "them")),
+                    are,
+                    them,
                 )
 
         atexit.register(tell)

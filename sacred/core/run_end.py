@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.core.life import Life
 from sacred.core.metrics import utc_now
 from sacred.core.passwords import mask_password
+from sacred.core.recorder import words_of_losses
 from sacred.core.run_facts import record_typed
 from sacred.core.settings import journal_settings
 
@@ -174,8 +175,7 @@ class RunEnd:
             self.run_logger.warning(
                 "%s of this run (points, pieces of output and the like) %s lost, because its disk "
                 "did not take %s. What was written before is in %s%s",
-                "1 event" if lost == 1 else f"{lost} events",
-                *(("is", "it") if lost == 1 else ("are", "them")),
+                *words_of_losses(lost),
                 folder.path,
                 "; its end is not among it, so that sacred ls shows it as DIED."
                 if recorder.end_is_lost

@@ -14,7 +14,6 @@ import pickle
 import sys
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +210,6 @@ def reduce_captured(function: CapturedFunction[..., Any]) -> tuple[Any, ...]:
     return captured_again, (_reference(function), function.prefix, _ticket(run), sent)
 
 
-@cache
 def carry_methods() -> None:
     """Have multiprocessing send captured methods as it does captured functions, with their run.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sacred.journal.codec import BlobReference
-from sacred.journal.digests import load_openssl, md5, sha256
+from sacred.journal.digests import is_digest, load_openssl, md5, sha256
 from sacred.journal.errors import BlobDamagedError, BlobError, BlobMissingError
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
@@ -28,7 +28,6 @@ _CHUNK = 1 << 20
 SMALL_FILE = 4 << 20
 #: A blob that was stored or used within so many seconds is none that a collector looks for.
 _FRESH = 12 * 3600
-_HEX = frozenset("0123456789abcdef")
 
 
 class StoredFile(NamedTuple):
@@ -88,7 +87,7 @@ class BlobStore:
         BlobError
             The digest is not 64 hex digits (it may come from a damaged or foreign journal).
         """
-        if len(digest) != 64 or not _HEX.issuperset(digest):
+        if not is_digest(digest):
             raise BlobError(f"not a sha256 in hex: {digest[:80]!r}")
         return self.path / digest[:2] / digest
 

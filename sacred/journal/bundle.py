@@ -15,6 +15,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from sacred.journal.digests import is_digest
 from sacred.journal.errors import BundleError, NewerFormatError, NotABundleError
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.regular_file import NO_FILE, open_regular
@@ -43,7 +44,6 @@ _EPOCH = re.compile(
 )
 _SPOOL = re.compile(r"journal/w\d{4,9}\.spool\Z", re.ASCII)
 _BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})\Z")
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Member(NamedTuple):
@@ -130,20 +130,15 @@ class Manifest(NamedTuple):
                 raise ValueError("its manifest names a file of no name")
             if type(member.size) is not int or member.size < 0:
                 raise ValueError("its manifest names a file of no size")
-            if not _DIGEST.match(member.sha256) or member.digest not in {None, member.sha256}:
+            if not is_digest(member.sha256) or member.digest not in {None, member.sha256}:
                 raise ValueError("its manifest names a file whose digest is none")
         order = [place_of(member.name) for member in self.members]
         if any(left >= right for left, right in itertools.pairwise(order)):
             raise ValueError("its manifest names files twice, or not in order")
         if not any(parse_epoch_file_name(name.removeprefix("journal/")) for _, name in order):
             raise ValueError("its manifest names no file of a journal")
-        if not all(type(digest) is str and _DIGEST.match(digest) for digest in self.missing):
+        if not all(type(digest) is str and is_digest(digest) for digest in self.missing):
             raise ValueError("its manifest misses what is no blob")
-
-
-def is_digest(text: str) -> bool:
-    """Tell whether a text is a sha256 in hex."""
-    return bool(_DIGEST.match(text))
 
 
 def _json(content: dict[str, Any]) -> bytes:

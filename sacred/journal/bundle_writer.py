@@ -18,11 +18,11 @@ from sacred.journal.bundle import (
     Member,
     end,
     header,
-    is_digest,
     padding,
     place_of,
 )
 from sacred.journal.codec import BlobReference
+from sacred.journal.digests import is_digest
 from sacred.journal.errors import (
     BlobDamagedError,
     BlobError,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle_import import ASIDE, remove_aside
+from sacred.journal.digests import is_digest
 from sacred.journal.errors import JournalError, NotAJournalError
 from sacred.journal.marks import KEPT_DAMAGE, MarkingReader, mark_of, mark_values, why_not_whole
 from sacred.journal.named_tuple import NamedTuple
@@ -48,7 +49,6 @@ GRACE = 7 * 86400.0
 #: Less is taken by force only (s).
 SHORTEST_GRACE = 86400.0
 
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _PREFIX = re.compile(r"[0-9a-f]{2}\Z")
 _ASIDE_BLOB = re.compile(r"\.gc-[0-9a-f]{8}-([0-9a-f]{64})\Z")
 _NEW_BLOB = re.compile(r"\.new-[0-9]+-[0-9a-f]{12}\Z")
@@ -382,7 +382,7 @@ class _Collector:
             name = path.name
             if _ASIDE_BLOB.match(name):
                 continue
-            if not (_DIGEST.match(name) and name.startswith(folder.name)):
+            if not (is_digest(name) and name.startswith(folder.name)):
                 self._unknown += 1
                 continue
             try:

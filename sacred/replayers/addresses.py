@@ -9,7 +9,15 @@ from sacred.journal.root import root_around
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.sink import SinkSpec, view_name
 
-__all__ = ["file_spec", "memory_spec", "mongo_spec", "parse_mongo", "tinydb_spec"]
+__all__ = [
+    "DEFAULT_DATABASE",
+    "DEFAULT_MONGO",
+    "file_spec",
+    "memory_spec",
+    "mongo_spec",
+    "parse_mongo",
+    "tinydb_spec",
+]
 
 DEFAULT_MONGO = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "sacred"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -50,6 +50,14 @@ class Binding(NamedTuple):
 
 def _of_function(name: str) -> Any:
     return property(lambda self: getattr(self.__wrapped__, name))
+
+
+@cache  # each use of a captured method asks for it
+def _carry_methods() -> None:
+    with IMPORTING:
+        from sacred.core.workers import carry_methods
+
+    carry_methods()
 
 
 class CapturedFunction(Generic[_P, _R_co]):
@@ -171,10 +179,7 @@ class CapturedFunction(Generic[_P, _R_co]):
         if instance is None:
             return self
         if "multiprocessing.reduction" in sys.modules:
-            with IMPORTING:
-                from sacred.core.workers import carry_methods
-
-            carry_methods()
+            _carry_methods()
         return MethodType(self, instance)
 
     def __copy__(self) -> CapturedFunction[_P, _R_co]:
