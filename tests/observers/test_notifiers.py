@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from observers.calls import NOW, beat, experiment, points, start
-from servers.http import HttpServer, Reply
+from servers.web import HttpServer, Reply
 
 from sacred import Experiment
 from sacred.core.arguments import InvalidArgumentError

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from servers.http import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
+from servers.web import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
 from servers.socks import SocksProxy
 
 from sacred.journal.events import EventType
