@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from servers.web import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
 from servers.socks import SocksProxy
+from servers.web import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
 
 from sacred.journal.events import EventType
 from sacred.replayers import posting
