@@ -12,9 +12,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from sacred.replayers.errors import SinkMissingError, SinkSpecError
+from sacred.replayers.errors import SinkMissingError, SinkSpecError, TransientSinkError
 from sacred.replayers.sinks.sql.address import driver_of, driver_url
 from sacred.replayers.sinks.sql.meaning import meaning_of, said
+from sacred.replayers.sinks.sql.patience import ANSWER, CONNECT, Patience
 from sacred.replayers.sinks.sql.schema import make_tables
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlConnection", "engine_for"]
 
-#: What a server that swallows packets may cost (s): a connection, an answer.
-_CONNECT, _ANSWER = 5, 60
 #: How long a SQLite file may be locked by another process (s).
 _LOCKED = 10.0
 #: Longer contents are not stored: they are held in memory on their way (bytes).
@@ -60,7 +59,7 @@ def engine_for(url: str, **keywords: Any) -> Engine:
     try:
         parsed = make_url(driver_url(url))
         _check_options(parsed)
-        return create_engine(parsed, **_defaults(parsed), **keywords)
+        return create_engine(parsed, **{**_defaults(parsed), **keywords})
     except NoSuchModuleError:
         known = "sqlite, postgresql, mysql"
         scheme = url.partition("://")[0][:80]
@@ -91,10 +90,11 @@ def _defaults(url: URL) -> dict[str, Any]:
     else:
         more = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 16, "pool_recycle": 1800}
     if dialect == "postgresql":
-        wanted = {"connect_timeout": _CONNECT, "tcp_user_timeout": 1000 * _ANSWER}
+        wanted = {"connect_timeout": int(CONNECT), "tcp_user_timeout": int(1000 * ANSWER)}
         wanted |= {"application_name": "sacred-journal"}
-    elif driver == "pymysql":
-        timeouts = {"connect_timeout": _CONNECT, "read_timeout": _ANSWER, "write_timeout": _ANSWER}
+    elif driver in {"pymysql", "mysqldb"}:
+        timeouts = {"connect_timeout": int(CONNECT), "read_timeout": int(ANSWER)}
+        timeouts |= {"write_timeout": int(ANSWER)}
         wanted = {**timeouts, "charset": "utf8mb4"}
     if dialect in {"postgresql", "mysql", "mariadb"}:
         # Each statement sees what others committed, and MySQL locks no gaps between rows.
@@ -147,8 +147,10 @@ def _borrow(url: str) -> list[Any]:
     with _pools_lock:
         found = _pools.get(key)
         if found is None:
+            engine = engine_for(url, pool_pre_ping=False)
+            patience = Patience(engine) if engine.dialect.name != "sqlite" else None
             # engine, how many use it, whether the tables were looked at
-            found = _pools[key] = [engine_for(url), 0, False]
+            found = _pools[key] = [engine, 0, False, patience]
         found[1] += 1
         return found
 
@@ -256,9 +258,15 @@ class SqlConnection:
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """Turn what the driver raises into what it means for the view."""
+        patience: Patience | None = self._pool[3] if self._pool is not None else None
+        overdue = patience.overdue if patience is not None else 0
         try:
             yield
         except (SQLAlchemyError, OSError, EOFError, ImportError) as error:
             if self._pool is not None:
                 self._pool[2] = False  # the tables may be gone
+            if patience is not None and patience.overdue > overdue:
+                raise TransientSinkError(
+                    f"{self.spec.name} does not answer: nothing came for a minute"
+                ) from None
             raise meaning_of(error, self.spec) from None  # its text may show what was written

@@ -46,6 +46,8 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
             for metadata in kinds:
                 _make(engine, metadata)
             _make_room(engine)
+            if journal and engine.dialect.name == "sqlite":
+                _make_trigger(engine)
         except DBAPIError as error:
             if not left or error.connection_invalidated:
                 raise
@@ -63,6 +65,32 @@ def _make(engine: Engine, metadata: MetaData) -> None:
         except DBAPIError:
             if not inspect(engine).has_table(table.name):
                 raise  # else another process was faster
+
+
+#: A SQLite client minds foreign keys only if it was told to. What is deleted in one of these goes
+#: with the row of ``run``, as it does on servers; what Sacred's tables have of the run goes as well.
+_WITH_A_RUN = (
+    "DELETE FROM artifact WHERE artifact_id IN (SELECT artifact_id FROM journal_artifact WHERE run_key = OLD.id)",
+    "DELETE FROM runs_resources WHERE run_id = OLD.run_id",
+    "DELETE FROM journal_point WHERE run_key = OLD.id",
+    "DELETE FROM journal_metric WHERE run_key = OLD.id",
+    "DELETE FROM journal_artifact WHERE run_key = OLD.id",
+    "DELETE FROM journal_run WHERE run_key = OLD.id",
+)
+_TRIGGER = "journal_run_deleted"
+
+
+def _make_trigger(engine: Engine) -> None:
+    """See that what belongs to a run goes with its row, whichever client deletes it."""
+    look = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = '{_TRIGGER}'"  # noqa: S608
+    with engine.connect() as connection:
+        if connection.exec_driver_sql(look).first() is not None:
+            return  # without a lock for writing
+    body = "; ".join(_WITH_A_RUN)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER IF NOT EXISTS {_TRIGGER} AFTER DELETE ON run BEGIN {body}; END"
+        )
 
 
 def _make_room(engine: Engine) -> None:
