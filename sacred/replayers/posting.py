@@ -17,7 +17,7 @@ from sacred.replayers.errors import SinkMissingError, TerminalSinkError, Transie
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "without"]
+__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "seconds_of", "without"]
 
 #: Seconds that a server may be silent.
 TIMEOUT = 10.0
@@ -129,7 +129,7 @@ class Place(NamedTuple):
                 if length.isdecimal() and len(content) < min(int(length[:9]), _MOST):
                     raise http.client.IncompleteRead(content)  # a limited read says nothing of it
                 text = content.decode("utf-8", "replace")
-                return Answer(int(response.status), text, _seconds(response.headers))
+                return Answer(int(response.status), text, seconds_of(response.headers))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._no_answer(error) from None  # the traceback may name the address
 
@@ -155,7 +155,7 @@ class Place(NamedTuple):
             ) as response:
                 content = response.raw.read(_MOST, decode_content=True)
                 text = content.decode("utf-8", "replace")
-                return Answer(response.status_code, text, _seconds(response.headers))
+                return Answer(response.status_code, text, seconds_of(response.headers))
         except Exception as error:  # of requests, urllib3 and PySocks
             raise self._no_answer(error) from None
 
@@ -267,7 +267,7 @@ def _proxy_of_environment(url: str) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _seconds(headers: Any) -> float | None:
+def seconds_of(headers: Any) -> float | None:
     """Return what ``Retry-After`` says: seconds, or a date."""
     said = str(headers.get("Retry-After") or "").strip()
     if re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", said):
