@@ -420,9 +420,22 @@ def test_a_wrong_address(address):
     assert "zzz" not in str(caught.value)
 
 
-def test_an_unknown_option_is_the_drivers_business():
-    """PyMongo warns of an option it does not know, and so does not stop a view."""
-    MongoSink(mongo_spec("mongodb://far/db?bogus=1"))
+def test_an_option_of_other_programs(recwarn):
+    """MongoDB's addresses are shared: what PyMongo does not know is passed over, without a word of it."""
+    spec = mongo_spec("mongodb://127.0.0.1:1/d?gssapiServiceName=x&somethingElse=1")
+    with pytest.raises(TransientSinkError):
+        MongoSink(spec).open()
+    assert [] == [str(one.message) for one in recwarn]
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("tsl", "tls"), ("tlss", "tls"), ("replicaset_", "replicaSet"), ("authsorce", "authSource")],
+)
+def test_a_misspelt_option(option, meant):
+    """One that is nearly one is refused before anything is connected: "tsl" would mean no TLS."""
+    with pytest.raises(SinkSpecError, match=f"did you mean {meant}"):
+        MongoSink(mongo_spec(f"mongodb://me:s3cret@127.0.0.1:1/d?w=1&{option}=true"))
 
 
 def test_a_sentence_of_the_driver_becomes_a_part_of_ours():

@@ -391,6 +391,21 @@ def test_a_database_that_sacred_made(place, root):
 # -- ids -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["run", "journal_point"])
+def test_a_database_of_something_else(place, root, name):
+    """A table of one of the names that is another program's: a sentence, and nothing is made or changed."""
+    place.do(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, athlete VARCHAR(20))")
+    place.do(f"INSERT INTO {name} VALUES (1, 'me')")
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, place.spec)
+    assert status.state == "failed"
+    assert f"the database has a table {name!r} that is not Sacred's" in status.error
+    assert "choose another database" in status.error
+    assert inspect(place.engine).get_table_names() == [name]
+    assert place.row(f"SELECT * FROM {name}") == (1, "me")  # noqa: S608
+
+
 def test_many_claims_at_once(place):
     """SQL-05: of eight replayers that ask at the same moment each gets an id of its own."""
     given = []

@@ -53,13 +53,29 @@ def engine_for(url: str, **keywords: Any) -> Engine:
     SinkMissingError
         A package is not installed.
     """
+    parsed = checked_url(url)
+    try:
+        return create_engine(parsed, **{**_defaults(parsed), **keywords})
+    except ImportError as error:
+        raise SinkMissingError(
+            f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
+        ) from None
+
+
+def checked_url(url: str) -> URL:
+    """Return an address as SQLAlchemy has it, with the driver that is installed here.
+
+    Raises
+    ------
+    SinkSpecError, SinkMissingError
+        As ``engine_for``.
+    """
     missing = driver_of(url)
     if missing is not None:
         raise SinkMissingError(f"an SQL view needs {missing}: pip install 'sacred-journal[sql]'")
     try:
         parsed = make_url(driver_url(url))
-        _check_options(parsed)
-        return create_engine(parsed, **{**_defaults(parsed), **keywords})
+        parsed.get_dialect()
     except NoSuchModuleError:
         known = "sqlite, postgresql, mysql"
         scheme = url.partition("://")[0][:80]
@@ -73,6 +89,8 @@ def engine_for(url: str, **keywords: Any) -> Engine:
         raise SinkMissingError(
             f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
         ) from None
+    _check_options(parsed)
+    return parsed
 
 
 def _defaults(url: URL) -> dict[str, Any]:
@@ -179,10 +197,17 @@ class SqlConnection:
         Longer values the database does not take.
     id_length
         How many characters ``run.run_id`` has room for.
+
+    Raises
+    ------
+    SinkSpecError, SinkMissingError
+        The address can be none, whatever the server; a package is not installed.
     """
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
+        if spec.url:  # a bare "sql" is what each run declared
+            checked_url(spec.url)
         self.most_bytes = MOST_BYTES
         self.id_length = 255
         self._pool: list[Any] | None = None

@@ -9,6 +9,7 @@ from sqlalchemy import Enum, Float, LargeBinary, String, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from sacred.replayers.errors import TerminalSinkError
 from sacred.replayers.sinks.sql import tables
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
     ------
     sqlalchemy.exc.SQLAlchemyError
         They can not be made.
+    TerminalSinkError
+        There is a table of such a name that is something else; nothing is made or changed.
     """
     kinds = [tables.SACRED, tables.JOURNAL] if journal else [tables.SACRED]
     for left in reversed(range(_TRIES)):
         try:
+            _check_foreign(engine, kinds)
             for metadata in kinds:
                 _make(engine, metadata)
             _make_room(engine)
@@ -53,6 +57,25 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
                 raise
         else:
             return
+
+
+def _check_foreign(engine: Engine, kinds: list[MetaData]) -> None:
+    """Raise where a table has one of the names and is neither Sacred's nor ours."""
+    inspector = inspect(engine)
+    there = set(inspector.get_table_names())
+    for table in (table for metadata in kinds for table in metadata.sorted_tables):
+        if table.name not in there:
+            continue
+        found = {column["name"] for column in inspector.get_columns(table.name)}
+        wanted = {column.name for column in table.columns}
+        keys = {column.name for column in table.primary_key.columns}
+        # An older Sacred may have had fewer columns.
+        if not keys <= found or 2 * len(wanted & found) < len(wanted):
+            raise TerminalSinkError(
+                f"the database has a table {table.name!r} that is not Sacred's (no column "
+                f"{', '.join(sorted(wanted - found)[:3])}): choose another database, it is left as "
+                "it is"
+            )
 
 
 def _make(engine: Engine, metadata: MetaData) -> None:
