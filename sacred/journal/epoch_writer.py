@@ -193,8 +193,8 @@ class EpochWriter(FileWriter):
         self._is_noted = note_losses(self.journal_id, lost, reason) or self._is_noted
 
     def _withdraw_note(self) -> None:
-        """What was noted is in a file, or will be told in one."""
-        if self._is_noted:
+        """Take the note away as soon as what it tells is in a file."""
+        if self._is_noted and self.fault is None:
             self._is_noted = False
             forget_losses(self.journal_id)
 
@@ -284,8 +284,7 @@ class EpochWriter(FileWriter):
         self._retry_delay = _RETRY_FIRST
         self._dirty = True
         self._tell_losses()
-        if self.fault is None:
-            self._withdraw_note()
+        self._withdraw_note()
 
     # -- numbers -----------------------------------------------------------------------------
 
@@ -344,8 +343,7 @@ class EpochWriter(FileWriter):
                 # It stands in the old writer's file, so that it would be there twice.
                 self._in_doubt = True
         self._tell_losses()
-        if self.fault is None:
-            self._withdraw_note()
+        self._withdraw_note()
 
     def _claim_as_child(self) -> None:
         self._unclaimed = False

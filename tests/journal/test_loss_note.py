@@ -13,7 +13,7 @@ from sacred.journal import loss_note
 from sacred.journal.events import Event, EventType
 from sacred.journal.loss_note import LossNote, forget_losses, note_losses, take_loss_notes
 from sacred.journal.reader import JournalReader
-from sacred.journal.writer import JournalWriter, new_journal_id
+from sacred.journal.writer import JournalWriter, Loss, new_journal_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,32 +183,25 @@ def test_a_child_that_finds_room_again(places: list[Path], tmp_path: Path) -> No
     assert not [event for event in events if event.type == EventType.GAP]
 
 
-def test_a_child_that_closes_its_journal(places: list[Path], tmp_path: Path) -> None:
+def test_a_worker_that_closes_its_journal(
+    places: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What its own gap event told, which no file took either, is counted with the rest."""
     folder, away = tmp_path / "journal", tmp_path / "away"
     writer = JournalWriter.create(folder)
-
-    def work() -> None:
-        writer.append(EventType.HEARTBEAT)
-        folder.rename(away)
-        writer._unreported += (writer_loss(writer.next_seq, 4),)
-        writer.next_seq += 4
-        writer._close_file()
-        writer.append(EventType.HEARTBEAT)
-        writer.close()
-
-    in_child(work)
-    (note,) = take_loss_notes(writer.journal_id)
-    assert 5 == note.lost
+    worker = JournalWriter.join(folder, journal_id=writer.journal_id)
+    worker.append(EventType.HEARTBEAT)
+    folder.rename(away)
+    worker._unreported = [Loss(worker.next_seq, 4, FULL)]
+    worker.next_seq += 4
+    worker._close_file()
+    worker._exclusively(worker._tell_losses)
+    worker.append(EventType.HEARTBEAT)
+    worker.close()
+    monkeypatch.setattr(loss_note, "process_start", lambda _pid: 1.5)  # it has ended
+    assert [5] == [note.lost for note in take_loss_notes(writer.journal_id)]
     away.rename(folder)
     writer.close()
-
-
-def writer_loss(first: int, count: int) -> object:
-    """Return a loss as the writer keeps it."""
-    from sacred.journal.writer import Loss
-
-    return Loss(first, count, FULL)
 
 
 def test_losses_that_no_file_takes_either(places: list[Path], tmp_path: Path) -> None:
