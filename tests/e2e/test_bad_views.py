@@ -159,6 +159,11 @@ CASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_replayer_stays(replayers):
+    """They would try for ten minutes to reach what is not there."""
+
+
 @pytest.fixture
 def places(tmp_path, locked_mongo, monkeypatch):
     """What the addresses of the cases name."""
