@@ -106,7 +106,7 @@ class FileSink:
                 return self._claim(run)
 
     def _claim(self, run: RunKey) -> int | str:
-        state = self._folders.find(run)
+        state = self._folders.find(run, locked=True)
         if state is None:
             state = self._folders.make(run)
             self._save_fields(state, dict(run.fields), (), {})

@@ -167,8 +167,8 @@ def _borrow(url: str) -> list[Any]:
         if found is None:
             engine = engine_for(url, pool_pre_ping=False)
             patience = Patience(engine) if engine.dialect.name != "sqlite" else None
-            # engine, how many use it, whether the tables were looked at
-            found = _pools[key] = [engine, 0, False, patience]
+            # engine, how many use it, where the tables were looked at, room for an id
+            found = _pools[key] = [engine, 0, None, patience, 255]
         found[1] += 1
         return found
 
@@ -181,6 +181,18 @@ def _give_back(pool: list[Any]) -> None:
         for key in [key for key, found in _pools.items() if found is pool]:
             del _pools[key]
     pool[0].dispose()
+
+
+def _place_of(engine: Engine) -> object:
+    """Return what tells a database from another that took its place: a file may be exchanged."""
+    name = engine.url.database
+    if engine.dialect.name != "sqlite" or not name or name == ":memory:":
+        return True
+    try:
+        state = os.stat(name)
+    except OSError:
+        return object()  # a name of another kind (file:...?): looked at each time
+    return state.st_dev, state.st_ino
 
 
 class SqlConnection:
@@ -225,10 +237,12 @@ class SqlConnection:
             engine: Engine = self._pool[0]
             with self._options_of_driver(), engine.connect() as connection:
                 self._learn_limits(connection)
-            if not self._pool[2] or engine.dialect.name == "sqlite":
+            place = _place_of(engine)
+            if self._pool[2] != place:
                 make_tables(engine, journal=True)
-                self._pool[2] = True
-            self.id_length = self._length_of_ids(engine)
+                self._pool[4] = self._length_of_ids(engine)
+                self._pool[2] = place
+            self.id_length = self._pool[4]
 
     @contextlib.contextmanager
     def _options_of_driver(self) -> Iterator[None]:
@@ -289,7 +303,7 @@ class SqlConnection:
             yield
         except (SQLAlchemyError, OSError, EOFError, ImportError) as error:
             if self._pool is not None:
-                self._pool[2] = False  # the tables may be gone
+                self._pool[2] = None  # the tables may be gone
             if patience is not None and patience.overdue > overdue:
                 raise TransientSinkError(
                     f"{self.spec.name} does not answer: nothing came for a minute"
