@@ -796,6 +796,28 @@ def test_a_server_that_falls_silent(kind, request, root, fault_proxy, monkeypatc
 
 
 @server
+def test_a_batch_that_moves_is_not_a_silent_server(root, postgres_url, monkeypatch):
+    """Points that go past SQLAlchemy say that they move, and how much is on its way at last."""
+    seconds = []
+    watch = patience_module.Patience._watch
+    monkeypatch.setattr(
+        patience_module.Patience,
+        "_watch",
+        lambda self, line, most: (seconds.append(most), watch(self, line, most))[1],
+    )
+    folder = root.claim()
+    writer = _simple(folder)
+    for step in range(20_000):
+        writer.log_point("m", step, step / 7)
+    writer.close()
+    assert once(folder, SinkSpec.parse(postgres_url)).state == "current"
+    longer = [most for most in seconds if most > patience_module.ANSWER + 5]
+    assert longer, "the last answer is waited for no longer than any"
+    before = seconds[: seconds.index(longer[0])]
+    assert before[-20:] == [patience_module.ANSWER] * 20
+
+
+@server
 def test_answers_are_waited_for_longer_than_greetings(maria_url):
     """The bound of a greeting does not hold for a query that takes its time."""
     sink = SqlSink(sql_spec(maria_url))

@@ -22,7 +22,7 @@ def require_driver(user: str) -> None:
     """
     from importlib.util import find_spec
 
-    if "tinydb" in sys.modules or find_spec("tinydb") is not None:
+    if sys.modules.get("tinydb") is not None or find_spec("tinydb") is not None:
         return
     raise ImportError(
         f"{user} needs tinydb: pip install tinydb. (sacred-replay --to tinydb:DIR writes a TinyDB "

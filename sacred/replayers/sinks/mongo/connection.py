@@ -129,7 +129,7 @@ class MongoConnection:
         return database
 
     def _knock(self) -> None:
-        """Raise if every server refuses: the driver would ask again for five seconds to say so."""
+        """Raise if every server refuses or has no address: the driver asks for five seconds to say so."""
         refused = []
         for host, port in self._seeds:
             try:
@@ -142,8 +142,12 @@ class MongoConnection:
             except (ConnectionRefusedError, FileNotFoundError) as error:
                 place = host if port is None else f"{host}:{port}"
                 refused.append(f"{place}: {error.strerror}")
+            except socket.gaierror as error:
+                if error.errno != socket.EAI_NONAME:
+                    return  # it may be known in a moment
+                refused.append(f"{host}: {error.strerror}")
             except OSError:
-                return  # unknown, silent, far away: the driver knows better
+                return  # silent, far away: the driver knows better
             else:
                 return
         if refused:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from sacred.replayers.sinks.sql.patience import PROGRESS
 from sacred.replayers.sinks.sql.values import EXACT, double, exact_point
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
 #: So many rows go to the driver at once.
 _ROWS = 10_000
+#: After so many it is said that the server still takes them.
+_PROGRESS = 1000
+#: What a row is on its way, about.
+_ROW_BYTES = 100
 
 
 def rows_of(change: PointsAdded, run_key: int, metric: int) -> Iterable[tuple[Any, ...]]:
@@ -86,10 +91,14 @@ def _copy(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
 
     statement = f"COPY journal_point ({_NAMES}) FROM STDIN"
     raw: Any = connection.connection
+    progress = connection.info.get(PROGRESS, bool)
     try:
         with raw.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
+            for number, row in enumerate(rows):
+                if number % _PROGRESS == 0:
+                    progress()
                 copy.write_row(row)
+            progress(_ROW_BYTES * len(rows))  # much of it waits in the system's buffers
     except psycopg.Error as error:
         raise DBAPIError.instance(
             statement, None, error, psycopg.Error, dialect=connection.dialect

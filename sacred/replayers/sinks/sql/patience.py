@@ -21,10 +21,13 @@ from sqlalchemy.exc import DisconnectionError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["ANSWER", "CONNECT", "Patience"]
+__all__ = ["ANSWER", "CONNECT", "PROGRESS", "Patience"]
 
 #: What a server that swallows packets may cost (s): a connection, an answer.
 CONNECT, ANSWER = 5.0, 60.0
+#: In the ``info`` of a connection: what is called by who works at it past SQLAlchemy, now and then,
+#: with how many bytes may be on their way.
+PROGRESS = "sacred-journal progress"
 #: And an answer to what has so many bytes costs a second more.
 _SPEED = 256 << 10
 
@@ -77,6 +80,7 @@ class Patience:
     def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
         """Watch it, and see that it is alive: SQLAlchemy's own look would wait unwatched."""
         del proxy
+        record.info[PROGRESS] = lambda size=0: self._watch(connection, ANSWER + size / _SPEED)
         self._watch(connection, CONNECT)
         if not record.info.pop("new", False):
             try:

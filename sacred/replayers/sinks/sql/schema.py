@@ -46,10 +46,13 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
     kinds = [tables.SACRED, tables.JOURNAL] if journal else [tables.SACRED]
     for left in reversed(range(_TRIES)):
         try:
+            if journal and _is_made(engine):
+                return
             _check_foreign(engine, kinds)
-            for metadata in kinds:
-                _make(engine, metadata)
+            _make(engine, tables.SACRED)
             _make_room(engine)
+            if journal:
+                _make(engine, tables.JOURNAL)  # the last of it: who finds them asks no more
             if journal and engine.dialect.name == "sqlite":
                 _make_trigger(engine)
         except DBAPIError as error:
@@ -57,6 +60,26 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
                 raise
         else:
             return
+
+
+def _is_made(engine: Engine) -> bool:
+    """Tell whether everything was done before: a run waits for its id, and looking costs most of that."""
+    wanted = {
+        table.name for kind in (tables.SACRED, tables.JOURNAL) for table in kind.sorted_tables
+    }
+    if not wanted <= set(inspect(engine).get_table_names()):
+        return False
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            if connection.exec_driver_sql(_LOOK_FOR_TRIGGER).first() is None:
+                return False
+    ours = [tables.run, *tables.JOURNAL.sorted_tables]
+    inspector = inspect(engine)
+    return all(
+        {column.name for column in table.columns}
+        <= {column["name"] for column in inspector.get_columns(table.name)}
+        for table in ours
+    )
 
 
 def _check_foreign(engine: Engine, kinds: list[MetaData]) -> None:
@@ -101,14 +124,11 @@ _WITH_A_RUN = (
     "DELETE FROM journal_run WHERE run_key = OLD.id",
 )
 _TRIGGER = "journal_run_deleted"
+_LOOK_FOR_TRIGGER = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = '{_TRIGGER}'"  # noqa: S608
 
 
 def _make_trigger(engine: Engine) -> None:
     """See that what belongs to a run goes with its row, whichever client deletes it."""
-    look = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = '{_TRIGGER}'"  # noqa: S608
-    with engine.connect() as connection:
-        if connection.exec_driver_sql(look).first() is not None:
-            return  # without a lock for writing
     body = "; ".join(_WITH_A_RUN)
     with engine.begin() as connection:
         connection.exec_driver_sql(
