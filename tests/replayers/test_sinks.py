@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 
+import bson
 import pytest
+from replayers import shown
 
 from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract import SinkContract
+from sacred.replayers.contract.crashes import CRASHES, CRASHES_OF_TWO
 from sacred.replayers.sink import SinkSpec
 
 
 class TestMemorySink(SinkContract):
     """The reference keeps its own contract."""
+
+    outlives_processes = False
 
     @pytest.fixture
     def spec(self):
@@ -29,6 +35,9 @@ class TestMemorySink(SinkContract):
         run = PLACES[spec.url].runs.get(view_id) if spec.url in PLACES else None
         return run.document() if run is not None else None
 
+    def expected(self, folded, view_id):
+        return shown.in_memory(folded)
+
     def place_foreign_run(self, spec, view_id):
         from sacred.replayers.sinks.memory import PLACES, MemoryRun
 
@@ -40,7 +49,18 @@ class TestFileSink(SinkContract):
 
     @pytest.fixture
     def spec(self, tmp_path):
+        self.resources = f"{tmp_path / 'tree'}/"
         return SinkSpec.parse(f"file:{tmp_path / 'tree'}")
+
+    def content(self, spec, view_id):
+        from pathlib import Path
+
+        folder = Path(spec.url) / str(view_id)
+        found = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
+        return {k: v.read_bytes() for k, v in found.items() if not k.startswith(".journal")}
+
+    def expected(self, folded, view_id):
+        return shown.in_tree(folded, self.resources)
 
     def document(self, spec, view_id):
         from pathlib import Path
@@ -95,6 +115,33 @@ class TestTinyDbSink(SinkContract):
         files = [base / "hashfs" / m[:2] / m[2:4] / m[4:6] / m[6:] for m in md5s]
         return {**found[0], "metrics": metrics, "files": [one.read_text() for one in files]}
 
+    def content(self, spec, view_id):
+        from pathlib import Path
+
+        base = Path(spec.url)
+        tables = json.loads((base / "metadata.json").read_text())
+        (found,) = [run for run in tables["runs"].values() if run["_id"] == view_id]
+        assert (found.pop("_id"), found.pop("format")) == (view_id, "TinyDbObserver-0.8.7")
+        stored = base / "metrics" / f"{view_id}.json"
+        metrics = json.loads(stored.read_text())["metrics"] if stored.exists() else {}
+
+        def named(entries):
+            return [[one[0], self.stored(base, one[-2]) if one[-1] else None] for one in entries]
+
+        found["sources"] = named(found["experiment"].pop("sources"))
+        found["resources"] = named(found["resources"])
+        found["artifacts"] = named(found["artifacts"])
+        return {**found, "metrics": metrics}
+
+    @staticmethod
+    def stored(base, md5):
+        content = (base / "hashfs" / md5[:2] / md5[2:4] / md5[4:6] / md5[6:]).read_bytes()
+        assert shown.md5(content) == md5
+        return content
+
+    def expected(self, folded, view_id):
+        return shown.in_tinydb(folded)
+
     def place_foreign_run(self, spec, view_id):
         from pathlib import Path
 
@@ -115,8 +162,15 @@ def _run_of_objects(prefix, objects):
     return found or None
 
 
+def _bytes_of_objects(prefix, objects):
+    named = {key.removeprefix(prefix): content for key, content in objects}
+    return {key: content for key, content in named.items() if not key.startswith(".journal/")}
+
+
 class TestObjectSink(SinkContract):
     """The tree as objects of a store in memory."""
+
+    outlives_processes = False
 
     @pytest.fixture
     def spec(self, monkeypatch):
@@ -138,6 +192,16 @@ class TestObjectSink(SinkContract):
             prefix, [(key, one.content) for key, one in found if key.startswith(prefix)]
         )
 
+    def content(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        found = self.store.objects.items()
+        return _bytes_of_objects(
+            prefix, [(key, one.content) for key, one in found if key.startswith(prefix)]
+        )
+
+    def expected(self, folded, view_id):
+        return shown.in_tree(folded, "path/to/runs/")
+
     def place_foreign_run(self, spec, view_id):
         self.store.put(f"path/to/runs/{view_id}/run.json", b'{"status": "RUNNING"}')
 
@@ -158,6 +222,16 @@ class _S3(SinkContract):
 
     def document(self, spec, view_id):
         prefix = f"path/to/runs/{view_id}/"
+        return _run_of_objects(prefix, self.objects(prefix))
+
+    def content(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        return _bytes_of_objects(prefix, self.objects(prefix))
+
+    def expected(self, folded, view_id):
+        return shown.in_tree(folded, "path/to/runs/")
+
+    def objects(self, prefix):
         found = []
         pages = self.client_of_test.get_paginator("list_objects_v2")
         try:
@@ -168,8 +242,8 @@ class _S3(SinkContract):
                         content = self.client_of_test.get_object(**place)["Body"].read()
                         found.append((one["Key"], content))
         except self.client_of_test.exceptions.NoSuchBucket:
-            return None
-        return _run_of_objects(prefix, found)
+            return []
+        return found
 
     def place_foreign_run(self, spec, view_id):
         self.client_of_test.put_object(
@@ -196,7 +270,7 @@ class TestSimpleS3Sink(_S3):
     def server(self, simple_s3_server):
         return simple_s3_server
 
-    test_two_followers_at_once = None
+    excludes_others = False
 
 
 @pytest.mark.server
@@ -212,6 +286,13 @@ class TestGcsSink(SinkContract):
         prefix = f"path/to/runs/{view_id}/"
         found = self.server.objects(self.bucket, prefix)
         return _run_of_objects(prefix, list(found.items()))
+
+    def content(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        return _bytes_of_objects(prefix, self.server.objects(self.bucket, prefix).items())
+
+    def expected(self, folded, view_id):
+        return shown.in_tree(folded, "path/to/runs/")
 
     def place_foreign_run(self, spec, view_id):
         key = f"path/to/runs/{view_id}/run.json"
@@ -244,8 +325,62 @@ class TestMongoSink(SinkContract):
         files = [self.database.fs.files.find_one({"_id": one})["length"] for one in named]
         return {**found, "metrics": metrics, "files": files}
 
+    def content(self, spec, view_id):
+        found = self.database.runs.find_one({"_id": view_id})
+        assert found.pop("_id") == view_id
+        found.pop("_journal")
+        listed = found["info"].pop("metrics", [])
+        metrics = {}
+        for reference in listed:
+            series = self.database.metrics.find_one({"_id": bson.ObjectId(reference["id"])})
+            assert (series["name"], series["run_id"]) == (reference["name"], view_id)
+            known = metrics.setdefault(
+                series["name"], {"steps": [], "values": [], "timestamps": []}
+            )
+            for column, rows in known.items():
+                rows.extend(series[column])
+        assert self.database.metrics.count_documents({"run_id": view_id}) == len(listed)
+        sources = found["experiment"].pop("sources")
+        output = found["captured_out"]
+        return {
+            **found,
+            "sources": [[name, self.stored(one)] for name, one in sources],
+            "resources": [[name, self.stored_as(md5)] for name, md5 in found["resources"]],
+            "artifacts": [[one["name"], self.stored(one["file_id"])] for one in found["artifacts"]],
+            "captured_out": output,
+            "metrics": metrics,
+        }
+
+    def stored(self, reference):
+        import gridfs
+
+        return gridfs.GridFS(self.database).get(reference).read()
+
+    def stored_as(self, md5):
+        found = self.database.fs.files.find_one({"md5": md5})
+        return None if found is None else self.stored(found["_id"])
+
+    def expected(self, folded, view_id):
+        return shown.in_mongo(folded)
+
     def place_foreign_run(self, spec, view_id):
         self.database.runs.insert_one({"_id": view_id, "status": "RUNNING", "omniboard": {"a": 1}})
+
+
+_TIMES = ("_time", "heartbeat")
+
+
+def _timed(value):
+    """A time, as each driver gives it; SQLite has texts."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _content(value):
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def _sorted(rows):
+    return sorted(rows, key=lambda row: row["filename"])
 
 
 class _SqlSink(SinkContract):
@@ -289,8 +424,11 @@ class _SqlSink(SinkContract):
             "WHERE p.run_key = :key ORDER BY p.time, p.writer, p.seq",
             key=key,
         ):
-            series = metrics.setdefault(row["name"], {"steps": [], "values": [], "seqs": []})
+            columns = ("steps", "values", "seqs", "exact", "timestamps")
+            series = metrics.setdefault(row["name"], {column: [] for column in columns})
             series["steps"].append(row["step"])
+            series["exact"].append(row["exact"])
+            series["timestamps"].append(row["time"])
             series["values"].append(row["value"])
             series["seqs"].append((row["writer"], row["seq"]))
         return {
@@ -315,6 +453,41 @@ class _SqlSink(SinkContract):
                 id=str(view_id),
             ),
         }
+
+    def content(self, spec, view_id):
+        found = self.rows("SELECT * FROM run WHERE run_id = :id", id=str(view_id))
+        (run,) = found
+        document = self.document(spec, view_id)
+
+        def read(text):
+            return None if text is None else json.loads(text)
+
+        columns = ("status", "command", "start_time", "heartbeat", "stop_time", "result")
+        columns += ("fail_trace", "captured_out")
+        files = ("sources", "resources", "artifacts")
+        return {
+            **{name: _timed(run[name]) if name.endswith(_TIMES) else run[name] for name in columns},
+            **{name: read(run[name]) for name in ("config", "info", "result_json")},
+            **{
+                name: [
+                    [one["filename"], _content(one["content"])]
+                    for one in (document[name] if name == "artifacts" else _sorted(document[name]))
+                ]
+                for name in files
+            },
+            "metrics": {
+                name: [
+                    (_timed(at), read(exact) if exact is not None else [step, value])
+                    for step, value, exact, at in zip(
+                        one["steps"], one["values"], one["exact"], one["timestamps"], strict=True
+                    )
+                ]
+                for name, one in document["metrics"].items()
+            },
+        }
+
+    def expected(self, folded, view_id):
+        return shown.in_sql(folded)
 
     def _without_key(self, statement, key):
         return [{**row, "host_id": None} for row in self.rows(statement, key=key)]
@@ -353,3 +526,14 @@ class TestMariaSink(_SqlSink):
     @pytest.fixture
     def spec(self, maria_url):
         return SinkSpec.parse(maria_url)
+
+
+def test_how_many_kills_these_are():
+    """What ``make test`` shows is said here: at least 500 replayers end by SIGKILL at some point."""
+    classes = [one for one in globals().values() if isinstance(one, type)]
+    tested = [one for one in classes if one.__name__.startswith("Test")]
+    reached = [one for one in tested if one.outlives_processes]
+    assert len(reached) == 9
+    alone = len(CRASHES) * len(reached)
+    beside = len(CRASHES_OF_TWO) * sum(one.excludes_others for one in reached)
+    assert (alone, beside) == (513, 80)
