@@ -47,8 +47,9 @@ def in_tree(folded, base):
     info = document.pop("info")
     if info:
         files["info.json"] = _json(info)
-    if folded.metrics:
-        files["metrics.json"] = _json(
+    # Values that are lists stand in it without line breaks: it is compared by what it says.
+    files["metrics.json"] = json.loads(
+        _json(
             {
                 name: {
                     "steps": one.steps,
@@ -58,6 +59,7 @@ def in_tree(folded, base):
                 for name, one in folded.metrics.items()
             }
         )
+    )
     sources = [
         [one.name, _shared("_sources", one, folded)] for one in document["experiment"]["sources"]
     ]
@@ -73,6 +75,14 @@ def in_tree(folded, base):
     document["artifacts"] = [one.name for one in artifacts]
     files["run.json"] = _json(document)
     return files
+
+
+def tree(files):
+    """A tree's files by name, as ``in_tree`` has them."""
+    found = {name: one for name, one in files.items() if not name.startswith(".journal/")}
+    if "metrics.json" in found:
+        found["metrics.json"] = json.loads(found["metrics.json"])
+    return found
 
 
 def _shared(folder, entry, folded):
@@ -191,7 +201,7 @@ def _doubles(*pair):
     for one in pair:
         if type(one) is int and abs(one) <= 1 << 53:
             continue
-        if type(one) is not float or not math.isfinite(one):
+        if type(one) is not float or not math.isfinite(one) or repr(one) == "-0.0":
             return _finite([*pair])
     return [*map(float, pair)]
 

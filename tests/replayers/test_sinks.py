@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 import uuid
 
 import bson
 import pytest
+from battery import soak
 from replayers import shown
 
 from sacred.replayers.addresses import mongo_spec
@@ -16,7 +18,19 @@ from sacred.replayers.contract.crashes import CRASHES, CRASHES_OF_TWO
 from sacred.replayers.sink import SinkSpec
 
 
-class TestMemorySink(SinkContract):
+class _Tested(SinkContract):
+    """What is of chance is repeated for as long as a soak goes on."""
+
+    def rounds(self):
+        end = time.monotonic() + soak.seconds(1 / 30)
+        yield 0
+        number = 1
+        while time.monotonic() < end:
+            yield number
+            number += 1
+
+
+class TestMemorySink(_Tested):
     """The reference keeps its own contract."""
 
     outlives_processes = False
@@ -44,7 +58,7 @@ class TestMemorySink(SinkContract):
         PLACES[spec.url].runs[view_id] = MemoryRun("somebody else's", view_id, {"mine": 1})
 
 
-class TestFileSink(SinkContract):
+class TestFileSink(_Tested):
     """The file tree."""
 
     @pytest.fixture
@@ -56,8 +70,8 @@ class TestFileSink(SinkContract):
         from pathlib import Path
 
         folder = Path(spec.url) / str(view_id)
-        found = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
-        return {k: v.read_bytes() for k, v in found.items() if not k.startswith(".journal")}
+        files = [one for one in folder.rglob("*") if one.is_file()]
+        return shown.tree({str(one.relative_to(folder)): one.read_bytes() for one in files})
 
     def expected(self, folded, view_id):
         return shown.in_tree(folded, self.resources)
@@ -86,7 +100,7 @@ class TestFileSink(SinkContract):
         (folder / "run.json").write_text('{"status": "RUNNING"}')
 
 
-class TestTinyDbSink(SinkContract):
+class TestTinyDbSink(_Tested):
     """A TinyDB: its one file, and those of the points and the contents."""
 
     @pytest.fixture
@@ -163,11 +177,10 @@ def _run_of_objects(prefix, objects):
 
 
 def _bytes_of_objects(prefix, objects):
-    named = {key.removeprefix(prefix): content for key, content in objects}
-    return {key: content for key, content in named.items() if not key.startswith(".journal/")}
+    return shown.tree({key.removeprefix(prefix): content for key, content in objects})
 
 
-class TestObjectSink(SinkContract):
+class TestObjectSink(_Tested):
     """The tree as objects of a store in memory."""
 
     outlives_processes = False
@@ -206,7 +219,7 @@ class TestObjectSink(SinkContract):
         self.store.put(f"path/to/runs/{view_id}/run.json", b'{"status": "RUNNING"}')
 
 
-class _S3(SinkContract):
+class _S3(_Tested):
     """The tree as objects of a real store."""
 
     @pytest.fixture
@@ -274,7 +287,7 @@ class TestSimpleS3Sink(_S3):
 
 
 @pytest.mark.server
-class TestGcsSink(SinkContract):
+class TestGcsSink(_Tested):
     """Google Cloud Storage, on a stand-in that knows generations."""
 
     @pytest.fixture
@@ -300,7 +313,7 @@ class TestGcsSink(SinkContract):
 
 
 @pytest.mark.server
-class TestMongoSink(SinkContract):
+class TestMongoSink(_Tested):
     """MongoDB, on a real server."""
 
     @pytest.fixture
@@ -383,7 +396,7 @@ def _sorted(rows):
     return sorted(rows, key=lambda row: row["filename"])
 
 
-class _SqlSink(SinkContract):
+class _SqlSink(_Tested):
     """Sacred's tables, looked at without the sink."""
 
     @pytest.fixture
@@ -530,8 +543,7 @@ class TestMariaSink(_SqlSink):
 
 def test_how_many_kills_these_are():
     """What ``make test`` shows is said here: at least 500 replayers end by SIGKILL at some point."""
-    classes = [one for one in globals().values() if isinstance(one, type)]
-    tested = [one for one in classes if one.__name__.startswith("Test")]
+    tested = [one for name, one in globals().items() if name.startswith("Test")]
     reached = [one for one in tested if one.outlives_processes]
     assert len(reached) == 9
     alone = len(CRASHES) * len(reached)

@@ -19,7 +19,10 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{one}" for one in ("place", "following", "batches", "ids", "files", "crashes"))
+    *(
+        f"{__name__}.{one}"
+        for one in ("place", "following", "batches", "ids", "files", "crashes", "histories")
+    )
 )
 
 from sacred.replayers.contract.batches import BatchContract  # noqa: E402 - rewritten from here on
@@ -27,11 +30,14 @@ from sacred.replayers.contract.crashes import CrashContract  # noqa: E402
 from sacred.replayers.contract.files import FileContract  # noqa: E402
 from sacred.replayers.contract.folded import Folded, Series, fold_of  # noqa: E402
 from sacred.replayers.contract.following import FollowingContract  # noqa: E402
+from sacred.replayers.contract.histories import HistoryContract  # noqa: E402
 from sacred.replayers.contract.ids import IdContract  # noqa: E402
 from sacred.replayers.contract.runs import write_run  # noqa: E402
 
 __all__ = ["Folded", "Series", "SinkContract", "fold_of", "write_run"]
 
 
-class SinkContract(FollowingContract, BatchContract, IdContract, FileContract, CrashContract):
+class SinkContract(
+    FollowingContract, BatchContract, IdContract, FileContract, CrashContract, HistoryContract
+):
     """What a sink promises; each test says it in its docstring."""

@@ -72,6 +72,14 @@ class SinkPlace:
         """Put another program's run under an id."""
         raise NotImplementedError
 
+    def rounds(self) -> Iterator[int]:
+        """Yield the numbers of the rounds of a test of chance, from 0.
+
+        The first is the same each time; those that follow, for a test that goes on as long as it is
+        told to, are others each time.
+        """
+        yield 0
+
     # -- what the tests share --------------------------------------------------------------------
 
     @pytest.fixture

@@ -65,7 +65,8 @@ def exact_point(step: Any, value: Any) -> str | None:
 
 def _is_double(value: Any) -> bool:
     if type(value) is float:
-        return math.isfinite(value)
+        # SQLite keeps a zero without its sign.
+        return math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0.0)
     return type(value) is int and -_EXACT <= value <= _EXACT
 
 
