@@ -1,6 +1,6 @@
 """What each kind of view has to hold of a run, said from the fold of its journal alone.
 
-Nothing here is the sinks': their own way of making documents is what is tested.
+Nothing but the tree's names is the sinks': their own way of making documents is what is tested.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import datetime as dt
 import hashlib
 import json
 import math
+
+from sacred.replayers.tree.names import artifact_file, shared_file
 
 EPOCH = dt.datetime(1970, 1, 1)
 
@@ -36,11 +38,16 @@ def in_memory(folded):
     return {**folded.document, "captured_out": folded.output, "metrics": metrics}
 
 
-def in_tree(folded, base):
+def in_tree(folded, base, *, printable=False):
     """The tree's files and their bytes, but for what is ours alone.
 
     ``base`` stands in front of the names of shared files among the resources of ``run.json``.
+    ``printable``: the place takes no other names.
     """
+
+    def stored_as(name):
+        return artifact_file(name, aside=printable and not name.isprintable())
+
     document = dict(folded.document)
     files = {"cout.txt": folded.output.encode("utf-8", "replace")}
     files["config.json"] = _json(document.pop("config"))
@@ -61,18 +68,20 @@ def in_tree(folded, base):
         )
     )
     sources = [
-        [one.name, _shared("_sources", one, folded)] for one in document["experiment"]["sources"]
+        [one.name, _shared("_sources", one, folded, printable)]
+        for one in document["experiment"]["sources"]
     ]
     document["experiment"] = {**document["experiment"], "sources": sources}
     document["resources"] = [
-        [one.name, base + _shared("_resources", one, folded)] for one in document["resources"]
+        [one.name, base + _shared("_resources", one, folded, printable)]
+        for one in document["resources"]
     ]
     artifacts = document["artifacts"]
     newest = {one.name: one for one in artifacts}
     for name, one in newest.items():
         if folded.contents[one.key] is not None:
-            files[name] = folded.contents[one.key]
-    document["artifacts"] = [one.name for one in artifacts]
+            files[stored_as(name)] = folded.contents[one.key]
+    document["artifacts"] = [stored_as(one.name) for one in artifacts]
     files["run.json"] = _json(document)
     return files
 
@@ -85,11 +94,13 @@ def tree(files):
     return found
 
 
-def _shared(folder, entry, folded):
+def _shared(folder, entry, folded, printable):
     if folded.contents[entry.key] is None:
         return entry.path
-    stem, dot, extension = entry.name.rpartition("/")[2].rpartition(".")
-    return f"{folder}/{stem}_{entry.md5 or entry.digest}{dot}{extension}"
+    name = entry.name
+    if printable:
+        name = "".join(one if one.isprintable() else "_" for one in name)
+    return f"{folder}/{shared_file(name, entry.md5)}"
 
 
 def md5(content):
@@ -116,6 +127,8 @@ def in_mongo(folded):
     sources = experiment.pop("sources")
     document["experiment"] = in_bson(experiment)
     contents = folded.contents
+    if not isinstance(document["info"].get("metrics"), list):
+        document["info"].pop("metrics", None)  # the references to the metrics stand there
     return {
         **document,
         "format": "MongoObserver-0.7.0",
@@ -154,7 +167,7 @@ def _finite(value):
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(value)]
     if isinstance(value, dt.datetime):
-        return _iso(value)
+        return value.isoformat() + "Z"
     return value
 
 
@@ -181,10 +194,15 @@ def in_sql(folded):
         "fail_trace": None if trace is None else text("\n".join(trace)),
         "captured_out": text(folded.output),
         "sources": sorted(
-            [text(one.name), text(_decoded(contents[one.key]))]
-            for one in document["experiment"]["sources"]
+            (
+                [text(one.name), text(_decoded(contents[one.key]))]
+                for one in document["experiment"]["sources"]
+            ),
+            key=repr,
         ),
-        "resources": sorted([text(one.name), contents[one.key]] for one in document["resources"]),
+        "resources": sorted(
+            ([text(one.name), contents[one.key]] for one in document["resources"]), key=repr
+        ),
         "artifacts": [[text(one.name), contents[one.key]] for one in document["artifacts"]],
         "metrics": {
             text(name): [
@@ -213,14 +231,12 @@ def _decoded(content):
 def in_tinydb(folded):
     """TinyDB's document, with the points and contents in the places of what refers to them."""
 
-    def tagged(value):
+    def tagged(value, date=lambda value: "{TinyDate}:" + _iso(value)):
         if isinstance(value, dict):
-            return {key: tagged(item) for key, item in value.items()}
+            return {key: tagged(item, date) for key, item in value.items()}
         if isinstance(value, list):
-            return [tagged(item) for item in value]
-        if isinstance(value, dt.datetime):
-            return "{TinyDate}:" + _iso(value)
-        return value
+            return [tagged(item, date) for item in value]
+        return date(value) if isinstance(value, dt.datetime) else value
 
     document = {k: v for k, v in folded.document.items() if k not in _FILES}
     experiment = dict(folded.document["experiment"])
@@ -236,7 +252,7 @@ def in_tinydb(folded):
         "metrics": {
             name: {
                 "steps": one.steps,
-                "values": one.values,
+                "values": tagged(one.values, str),
                 "timestamps": [_iso(_time(at)) for at in one.times],
             }
             for name, one in folded.metrics.items()

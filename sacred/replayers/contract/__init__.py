@@ -33,11 +33,20 @@ from sacred.replayers.contract.following import FollowingContract  # noqa: E402
 from sacred.replayers.contract.histories import HistoryContract  # noqa: E402
 from sacred.replayers.contract.ids import IdContract  # noqa: E402
 from sacred.replayers.contract.runs import write_run  # noqa: E402
+from sacred.replayers.contract.sizes import SizeContract  # noqa: E402
+from sacred.replayers.contract.values import ValueContract  # noqa: E402
 
 __all__ = ["Folded", "Series", "SinkContract", "fold_of", "write_run"]
 
 
 class SinkContract(
-    FollowingContract, BatchContract, IdContract, FileContract, CrashContract, HistoryContract
+    FollowingContract,
+    BatchContract,
+    IdContract,
+    FileContract,
+    CrashContract,
+    HistoryContract,
+    ValueContract,
+    SizeContract,
 ):
     """What a sink promises; each test says it in its docstring."""

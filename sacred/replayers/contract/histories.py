@@ -278,7 +278,6 @@ class HistoryContract(SinkPlace):
         """What is written while the run goes on, by replayers that fail, is what its fold says."""
         count = 0
 
-        @given(histories())
         def check(history: History) -> None:
             nonlocal count
             count += 1
@@ -297,7 +296,7 @@ class HistoryContract(SinkPlace):
             assert canonical(before) == canonical(self.content(spec, view_id))
 
         for number in self.rounds():
-            settings(
+            chosen = settings(
                 max_examples=self.histories,
                 deadline=None,
                 database=None,
@@ -305,5 +304,6 @@ class HistoryContract(SinkPlace):
                 report_multiple_bugs=False,
                 phases=(Phase.generate, Phase.shrink),
                 suppress_health_check=list(HealthCheck),
-            )(check)()
+            )
+            chosen(given(histories())(check))()
         record_property("battery", ("histories made up and compared with their views", count))

@@ -32,11 +32,14 @@ class SinkPlace:
     excludes_others
         Whether of two replayers of one run that write at the same moment the place refuses one. Most
         do; a store of objects that knows no conditions can not.
+    takes_large_files
+        Whether a content of 20 MB is kept; else it is left out, and a line in the log says so.
     outlives_processes
         Whether other processes find what one has written. A place in memory is gone with it.
     """
 
     excludes_others = True
+    takes_large_files = True
     outlives_processes = True
 
     # -- to be given -----------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def view_id(name: str) -> int | str:
 
 def shared_file(name: str, digest: str | None) -> str:
     """Return the name under which all runs share a source or a resource of this content."""
-    stem, extension = os.path.splitext(os.path.basename(name))
+    stem, extension = os.path.splitext(os.path.basename(name.replace("\0", "_")))
     ending = f"_{digest}{extension}"
     return shortened(stem, size(ending)) + ending
 
