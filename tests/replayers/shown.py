@@ -46,7 +46,9 @@ def in_tree(folded, base, *, printable=False):
     """
 
     def stored_as(name):
-        return artifact_file(name, aside=printable and not name.isprintable())
+        if not printable:
+            return artifact_file(name)
+        return artifact_file(name, aside=not name.isprintable(), longest=200)
 
     document = dict(folded.document)
     files = {"cout.txt": folded.output.encode("utf-8", "replace")}
