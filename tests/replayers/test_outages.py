@@ -101,8 +101,6 @@ class _ActingSink(ChaosSink):
 class Outages(SinkPlace):
     """What every server may do to its views."""
 
-    #: Whether what the server answered for is there after it was killed.
-    keeps_data = True
     server_greets = False
 
     @pytest.fixture
@@ -145,10 +143,6 @@ class Outages(SinkPlace):
         for one in (copy, *copy.rglob("*")):
             about = os.lstat(data / one.relative_to(copy))
             os.chown(one, about.st_uid, about.st_gid, follow_symlinks=False)
-
-    def _following(self, folder, spec):
-        """Follow a run in a thread, until the block is left."""
-        return _Following(folder, spec)
 
     # -- networks --------------------------------------------------------------------------------
 
@@ -404,6 +398,12 @@ class TestPostgresOutages(_Sql, places.SqlPlace):
 
         yield from _started(PostgresServer(tmp_path_factory.mktemp("postgres-out")))
 
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch):
+        from sacred.replayers.sinks.sql import patience
+
+        monkeypatch.setattr(patience, "ANSWER", 1.0)
+
     def impatient(self, spec, port, other):
         url = spec.url.replace(f":{port}/", f":{other}/")
         return spec._replace(url=f"{url}?connect_timeout=2")
@@ -456,14 +456,9 @@ class TestS3Outages(places.S3Place, Outages):
         options["endpoint_url"] = options["endpoint_url"].replace(f":{port}", f":{other}")
         return spec._replace(options=options)
 
-    def kill(self, server):
-        server.kill()
-
 
 class TestGcsOutages(places.GcsPlace, Outages):
-    """Google Cloud Storage: the stand-in keeps nothing, so an outage is a server that comes back empty."""
-
-    keeps_data = False
+    """Google Cloud Storage: the stand-in keeps all in memory, so what it held is put back."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -487,18 +482,21 @@ class TestGcsOutages(places.GcsPlace, Outages):
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{proxy.port}")
         return spec
 
+    def kill(self, server):
+        self.kept = server.objects(self.bucket, "", all_of=True)
+        server.kill()
+
     def after_start(self, server):
-        if self.bucket not in server.buckets():
-            server.make_bucket(self.bucket)
+        server.make_bucket(self.bucket)
+        for key, content in self.kept.items():
+            server.put(self.bucket, key, content)
 
     def backup(self, server):
         kept = server.objects(self.bucket, "", all_of=True)
 
         def restore():
-            self.kill(server)
+            server.kill()
+            self.kept = kept
             server.start()
-            server.make_bucket(self.bucket)
-            for key, content in kept.items():
-                server.put(self.bucket, key, content)
 
         return restore

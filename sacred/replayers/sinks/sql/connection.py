@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -60,7 +60,10 @@ def engine_for(url: str, **keywords: Any) -> Engine:
     try:
         parsed = make_url(driver_url(url))
         _check_options(parsed)
-        return create_engine(parsed, **_defaults(parsed), **keywords)
+        engine = create_engine(parsed, **_defaults(parsed), **keywords)
+        if parsed.get_driver_name() == "psycopg":
+            event.listen(engine, "do_connect", _connect_patiently)
+        return engine
     except NoSuchModuleError:
         known = "sqlite, postgresql, mysql"
         scheme = url.partition("://")[0][:80]
@@ -74,6 +77,12 @@ def engine_for(url: str, **keywords: Any) -> Engine:
         raise SinkMissingError(
             f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
         ) from None
+
+
+def _connect_patiently(_dialect: Any, _record: Any, words: Any, options: Any) -> Any:
+    from sacred.replayers.sinks.sql.patience import PatientConnection
+
+    return PatientConnection.connect(*words, **options)
 
 
 def _defaults(url: URL) -> dict[str, Any]:
