@@ -120,7 +120,7 @@ def test_a_server_that_says_nothing(tmp_path, silent, kind):
 
 
 def test_five_servers_that_say_nothing(tmp_path, silent):
-    """Five silent views cost the waits of one, and are told of in the end."""
+    """Five silent views share the wait for an id and that at the end, and are told of."""
     _assert_ran(run_program(tmp_path, KINDS, silent), tmp_path, KINDS)
 
 

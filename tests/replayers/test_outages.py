@@ -6,11 +6,16 @@ the clock is waited for by a clock that is told what time it is.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -102,6 +107,8 @@ class Outages(SinkPlace):
     """What every server may do to its views."""
 
     server_greets = False
+    #: A server that gives up when it can not write has to be started again.
+    survives_full_disk = True
 
     @pytest.fixture
     def proxy(self, one_server, fault_proxy):
@@ -278,6 +285,32 @@ class Outages(SinkPlace):
     def after_start(self, server):
         """What an owner does who starts it again."""
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="row a server's disk: only root mounts one")
+    def test_a_disk_that_is_full(self, root, small_disk):
+        """The view is behind with a sentence while the server takes nothing; then it has all."""
+        server, spec, disk = small_disk
+        folder = root.claim()
+        writer = write_run(folder, ends=False)
+        assert self.follow(folder, spec).state == "current"
+        disk.fill()
+        writer.append_output(1, (b"x" * 63 + b"\n") * (3 << 14))
+        for step in range(50, 20_000):
+            writer.log_point("loss", step, step / 7)
+        writer.flush()
+        status = self.follow_with(folder, spec, None, 0.0)
+        assert status.state == "behind", status
+        assert status.error
+        assert "\n" not in status.error
+        disk.make_room()
+        if not self.survives_full_disk:
+            self.kill(server)
+            server.start()
+        writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=1)
+        writer.close()
+        status = self.follow_with(folder, spec, None, PATIENCE)
+        assert (status.state, status.error, status.view_id) == ("current", None, 1)
+        self.check(folder, spec, 1)
+
     def test_an_older_backup(self, root, spec, one_server):
         """A server that lost what it had answered for is asked where it stands, and gets the rest."""
         folder, late = root.claim(), root.claim()
@@ -312,6 +345,50 @@ class Outages(SinkPlace):
         other.close()
         assert self.follow(late, spec, rebuild=True).state == "current"
         self.check(late, spec, 2)
+
+
+class _SmallDisk:
+    """A disk of some size, with a file that can take all of it."""
+
+    def __init__(self, folder, size):
+        folder.mkdir(parents=True)
+        self.folder = folder
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "none", str(folder)],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip("row a server's disk: nothing can be mounted here")
+
+    def fill(self):
+        try:
+            with (self.folder / "ballast").open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(1 << 16))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+    def make_room(self):
+        (self.folder / "ballast").unlink()
+
+    def close(self):
+        subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+@contextlib.contextmanager
+def _on_small_disk(folder, size, make):
+    """Run a server whose data lie on a small disk; yield both."""
+    disk = _SmallDisk(folder, size)
+    server = None
+    try:
+        server = make(folder)
+        server.start()
+        yield server, disk
+    finally:
+        if server is not None:
+            server.stop()
+        disk.close()
 
 
 class _Following:
@@ -365,6 +442,9 @@ class TestMongoOutages(places.MongoPlace, Outages):
     def mongo_server(self, one_server):
         return one_server
 
+    # The server of the tests answers out of its memory, and has not heard of its disk by then.
+    test_a_disk_that_is_full = None
+
     def data(self, server):
         return server.folder
 
@@ -387,9 +467,46 @@ class _Sql(Outages):
     def spec(self, url):
         return SinkSpec.parse(url)
 
+    survives_full_disk = False
+
+    @pytest.fixture
+    def small_disk(self, tmp_path):
+        from sqlalchemy import create_engine
+
+        from sacred.replayers.sinks.sql.address import driver_url
+
+        def make(at):
+            server = self.server_class(at)
+            server.folder = at  # and not where its user finds it among the temporary files
+            return server
+
+        with _on_small_disk(self.reachable / "disk", "256m", make) as (server, disk):
+            server.ask("CREATE DATABASE small")
+            self.engine.dispose()
+            self.engine = create_engine(driver_url(server.url("small")))
+            yield server, SinkSpec.parse(server.url("small")), disk
+            self.engine.dispose()
+
+    @property
+    def server_class(self):
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _reachable(self):
+        self.reachable = Path(tempfile.mkdtemp(prefix="sacred-small-disk-"))
+        self.reachable.chmod(0o755)
+        yield
+        shutil.rmtree(self.reachable, ignore_errors=True)
+
 
 class TestPostgresOutages(_Sql, places.SqlPlace):
     """PostgreSQL."""
+
+    @property
+    def server_class(self):
+        from servers.databases import PostgresServer
+
+        return PostgresServer
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -411,6 +528,12 @@ class TestPostgresOutages(_Sql, places.SqlPlace):
 
 class TestMariaOutages(_Sql, places.SqlPlace):
     """MariaDB."""
+
+    @property
+    def server_class(self):
+        from servers.databases import MariaServer
+
+        return MariaServer
 
     server_greets = True
 
@@ -440,6 +563,20 @@ class TestS3Outages(places.S3Place, Outages):
     def server(self, one_server):
         return one_server
 
+    @pytest.fixture
+    def small_disk(self, tmp_path, monkeypatch):
+        from servers.s3 import VersityServer
+
+        with _on_small_disk(
+            tmp_path / "disk", "32m", lambda at: VersityServer(at / "server")
+        ) as made:
+            server, disk = made
+            for name, value in server.environment().items():
+                monkeypatch.setenv(name, value)
+            self.bucket, self.client_of_test = "small", server.client()
+            url = f"s3://small/path/to/runs?endpoint_url={server.url}"
+            yield server, SinkSpec.parse(url), disk
+
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch):
         from sacred.replayers.sinks.s3 import client
@@ -459,6 +596,8 @@ class TestS3Outages(places.S3Place, Outages):
 
 class TestGcsOutages(places.GcsPlace, Outages):
     """Google Cloud Storage: the stand-in keeps all in memory, so what it held is put back."""
+
+    test_a_disk_that_is_full = None
 
     @pytest.fixture(scope="class")
     @classmethod

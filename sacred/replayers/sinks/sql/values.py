@@ -84,7 +84,8 @@ def bounded_output(text: str, most: int) -> str:
     content = text.encode("utf-8", "replace")
     if len(content) <= most:
         return text
-    tail = content[-min(_TAIL, most // 2) :].decode("utf-8", "ignore").partition("\n")[2]
+    tail = content[-min(_TAIL, most // 2) :].decode("utf-8", "ignore")
+    tail = tail.partition("\n")[2] or tail  # from the begin of a line, if there is one
     return f"[{len(content)} bytes of output, whole in the journal; its end:]\n{tail}"
 
 
