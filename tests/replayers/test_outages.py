@@ -520,6 +520,7 @@ class TestPostgresOutages(_Sql, places.SqlPlace):
         from sacred.replayers.sinks.sql import patience
 
         monkeypatch.setattr(patience, "ANSWER", 1.0)
+        monkeypatch.setattr(patience, "CONNECT", 1.0)
 
     def impatient(self, spec, port, other):
         url = spec.url.replace(f":{port}/", f":{other}/")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sacred.replayers.sink import FileEntry
 
 __all__ = [
+    "EXACT",
     "blob_bytes",
     "bounded_json",
     "bounded_output",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 #: Integers beyond are rounded by a double.
-_EXACT = 1 << 53
+EXACT = 1 << 53
 #: Of an output that is too long so much is kept (bytes).
 _TAIL = 1 << 20
 
@@ -67,7 +68,7 @@ def _is_double(value: Any) -> bool:
     if type(value) is float:
         # SQLite keeps a zero without its sign.
         return math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0.0)
-    return type(value) is int and -_EXACT <= value <= _EXACT
+    return type(value) is int and -EXACT <= value <= EXACT
 
 
 def bounded_json(value: Any, most: int) -> str:
