@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sacred.journal.events import EventType
+from sacred.journal.reader import JournalReader
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.runs import same_but_id, write_run
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.follower import Follower
+from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.registry import load_sink
-from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sink import Batch, FieldsChanged, OutputChanged, RunKey, SinkSpec
 from sacred.replayers.sinks.chaos import ChaosSink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sacred.journal.root import JournalRoot
+    from sacred.replayers.sink import Sink
 
 __all__ = ["FollowingContract"]
 
@@ -114,6 +120,27 @@ class FollowingContract(SinkPlace):
         assert before == self.document(spec, 1)
         self.check(folder, spec, 1)
 
+    def test_another_projector(
+        self, spec: SinkSpec, root: JournalRoot, opened: Callable[[], Sink]
+    ) -> None:
+        """What another version of the projection wrote is written anew, under the same id."""
+        folder = root.claim()
+        write_run(folder)
+        self.follow(folder, spec)
+        with contextlib.closing(JournalReader(folder.journal)) as reader:
+            run = RunKey(f"{reader.journal_id:016x}", 1)
+        sink = opened()
+        found = sink.position(run)
+        assert found is not None
+        old = (FieldsChanged({"result": "of old", "status": "OLD"}), OutputChanged(0, "of old\n"))
+        sink.write(Batch(run, old, found.position, PROJECTOR - 1, metrics=("loss", "dotted.name")))
+        status = self.follow(folder, spec)
+        assert (status.state, status.error, status.view_id) == ("current", None, 1)
+        self.check(folder, spec, 1)
+        found = sink.position(run)
+        assert found is not None
+        assert found.projector == PROJECTOR
+
     def test_a_phantom_tail(self, spec: SinkSpec, root: JournalRoot) -> None:
         """A view with events that a power cut took from the journal is written anew."""
         folder, truth = root.claim(), root.claim()
@@ -131,6 +158,7 @@ class FollowingContract(SinkPlace):
         status = self.follow(truth, spec)
         assert status.state == "current", status.error
         assert self.document(spec, 1) != before
+        self.check(truth, spec, 1)
         self.follow(truth, spec, rebuild=True)
         rebuilt = self.document(spec, 1)
         self.follow(truth, spec)
