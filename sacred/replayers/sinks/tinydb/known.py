@@ -66,7 +66,7 @@ class KnownFile:
 
     def content(self) -> bytes:
         """Return what the file holds."""
-        with open(self._descriptor, "rb", closefd=False) as file:
+        with os.fdopen(self._descriptor, "rb", closefd=False) as file:
             return file.read()
 
     def is_at(self, path: str) -> bool:
