@@ -8,6 +8,7 @@ Everything else is called in this process.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ __all__ = [
 
 #: Seconds that the start of a run waits for the id that a server gives.
 CLAIM_WAIT = 2.0
+#: All the views of a run share that time; one that is asked when it is over still gets so much (s).
+LATE_CLAIM_WAIT = 0.25
 
 
 class ViewRequiredError(RuntimeError):
@@ -120,6 +123,7 @@ class RunViews:
         self._root = root
         self._journal_id = journal_id
         self._views: list[tuple[Any, dict[str, Any]]] = []
+        self._claims_end: float | None = None
         self._folder: str | None = None
         self._link_or_none: ReplayerLink | None = None
         self._refused: list[str] = []
@@ -275,7 +279,7 @@ class RunViews:
             self._journal_id,
             run_id,
             plain_document(document),
-            CLAIM_WAIT if not required else 10 * CLAIM_WAIT,
+            self._claim_wait() if not required else 10 * CLAIM_WAIT,
         )
         if answer.id is None and required:
             why = answer.error or "it did not answer in time"
@@ -283,6 +287,14 @@ class RunViews:
         if answer.id is None and answer.error:
             self._refused.append(_refusal(str(view["name"]), answer.error))
         return answer.id
+
+    def _claim_wait(self) -> float:
+        """Return for how long the next view may think about an id: several share one wait."""
+        now = time.monotonic()
+        if self._claims_end is None:
+            self._claims_end = now + CLAIM_WAIT
+            return CLAIM_WAIT
+        return max(self._claims_end - now, LATE_CLAIM_WAIT)
 
     def refused(self) -> list[str]:
         """Return what the views said that gave no id, a sentence for each, once."""

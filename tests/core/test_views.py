@@ -71,6 +71,26 @@ def test_a_server_is_asked_when_there_is_no_id(link: mock.Mock) -> None:
     assert views_module.CLAIM_WAIT == link.claim.call_args.args[4]
 
 
+def test_several_servers_share_the_wait_for_an_id(
+    link: mock.Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R14: three that say nothing cost the wait of one, and a quarter of a second each."""
+    now = [100.0]
+    monkeypatch.setattr(views_module, "time", mock.Mock(monotonic=lambda: now[0]))
+    waits = []
+
+    def silent(*arguments: Any) -> ClaimAnswer:
+        waits.append(arguments[4])
+        now[0] += arguments[4]
+        return ClaimAnswer(None)
+
+    link.claim.side_effect = silent
+    servers = [_Server(), _Server(), _Server()]
+    views = RunViews(servers, "/r", "ab")
+    assert [None] * 3 == [views.claim(one, None, {}) for one in servers]
+    assert [2.0, 0.25, 0.25] == waits
+
+
 def test_a_file_view_is_always_claimed(link: mock.Mock) -> None:
     """USE-16: its folder is there inside main(), also when the id comes from elsewhere."""
     folder = _Folder()

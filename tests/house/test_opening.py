@@ -22,7 +22,7 @@ BY_THEMSELVES = {
     "journal/regular_file.py": (1, "it is this place"),
     "journal/root.py": (1, "a folder"),
     "journal/sealer.py": (1, "a new file"),
-    "replayers/contract.py": (1, "a test's own file"),
+    "replayers/contract/files.py": (1, "a test's own file"),
     "replayers/export.py": (1, "what was written a moment ago, in a folder of its own"),
     "replayers/notification_contract.py": (2, "a test's own files"),
     "replayers/sinks/file/disk.py": (1, "a folder"),

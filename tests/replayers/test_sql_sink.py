@@ -908,3 +908,11 @@ def test_a_connection_that_is_cut(kind, request, root, fault_proxy):
     output = place.row("SELECT captured_out FROM run")[0]
     assert output == "".join(f"line {step}\n" for step in range(12))
     place.engine.dispose()
+
+
+def test_the_end_of_an_output_of_one_line():
+    """SQL-03: of an output that is too large and has no line that could be left out, the end is kept."""
+    from sacred.replayers.sinks.sql.values import bounded_output
+
+    assert bounded_output("x" * 99, 40).endswith("its end:]\n" + "x" * 20)
+    assert bounded_output("x" * 89 + "\n" + "y" * 9, 40).endswith("its end:]\n" + "y" * 9)

@@ -56,3 +56,8 @@ class FakeGcsServer(ProgramServer):
         """Store an object."""
         query = f"uploadType=media&name={quote(key, safe='')}"
         self._ask(f"/upload/storage/v1/b/{bucket}/o?{query}", content)
+
+    def buckets(self) -> list[str]:
+        """Return the names of the buckets."""
+        found = json.loads(self._ask("/storage/v1/b?project=test"))
+        return [one["name"] for one in found.get("items", ())]

@@ -169,3 +169,10 @@ class ProgramServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
+
+    def kill(self) -> None:
+        """Kill it as the kernel would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(10)

@@ -21,6 +21,8 @@ log = logging.getLogger("sacred.replayers")
 
 #: A store takes names of 1,024 bytes; the prefix and the run's id need some of them.
 _NAME_BYTES = 600
+#: And a store on a file system makes names of its own of each part, which have to fit as well.
+_PART_BYTES = 200
 
 
 class StoredFiles:
@@ -59,7 +61,8 @@ class StoredFiles:
             return entry.name
         if blob is None:
             return entry.path
-        name = shared_file(entry.name, entry.md5 or entry.digest)
+        plain = "".join(c if c.isprintable() else "_" for c in entry.name)
+        name = shared_file(plain, entry.md5 or entry.digest)
         key = f"{self._folders[entry.role]}/{name}"
         if key not in self._shared:
             # Looked for first: a refused put has sent the whole content.
@@ -96,11 +99,13 @@ class StoredFiles:
         folders: set[str] = set()
         taken: set[str] = set()
         for name, entry in newest.items():
-            file = str(renamed.get(name) or artifact_file(name, aside=size(name) > _NAME_BYTES))
+            # A listing is XML, which has no control characters: such a name is not found again.
+            aside = size(name) > _NAME_BYTES or not name.isprintable()
+            file = str(renamed.get(name) or artifact_file(name, aside=aside, longest=_PART_BYTES))
             above = {file[:at] for at, character in enumerate(file) if character == "/"}
             if name not in renamed and (file in folders or not above.isdisjoint(taken)):
                 # A store on a file system has no file and folder of one name.
-                file, above = artifact_file(name, aside=True), set()
+                file, above = artifact_file(name, aside=True, longest=_PART_BYTES), set()
             folders |= above
             taken.add(file)
             blob = self._blobs.get(entry.key)

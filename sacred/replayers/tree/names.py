@@ -69,7 +69,7 @@ def view_id(name: str) -> int | str:
 
 def shared_file(name: str, digest: str | None) -> str:
     """Return the name under which all runs share a source or a resource of this content."""
-    stem, extension = os.path.splitext(os.path.basename(name))
+    stem, extension = os.path.splitext(os.path.basename(name.replace("\0", "_")))
     ending = f"_{digest}{extension}"
     return shortened(stem, size(ending)) + ending
 
@@ -85,7 +85,7 @@ def first_names(base: str, places: Iterable[str]) -> set[str]:
     return {inside.split(os.sep)[0] for place in places if (inside := below(base, place))}
 
 
-def artifact_file(name: str, *, aside: bool = False) -> str:
+def artifact_file(name: str, *, aside: bool = False, longest: int = NAME_BYTES) -> str:
     """Return under which path below the run's folder an artifact is stored.
 
     That is its name, if this is the path of a file below the folder and none of the tree's own;
@@ -97,18 +97,20 @@ def artifact_file(name: str, *, aside: bool = False) -> str:
         What the user calls it.
     aside
         True: the checksum in any case; another artifact is in the way.
+    longest
+        What each part of the path may have (bytes).
     """
-    if not aside and _is_path(name):
+    if not aside and _is_path(name, longest):
         return name
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     plain = "".join(c if c.isprintable() else "_" for c in last).lstrip(".")
     stem, extension = os.path.splitext(plain)
     digest = hashlib.md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
     ending = f"-{digest[:8]}{shortened(extension, 200)}"
-    return shortened(stem or "artifact", size(ending)) + ending
+    return shortened(stem or "artifact", size(ending), longest) + ending
 
 
-def _is_path(name: str) -> bool:
+def _is_path(name: str, longest: int) -> bool:
     """Tell whether a name is the path of a file below the run's folder, and not the tree's."""
     parts = name.split("/")
     if "\0" in name or "\\" in name:
@@ -117,7 +119,7 @@ def _is_path(name: str) -> bool:
         os.fsencode(name)
     except UnicodeEncodeError:
         return False
-    if any(part in {"", ".", ".."} or size(part) > NAME_BYTES for part in parts):
+    if any(part in {"", ".", ".."} or size(part) > longest for part in parts):
         return False
     return parts[0] not in OWN_FILES
 
@@ -127,8 +129,8 @@ def size(name: str) -> int:
     return len(name.encode("utf-8", "surrogatepass"))
 
 
-def shortened(stem: str, room: int) -> str:
+def shortened(stem: str, room: int, longest: int = NAME_BYTES) -> str:
     """Cut a name so that it has room for so many bytes more (the rest of it tells them apart)."""
-    while stem and size(stem) + room > NAME_BYTES:
+    while stem and size(stem) + room > longest:
         stem = stem[:-1]
     return stem

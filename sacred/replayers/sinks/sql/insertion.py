@@ -61,7 +61,8 @@ def _is_plain(column: list[Any]) -> bool:
     """Tell quickly that a double stands for each value; False where that takes a closer look."""
     kinds = set(map(type, column))
     if kinds == {float}:
-        return all(map(math.isfinite, column))
+        # One of the zeros may have a sign, which SQLite does not keep.
+        return all(map(math.isfinite, column)) and 0.0 not in column
     return kinds == {int} and min(column) >= -EXACT and max(column) <= EXACT
 
 

@@ -66,7 +66,8 @@ def exact_point(step: Any, value: Any) -> str | None:
 
 def _is_double(value: Any) -> bool:
     if type(value) is float:
-        return math.isfinite(value)
+        # SQLite keeps a zero without its sign.
+        return math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0.0)
     return type(value) is int and -EXACT <= value <= EXACT
 
 
@@ -84,7 +85,8 @@ def bounded_output(text: str, most: int) -> str:
     content = text.encode("utf-8", "replace")
     if len(content) <= most:
         return text
-    tail = content[-min(_TAIL, most // 2) :].decode("utf-8", "ignore").partition("\n")[2]
+    tail = content[-min(_TAIL, most // 2) :].decode("utf-8", "ignore")
+    tail = tail.partition("\n")[2] or tail  # from the begin of a line, if there is one
     return f"[{len(content)} bytes of output, whole in the journal; its end:]\n{tail}"
 
 
