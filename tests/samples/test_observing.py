@@ -1,4 +1,4 @@
-"""The samples of Sacred's page about observers, as far as the views are here."""
+"""The samples of Sacred's page about observers."""
 
 from __future__ import annotations
 
@@ -258,3 +258,13 @@ def test_the_reader_of_a_tiny_db(tmp_path):
         r"Source Files:\n    test_exp\.py\n\nOutputs:\n    None\n\n",
         text,
     ), text
+
+
+@pytest.mark.parametrize("sample", ["slack", "telegram_config"])
+def test_a_notifier_is_made_of_its_settings(sample, tmp_path):
+    """Slack's file of settings, with its two braces closed, is one, and so is Telegram's."""
+    settings = (typed.HERE / "observing" / "slack.json").read_text()
+    (tmp_path / "slack.json").write_text(settings)
+    (tmp_path / "telegram.json").write_text(json.dumps({"token": "1:a", "chat_id": 5}))
+    done = typed.run(f"observing/{sample}", tmp_path)
+    assert 0 == done.returncode, done.stderr
