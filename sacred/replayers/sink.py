@@ -192,6 +192,9 @@ class FileEntry(NamedTuple):
         The user's own.
     version
         Counts artifacts of one name, from 1.
+    added
+        When it was recorded, in nanoseconds since the epoch, UTC; 0 but for observers, which are
+        told of each file when it comes.
     """
 
     role: str
@@ -203,6 +206,7 @@ class FileEntry(NamedTuple):
     content_type: str | None = None
     metadata: Any = None
     version: int = 1
+    added: int = 0
 
     @property
     def key(self) -> tuple[str, str, str | None, int]:
