@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.core.observers import Listener
 from sacred.core.passwords import mask_password
+from sacred.journal.codec import pack
 from sacred.journal.position import Position
 from sacred.observers.replayed_files import ReplayedFiles
 from sacred.observers.target import ObserverTarget
@@ -93,8 +94,6 @@ class ObserverSink:
         self._fields: dict[str, Any] = {}
         self._text = ""
         self._points: list[PointsAdded] = []
-        #: What the last heartbeat said; None if this object was told of none.
-        self._said: tuple[Any, Any, str] | None = None
         #: The run is read from its beginning, because an object that is new knows nothing of it.
         self._reads_all = False
 
@@ -232,10 +231,18 @@ class ObserverSink:
         """Tell whether a heartbeat would say anything that was not said."""
         if self._points:
             return True
-        info, result = self._fields.get("info") or {}, self._fields.get("result")
-        if self._said is None:
+        if not self._told.beat:
+            info, result = self._fields.get("info"), self._fields.get("result")
             return bool(info or result is not None or self._text)
-        return self._text != self._said[2] or not _same((info, result), self._said[:2])
+        return self._checksum() != self._told.said
+
+    def _checksum(self) -> str:
+        """Return what tells apart two heartbeats that say different things."""
+        from hashlib import sha256
+
+        said = sha256(pack([self._fields.get("info") or {}, self._fields.get("result")]))
+        said.update(self._text.encode("utf-8", "surrogatepass"))
+        return said.hexdigest()[:16]
 
     def _beat_is_due(self, *, complete: bool) -> bool:
         waiting = sum(len(change.seqs) for change in self._points)
@@ -298,7 +305,7 @@ class ObserverSink:
 
     def _would_tell_anything(self, *, complete: bool) -> bool:
         """Tell whether something is to be said, of a run whose beginning is not at hand."""
-        if self._points or self._new_files() or (self._said is None and self._text and complete):
+        if self._points or self._new_files() or (self._text and complete):
             return True
         if "status" in self._fields:
             end = self._end()
@@ -334,7 +341,6 @@ class ObserverSink:
             # Another run has this id where the observer writes: that one gives the next.
             given = self._call_of(listener, event, **arguments, _id=None, is_last=True)
         self._listener = listener
-        self._said = None
         if isinstance(given, (int, str)) and not isinstance(given, bool) and given != "":
             self._told.name_run(given)
         self._told.tell(how)
@@ -368,15 +374,14 @@ class ObserverSink:
 
     def _tell_beat(self) -> None:
         info, result = self._fields.get("info") or {}, self._fields.get("result")
-        points = self._points
-        self._call("log_metrics", metrics_by_name=_by_name(points), info=info)
-        self._told.tell_points(points)
-        self._points = []
         beat = self._fields.get("heartbeat") or self._fields["start_time"]
-        text = self._text
+        points, text = self._points, self._text
+        if points or self._told.metrics != _text_of(beat):
+            self._call("log_metrics", metrics_by_name=_by_name(points), info=info)
+            self._told.tell_points(points, _text_of(beat))
+            self._points = []
         self._call("heartbeat_event", info=info, captured_out=text, beat_time=beat, result=result)
-        self._told.tell_beat(_text_of(beat))
-        self._said = (info, result, text)
+        self._told.tell_beat(_text_of(beat), self._checksum())
 
     # -- the observer ----------------------------------------------------------------------------
 
@@ -434,7 +439,6 @@ class ObserverSink:
 
     def _let_go(self) -> None:
         listener, self._listener = self._listener, None
-        self._said = None
         if listener is not None:
             try:
                 listener.call("join")
@@ -463,13 +467,6 @@ def _mark_of(entry: FileEntry) -> str:
 
 def _text_of(when: dt.datetime | None) -> str:
     return when.isoformat(timespec="microseconds") if when is not None else ""
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except Exception:  # arrays do not say whether they are equal
-        return repr(one) == repr(other)
 
 
 def _no_copy(error: OSError) -> str:

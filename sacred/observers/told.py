@@ -62,6 +62,10 @@ class ToldLog:
         Marks of the events that it was told.
     beat
         Time of the last heartbeat that it was told of, as text; empty before.
+    said
+        Checksum of what that one said.
+    metrics
+        Time of the last heartbeat of whose points it was told.
     stands
         Where the run stood when everything up to there was told; None before a claim.
 
@@ -85,6 +89,8 @@ class ToldLog:
         self.view_id: Any = None
         self.events: dict[str, None] = {}
         self.beat = ""
+        self.said = ""
+        self.metrics = ""
         self.stands: ViewPosition | None = None
         #: Per writer the sequence number behind the last point that was told, and the latest time.
         self._points: dict[int, tuple[int, int]] = {}
@@ -172,13 +178,17 @@ class ToldLog:
             self.view_id = view_id
             self._append(["named", view_id])
 
-    def tell_points(self, points: list[PointsAdded]) -> None:
-        """Note points that were told."""
+    def tell_points(self, points: list[PointsAdded], beat: str) -> None:
+        """Note points that were told, and of which heartbeat they were the first half."""
+        self.metrics = beat
         for change in points:
             for writer, seq, time in zip(change.writers, change.seqs, change.times, strict=True):
                 behind, latest = self._points.get(writer, (0, 0))
                 self._points[writer] = max(behind, seq + 1), max(latest, time)
-        self._append(["points", [[writer, *at] for writer, at in self._points.items()]])
+        self._append(["points", self._points_to_wire()])
+
+    def _points_to_wire(self) -> list[Any]:
+        return [self.metrics, [[writer, *at] for writer, at in self._points.items()]]
 
     def untold(self, change: PointsAdded) -> PointsAdded | None:
         """Return the points that were not told, or None.
@@ -196,10 +206,10 @@ class ToldLog:
             return change
         return change.rows(rows) if rows else None
 
-    def tell_beat(self, time: str) -> None:
-        """Note a heartbeat that was told."""
-        self.beat = time
-        self._append(["beat", time])
+    def tell_beat(self, time: str, said: str) -> None:
+        """Note a heartbeat that was told, and what it said, by a checksum."""
+        self.beat, self.said = time, said
+        self._append(["beat", [time, said]])
 
     def stand(self, at: ViewPosition) -> None:
         """Note where the run stands: everything before it was told."""
@@ -212,10 +222,10 @@ class ToldLog:
         """Return the lines that say all there is to say."""
         lines: list[list[Any]] = [["format", _FORMAT, self.journal_id], ["named", self.view_id]]
         lines += [["told", mark] for mark in self.events]
-        if self._points:
-            lines.append(["points", [[writer, *at] for writer, at in self._points.items()]])
+        if self.metrics:
+            lines.append(["points", self._points_to_wire()])
         if self.beat:
-            lines.append(["beat", self.beat])
+            lines.append(["beat", [self.beat, self.said]])
         if self.stands is not None:
             lines.append(["stands", _stands_to_wire(self.stands)])
         return lines
@@ -290,9 +300,10 @@ class ToldLog:
         elif kind == "named":
             self.view_id = value
         elif kind == "points":
-            self._points = {int(writer): (int(seq), int(time)) for writer, seq, time in value}
+            self.metrics, points = value
+            self._points = {int(writer): (int(seq), int(time)) for writer, seq, time in points}
         elif kind == "beat":
-            self.beat = str(value)
+            self.beat, self.said = map(str, value)
         elif kind == "stands":
             self.stands = _stands_from_wire(self.view_id, value)
         else:
