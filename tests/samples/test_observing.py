@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -215,6 +217,21 @@ def test_the_observer_of_another_package(tmp_path):
         "USER_NAME/PROJECT_NAME has hello_cs Hello world!\nHello world!\nUSER_NAME/PROJECT_NAME is done\n"
         == typed.printed("observing/neptune", tmp_path)
     )
+
+
+def test_the_observer_of_another_package_told_later(tmp_path):
+    """Neptune: the run of a program that knows nothing of it is told from its journal."""
+    typed.printed("observing/hello_cs", tmp_path)
+    address = "neptunecontrib.monitoring.sacred:NeptuneObserver?api_token=T&project_name=LAB/IRIS"
+    done = subprocess.run(
+        [sys.executable, "-m", "sacred", "replay", "--root", "../sacred_runs", "--to", address],
+        cwd=tmp_path / "observing",
+        capture_output=True,
+        text=True,
+        timeout=typed.SECONDS,
+        check=True,
+    )
+    assert done.stdout.startswith("LAB/IRIS has hello_cs Hello world!\nLAB/IRIS is done\n")
 
 
 def _runs(path):
