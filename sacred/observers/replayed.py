@@ -141,6 +141,7 @@ class ObserverSink:
             return None
         self._points = []
         stands = self._told.stands
+        stands = stands._replace(view_id=self._told.view_id)
         if self._reads_all:
             return stands._replace(position=Position(), ahead=Position(), spool=0)
         return stands
@@ -392,7 +393,7 @@ class ObserverSink:
             return Listener(self._target.take(), log)
         except SinkError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._refusal("making it", error) from error
 
     def _call(self, event: str, **arguments: Any) -> Any:

@@ -54,7 +54,7 @@ class ObserverTarget:
             sys.path.append(here)  # a command has only its own folder there
         try:
             found: Any = importlib.import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SinkMissingError(_can_not_import(module, error)) from error
         for part in name.split("."):
             if not hasattr(found, part):
@@ -171,7 +171,7 @@ class _Stand:
         return getattr(self._cls, name)
 
 
-def _can_not_import(module: str, error: Exception) -> str:
+def _can_not_import(module: str, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         if module == error.name or module.startswith(f"{error.name}."):
             return (

@@ -182,9 +182,10 @@ class ToldLog:
         """Note points that were told, and of which heartbeat they were the first half."""
         self.metrics = beat
         for change in points:
-            for writer, seq, time in zip(change.writers, change.seqs, change.times, strict=True):
-                behind, latest = self._points.get(writer, (0, 0))
-                self._points[writer] = max(behind, seq + 1), max(latest, time)
+            latest = max(change.times)
+            for writer, next_seq in change.next_seqs().items():
+                behind, before = self._points.get(writer, (0, 0))
+                self._points[writer] = max(behind, next_seq), max(before, latest)
         self._append(["points", self._points_to_wire()])
 
     def _points_to_wire(self) -> list[Any]:
@@ -195,6 +196,8 @@ class ToldLog:
 
         After a power cut a journal may give numbers again that were told; such points are younger.
         """
+        if not self._points:
+            return change
         nothing = (0, 0)
         rows = [
             row

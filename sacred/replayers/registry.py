@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,6 +136,12 @@ _UNAVAILABLE = {
 
 def _entry_points() -> dict[str, Any]:
     """Return what third parties registered, by the names that are not ours."""
+    return _entry_points_on(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _entry_points_on(path: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001 - what is found depends on it
+    # Looking through all that is installed takes 10 ms and more, and there may be 10,000 runs.
     from importlib.metadata import entry_points
 
     return {p.name: p for p in entry_points(group=ENTRY_POINTS) if p.name not in _KINDS}
