@@ -109,11 +109,11 @@ class ObserverSink:
         self._told = ToldLog(self.spec.key, self.spec.name, folder.views)
 
     def open(self) -> None:
-        """Keep other replayers away from this run and observer. It is made when there is news."""
-        self._told.lock()
+        """Do nothing: an observer is made when there is something to tell."""
 
     def claim(self, run: RunKey) -> Any:
         """Return the run's own id; the observer may give another one when it is told of the run."""
+        self._told.lock()
         if not self._told.load(run.journal_id):
             view_id = run.run_id
             if not isinstance(view_id, (int, str)) or isinstance(view_id, bool) or view_id == "":
@@ -136,13 +136,18 @@ class ObserverSink:
         return True
 
     def position(self, run: RunKey) -> ViewPosition | None:
-        """Return where the run stands: at its beginning where an object has to be told all of it."""
+        """Return where the run stands: at its beginning where an object has to be told all of it.
+
+        From here until ``close`` no other replayer tells this observer of this run.
+        """
+        self._told.lock()
         if not self._told.load(run.journal_id) or self._told.stands is None:
             return None
         self._points = []
         stands = self._told.stands
         stands = stands._replace(view_id=self._told.view_id)
         if self._reads_all:
+            self._forget_run()
             return stands._replace(position=Position(), ahead=Position(), spool=0)
         return stands
 

@@ -4,7 +4,7 @@ An observer can not be asked what it knows. So each thing it was told is written
 call returned, one line each, in ``<run>/views/.<view>.told``. Whoever goes on after a kill repeats
 the call that the kill fell on, if the line is missing, and no other.
 
-One replayer at a time tells an observer of a run: it holds a lock from ``open`` to ``close``.
+One replayer at a time tells an observer of a run: it holds a lock until it closes its sink.
 """
 
 from __future__ import annotations

@@ -204,10 +204,10 @@ class TestObserver(NotificationContract):
         one.claim(run)
         two = load_sink(spec)
         two.attend(folder)
-        with pytest.raises(TransientSinkError, match="another replayer tells"):
-            two.open()
-        one.close()
         two.open()
+        with pytest.raises(TransientSinkError, match="another replayer tells"):
+            two.position(run)
+        one.close()
         assert two.position(run).claimed
         two.close()
 
@@ -418,6 +418,27 @@ def test_several_writers_are_told_once(root, calls):
     found = [told["metrics_by_name"] for told in calls.of("log_metrics")]
     assert 1 == sum("worker" in metrics for metrics in found)
     assert 1 == calls.names().count("completed_event")
+
+
+def test_points_that_a_power_cut_took_back(root, calls):
+    """Points that were told and lost, and others under their numbers: those are told too, the rest once."""
+    folder, truth = root.claim(), root.claim()
+    for where, extra in ((folder, 5.0), (truth, 7.0)):
+        writer = JournalWriter.create(where.journal, journal_id=4711)
+        writer.append(EventType.RUN_STARTED, time_ns=10**18, **SinkContract.events(1)[0].fields)
+        for step in range(5):
+            is_late = extra == 7.0 and step > 2
+            time_ns = 10**18 + 10**9 * (step + 100 * is_late)
+            fields = {"metric": "m", "step": step, "value": extra if step > 2 else 1.0}
+            writer.append(EventType.METRIC_POINT, time_ns=time_ns, **fields)
+            writer.flush()
+        writer.close()
+    follow(folder)
+    folder.views.rename(truth.views)
+    assert "current" == follow(truth)[0].state
+    found = [told["metrics_by_name"].get("m") for told in calls.of("log_metrics")]
+    assert [1.0, 1.0, 1.0, 5.0, 5.0] == found[0]["values"]
+    assert ([3, 4], [7.0, 7.0]) == (found[1]["steps"], found[1]["values"])
 
 
 # -- files -------------------------------------------------------------------------------------------
@@ -655,6 +676,7 @@ def test_a_wrong_address_is_a_sentence(calls, address, says):
         ("import nowhere_at_all", "the module broken needs nowhere_at_all, which is not installed"),
         ("1 / 0", "the module broken can not be imported: ZeroDivisionError"),
         ("import", "the module broken can not be imported: SyntaxError"),
+        ("raise SystemExit(0)", "the module broken can not be imported: SystemExit"),
     ],
 )
 def test_a_module_that_can_not_be_imported(tmp_path, monkeypatch, program, says):
@@ -699,6 +721,20 @@ def test_views_are_told_by_priority(root, calls):
     summary = replay(root, None, ["of_a_test:Recorder", "of_a_test:Urgent"])
     assert ["URGENT-1", "SAC-2", "URGENT-3", "SAC-4"] == calls.given
     assert 0 == summary.exit_code
+
+
+def test_a_run_that_another_replayer_tells_of(root, calls):
+    """It waits, and no other run does: its turn comes with the next replay."""
+    for _ in "ab":
+        write_run(root.claim(), ends=False)
+    spec = parse_spec("of_a_test:Recorder")
+    first = Follower(root.run(1), load_sink(spec), spec)
+    first.run_once()
+    summary = replay(root, None, [spec])
+    assert ["behind", "current"] == [outcome.state for outcome in summary.outcomes]
+    assert "another replayer tells of_a_test:Recorder of this run" in summary.outcomes[0].error
+    first.close()
+    assert 0 == replay(root, None, [spec]).exit_code
 
 
 def test_what_was_told_can_be_told_anew(root, calls):
