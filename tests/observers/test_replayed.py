@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -795,3 +796,67 @@ def test_many_lines_are_written_anew(root, calls):
     sink.close()
     (path,) = folder.views.glob(".*.told")
     assert len(path.read_text().splitlines()) < 600
+
+
+LIVE = """
+import sys, time
+from pathlib import Path
+from sacred import Experiment
+
+ex = Experiment("live", save_git_info=False)
+
+@ex.automain
+def main(_run):
+    told = Path("told")
+    for step in range(3):
+        _run.log_scalar("loss", 0.5, step)
+        until = time.monotonic() + 60
+        while f"loss {step}" not in (told.read_text() if told.exists() else ""):
+            if time.monotonic() > until:
+                sys.exit("nobody was told of it")
+            time.sleep(0.05)
+"""
+LISTENER = """
+from sacred.observers import RunObserver
+
+class Listener(RunObserver):
+    def started_event(self, ex_info, _id):
+        self.tell("started", ex_info["sources"][0][0], bool(ex_info["dependencies"]))
+    def log_metrics(self, metrics_by_name):
+        for step in metrics_by_name.get("loss", {"steps": []})["steps"]:
+            self.tell("loss", step)
+    def completed_event(self):
+        self.tell("completed")
+    def join(self):
+        self.tell("join")
+    def tell(self, *words):
+        with open("told", "a") as file:
+            print(*words, file=file)
+"""
+
+
+def test_a_run_is_told_while_it_goes_on(tmp_path):
+    """A program waits, point by point, until `sacred-replay --follow` told an observer of it; Ctrl-C ends that."""
+    (tmp_path / "live.py").write_text(LIVE)
+    (tmp_path / "listener.py").write_text(LISTENER)
+    JournalRoot(tmp_path / "sacred_runs").claim()  # an empty one: the replayer may begin first
+    command = [sys.executable, "-W", "ignore"]
+    with subprocess.Popen(
+        [*command, "-m", "sacred", "replay", "--to", "listener:Listener", "--follow"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as replayer:
+        try:
+            program = [*command, "live.py", "-b", "0.2"]
+            subprocess.run(program, cwd=tmp_path, timeout=200, check=True, capture_output=True)
+            for line in replayer.stdout:  # it says when it is done with the run
+                if "run 2" in line:
+                    break
+        finally:
+            replayer.send_signal(signal.SIGINT)
+        assert 0 == replayer.wait(60)
+    assert "up to date" in line
+    lines = (tmp_path / "told").read_text().splitlines()
+    assert ["started live.py True", "loss 0", "loss 1", "loss 2", "completed", "join"] == lines
