@@ -32,6 +32,8 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       s3://bucket/path         an S3 store; gs://bucket/path Google Cloud Storage
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own
+      package.module:MyObserver  an observer of your own, told what Sacred would
+                               have told it; MyObserver?name=value gives arguments
 
     Without RUN all runs of the root. What a view has already is not written
     again. Exit code 0 if every view is up to date, 1 if one failed, 2 if
@@ -39,7 +41,21 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
     """
 
 
-@click.command(help=_REPLAY_HELP, context_settings=SETTINGS)
+class _ReplayCommand(click.Command):
+    """Its help names the views that other packages brought, too."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands behind the options."""
+        from sacred.replayers.registry import third_party_kinds
+
+        found = third_party_kinds()
+        if found:
+            with formatter.section("Views of other packages"):
+                formatter.write_dl([(f"{name}:...", f"from {by}") for name, by in found.items()])
+        super().format_epilog(ctx, formatter)
+
+
+@click.command(cls=_ReplayCommand, help=_REPLAY_HELP, context_settings=SETTINGS)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--to", "specs", multiple=True, metavar="SPEC", help="The view; may be repeated.")
 @click.option("--follow", is_flag=True, help="Keep going: write what comes, until Ctrl-C.")
@@ -191,7 +207,8 @@ def _views(specs: tuple[str, ...], url: str | None, db: str | None) -> list[Sink
 
     if not specs:
         raise click.UsageError(
-            "name a view: --to mongo, --to mongodb://host/database, --to file:DIR"
+            "name a view: --to mongo, --to mongodb://host/database, --to file:DIR, "
+            "--to package.module:MyObserver"
         )
     views = [parse_spec(spec) for spec in specs]
     if url is None and db is None:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HEART_OF",
     "InvalidObserverError",
-    "ObserverMissingError",
     "ObserverSignatureError",
     "Parameters",
     "check_observers",
@@ -48,10 +47,6 @@ class InvalidObserverError(SacredError, ObserverError, TypeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, print_traceback=False)
-
-
-class ObserverMissingError(ImportError):
-    """There is no such observer in this version."""
 
 
 class ObserverSignatureError(SacredError, ObserverError, TypeError):

@@ -39,20 +39,17 @@ def load_observer(kind: str) -> Any:
     """
     import importlib
 
-    from sacred.core.observer_checks import ObserverMissingError
-
     module_name, _, class_name = OBSERVERS[kind].partition(":")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        is_missing = isinstance(error, ObserverMissingError) or (
+        if not (
             isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "-")
-        )
-        if not is_missing:
+        ):
             raise
         raise CommandLineError(
-            f'This version of sacred-journal has no "{kind}" observer yet. Leave out the option '
-            "that asks for it: the run is journalled all the same."
+            f'This installation of sacred-journal lacks the "{kind}" observer: install it again, or '
+            "leave out the option that asks for it. The run is journalled all the same."
         ) from error
     return getattr(module, class_name)
 

@@ -62,12 +62,6 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES.values():
         value = importlib.import_module(f"{__name__}.{name}")
     else:
-        from sacred.observers.later import LATER, not_here_yet
-
-        if name in LATER:
-            raise not_here_yet(name)
-        if name in LATER.values():
-            return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value

@@ -14,7 +14,7 @@ serve      take commands from standard input (an experiment's process starts it)
 once       write a run's journal into a view, and end
 follow     the same, and go on until the run has ended
 RUN        a run's folder
-SPEC       file:DIR, mongodb://host/db, or a specification as JSON
+SPEC       file:DIR, mongodb://host/db, package.module:MyObserver, ..., or a specification as JSON
 Exit status: 0 done, 1 failed, 2 wrong use, 3 the view is behind.
 """
 

@@ -41,6 +41,8 @@ class RunFold:
         The run's folder.
     keep_output
         Whether the whole output is kept, for a view that writes it anew each time.
+    profile
+        For whom the projection is: see ``RunProjection``.
 
     Attributes
     ----------
@@ -61,10 +63,12 @@ class RunFold:
         There is no journal that can be read.
     """
 
-    def __init__(self, folder: RunFolder, *, keep_output: bool) -> None:
+    def __init__(self, folder: RunFolder, *, keep_output: bool, profile: str = "sacred") -> None:
         self.folder = folder
         self.reader = JournalReader(folder.journal)
-        self.projection = RunProjection(resolve=self._resolve, keep_output=keep_output)
+        self.projection = RunProjection(
+            profile=profile, resolve=self._resolve, keep_output=keep_output
+        )
         self.spool = 0
         self.spool_flaws: list[SpoolFlaw] = []
         self.ended = False

@@ -154,7 +154,9 @@ class Follower:
         self._complete_written = True
 
     def _new_fold(self) -> RunFold:
-        self._fold = RunFold(self.folder, keep_output="output" in self.sink.rewrites)
+        keep_output = "output" in self.sink.rewrites
+        profile = getattr(self.sink, "profile", "sacred")
+        self._fold = RunFold(self.folder, keep_output=keep_output, profile=profile)
         return self._fold
 
     # -- the public steps ----------------------------------------------------------------------
@@ -527,6 +529,8 @@ class Follower:
                 fold.latest(),
             )
         )
+        # Somebody else's program may give the id when it is told of the run.
+        self._view_id = getattr(self.sink, "view_id", None) or self._view_id
         self._committed = position
         self._complete_written = complete
         self._had = True

@@ -13,6 +13,7 @@ from sacred.journal.codec import BlobReference
 from sacred.journal.events import EventType
 from sacred.journal.info import info_after
 from sacred.journal.media import picture_name
+from sacred.replayers.native import native
 from sacred.replayers.plain import plain, plain_text, utc
 from sacred.replayers.sink import OWNED_FIELDS, FieldsChanged, FileEntry, OutputChanged, PointsAdded
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from sacred.journal.tables import MetricTable
     from sacred.replayers.sink import Change
 
-__all__ = ["PROJECTOR", "RunProjection"]
+__all__ = ["PROFILES", "PROJECTOR", "RunProjection"]
 
 #: A view that an older projector wrote is written anew.
 PROJECTOR = 1
+
+#: For whom a projection can be.
+PROFILES = ("sacred", "observer")
 
 _Points = tuple[list[int], list[int], list[Any], list[Any], list[int]]
 #: Of the statuses that are no interruption's, which may have any.
@@ -40,7 +44,9 @@ class RunProjection:
     Parameters
     ----------
     profile
-        ``"sacred"``, the only one: exactly the fields that Sacred's observers write.
+        ``"sacred"``: exactly the fields that Sacred's observers write. ``"observer"``: what Sacred's
+        observers are told. Values keep their types, a file that is added again is named again, and
+        its media type is the one that the program gave.
     resolve
         Gives the value that was too large for an event, by the blob that holds it; None leaves a
         text in its place.
@@ -74,8 +80,10 @@ class RunProjection:
         resolve: Callable[[BlobReference], Any] | None = None,
         keep_output: bool = False,
     ) -> None:
-        if profile != "sacred":
-            raise ValueError(f"there is no projection profile {profile!r}: it is 'sacred'")
+        if profile not in PROFILES:
+            raise ValueError(f"there is no projection profile {profile!r}: it is one of {PROFILES}")
+        self._told = profile == "observer"
+        self._value: Callable[[Any], Any] = native if self._told else plain
         self.run_id: Any = None
         self.how: str | None = None
         self.counts: dict[str, int] = {}
@@ -87,7 +95,7 @@ class RunProjection:
         self._sources: dict[str, FileEntry] = {}
         self._dependencies: dict[str, None] = {}
         self._repositories: list[dict[str, Any]] = []
-        self._resources: dict[tuple[str, str | None], FileEntry] = {}
+        self._resources: dict[tuple[str, str | None, int], FileEntry] = {}
         self._artifacts: list[FileEntry] = []
         self._info: dict[str, Any] = {}
         self._dirty: set[str] = set()
@@ -156,14 +164,14 @@ class RunProjection:
             **_mapping(fields.get("experiment")),
         }
         self._named_files(experiment)
-        self._set("experiment", plain(experiment))
+        self._set("experiment", self._value(experiment))
         self._set("command", plain(fields.get("command")))
         self._set("status", plain(fields.get("status")) or ("QUEUED" if queued else "RUNNING"))
         # The clients take the heartbeat for granted from the first moment on.
         self._set("start_time", when)
         self._set("heartbeat", when)
         for name in ("config", "meta", "host"):
-            self._set(name, plain(_mapping(fields.get(name))))
+            self._set(name, self._value(_mapping(fields.get(name))))
         self._info = _mapping(fields.get("info"))
         for name, first in (("info", {}), ("resources", []), ("artifacts", []), ("result", None)):
             self._set(name, first)
@@ -174,7 +182,7 @@ class RunProjection:
         for dependency in experiment.pop("dependencies", None) or ():
             self._dependencies[str(dependency)] = None
         for repository in experiment.pop("repositories", None) or ():
-            self._repositories.append(plain(repository))
+            self._repositories.append(self._value(repository))
         for source in experiment.pop("sources", None) or ():
             if isinstance(source, (list, tuple)) and len(source) >= 2:
                 name, md5 = str(source[0]), source[1]
@@ -197,7 +205,7 @@ class RunProjection:
         # Clients compute the duration from the heartbeat.
         self._set("heartbeat", max(when, self._fields.get("heartbeat", when)))
         if "result" in fields or self.how == "completed":
-            self._set("result", plain(fields.get("result")))
+            self._set("result", self._value(fields.get("result")))
         trace = fields.get("fail_trace")
         if trace is not None:
             lines = trace if isinstance(trace, (list, tuple)) else [trace]
@@ -238,10 +246,10 @@ class RunProjection:
         self._dirty.add("info")
 
     def _result_changed(self, fields: dict[str, Any], _event: Event) -> None:
-        self._set("result", plain(fields.get("result")))
+        self._set("result", self._value(fields.get("result")))
 
     def _host_facts(self, fields: dict[str, Any], _event: Event) -> None:
-        facts = plain(_mapping(fields.get("facts")))
+        facts = self._value(_mapping(fields.get("facts")))
         self._set("host", _merged(self._fields.get("host") or {}, facts))
 
     # files
@@ -251,7 +259,7 @@ class RunProjection:
         # Workers name what they import themselves; of one file the run's own process has the say.
         if event.writer and name in self._sources:
             return
-        entry = _entry("source", name, str(fields.get("path") or name), fields)
+        entry = self._entry("source", name, str(fields.get("path") or name), fields, event)
         self._sources[name] = entry
         experiment = self._fields.get("experiment")
         if fields.get("main") and experiment is not None and not experiment.get("mainfile"):
@@ -269,39 +277,65 @@ class RunProjection:
             self._repositories.append(found)
         self._dirty.add("experiment")
 
-    def _resource_added(self, fields: dict[str, Any], _event: Event) -> None:
+    def _resource_added(self, fields: dict[str, Any], event: Event) -> None:
         name = str(fields.get("filename"))
-        entry = _entry("resource", name, name, fields)
-        self._resources.setdefault((name, entry.md5), entry)
+        entry = self._entry("resource", name, name, fields, event)
+        self._add_resource(entry, entry.md5)
+
+    def _add_resource(self, entry: FileEntry, content: str | None) -> None:
+        """Take in a resource, which in a view stands once however often it is opened."""
+        self._resources.setdefault((entry.name, content, entry.added), entry)
         self._dirty.add("resources")
 
-    def _artifact_added(self, fields: dict[str, Any], _event: Event) -> None:
-        name = str(fields.get("name"))
-        self._artifacts.append(_entry("artifact", name, str(fields.get("filename")), fields))
+    def _artifact_added(self, fields: dict[str, Any], event: Event) -> None:
+        path = str(fields.get("filename"))
+        entry = self._entry("artifact", str(fields.get("name")), path, fields, event)
+        self._artifacts.append(entry)
         self._dirty.add("artifacts")
 
-    def _directory_added(self, fields: dict[str, Any], _event: Event) -> None:
+    def _directory_added(self, fields: dict[str, Any], event: Event) -> None:
         name, folder = str(fields.get("name")), str(fields.get("filename"))
         for relative, blob, *_ in fields.get("entries") or ():
             about = {"blob": blob, "metadata": fields.get("metadata")}
             about["version"] = fields.get("version")
             path = f"{folder}/{relative}"
             if fields.get("role") == "resource":
-                entry = _entry("resource", path, path, about)
-                self._resources.setdefault((path, entry.digest), entry)
-                self._dirty.add("resources")
+                entry = self._entry("resource", path, path, about, event)
+                self._add_resource(entry, entry.digest)
             else:
-                self._artifacts.append(_entry("artifact", f"{name}/{relative}", path, about))
+                entry = self._entry("artifact", f"{name}/{relative}", path, about, event)
+                self._artifacts.append(entry)
                 self._dirty.add("artifacts")
 
-    def _image_logged(self, fields: dict[str, Any], _event: Event) -> None:
+    def _image_logged(self, fields: dict[str, Any], event: Event) -> None:
         # Clients have no place for pictures but among the artifacts, where they show them.
         kind = _text_or_none(fields.get("content_type"))
         name = picture_name(str(fields.get("name")), plain(fields.get("step")), kind)
         caption = fields.get("caption")
         about = {"metadata": None if caption is None else {"caption": caption}}
-        self._artifacts.append(_entry("artifact", name, name, {**fields, **about}))
+        entry = self._entry("artifact", name, name, {**fields, **about}, event)
+        self._artifacts.append(entry)
         self._dirty.add("artifacts")
+
+    def _entry(
+        self, role: str, name: str, path: str, fields: dict[str, Any], event: Event
+    ) -> FileEntry:
+        blob = BlobReference.from_wire(fields.get("blob"))
+        kind = fields.get("content_type")
+        if not self._told:
+            kind = kind or fields.get("guessed_type")
+        return FileEntry(
+            role,
+            plain_text(name),
+            plain_text(path),
+            blob.digest if blob is not None else None,
+            _text_or_none(fields.get("md5")),
+            blob.size if blob is not None else 0,
+            _text_or_none(kind),
+            self._value(fields.get("metadata")),
+            int(fields.get("version") or 1),
+            event.time if self._told else 0,
+        )
 
     # output
 
@@ -509,7 +543,7 @@ class RunProjection:
 
     def _field(self, name: str) -> Any:
         if name == "info":
-            return plain(self._info)
+            return self._value(self._info)
         if name == "resources":
             return list(self._resources.values())
         if name == "artifacts":
@@ -546,21 +580,6 @@ _HANDLERS: dict[int, Callable[[RunProjection, dict[str, Any], Event], None]] = {
     EventType.HOST_FACTS: RunProjection._host_facts,
     EventType.VIEW_DECLARED: RunProjection._view_declared,
 }
-
-
-def _entry(role: str, name: str, path: str, fields: dict[str, Any]) -> FileEntry:
-    blob = BlobReference.from_wire(fields.get("blob"))
-    return FileEntry(
-        role,
-        plain_text(name),
-        plain_text(path),
-        blob.digest if blob is not None else None,
-        _text_or_none(fields.get("md5")),
-        blob.size if blob is not None else 0,
-        _text_or_none(fields.get("content_type") or fields.get("guessed_type")),
-        plain(fields.get("metadata")),
-        int(fields.get("version") or 1),
-    )
 
 
 def _text_or_none(value: Any) -> str | None:

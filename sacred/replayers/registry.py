@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.replayers.errors import SinkMissingError, SinkSpecError
@@ -12,10 +15,18 @@ if TYPE_CHECKING:
 
     from sacred.replayers.sink import Sink
 
-__all__ = ["ENTRY_POINTS", "kinds", "load_sink", "parse_spec", "sink_class"]
+__all__ = ["ENTRY_POINTS", "kinds", "load_sink", "parse_spec", "sink_class", "third_party_kinds"]
 
-#: Third parties register their sinks here: ``name = "package.module:ClassName"``.
+#: Third parties register their sinks here: ``name = "package.module:ClassName"``. The class may have
+#: ``parse(text)``, which makes a ``SinkSpec`` of an address, or else ``options``, the names that may
+#: stand behind the ``?`` of one.
 ENTRY_POINTS = "sacred.sinks"
+
+#: What a sink has; the methods of ``sacred.replayers.sink.Sink``.
+_METHODS = (
+    *("open", "claim", "clear_claims", "release", "position", "write", "put_file", "reset"),
+    "close",
+)
 
 
 class _Kind(NamedTuple):
@@ -104,6 +115,13 @@ _KINDS = {
         "pip install google-cloud-storage",
         "gs://bucket/path",
     ),
+    "observer": _Kind(
+        "sacred.observers.replayed:ObserverSink",
+        "sacred.replayers.observer_address:parse_observer",
+        ("observer",),
+        "",
+        "package.module:MyObserver",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
@@ -117,14 +135,29 @@ _UNAVAILABLE = {
 
 
 def _entry_points() -> dict[str, Any]:
+    """Return what third parties registered, by the names that are not ours."""
+    return _entry_points_on(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _entry_points_on(path: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001 - what is found depends on it
+    # Looking through all that is installed takes 10 ms and more, and there may be 10,000 runs.
     from importlib.metadata import entry_points
 
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    return {p.name: p for p in entry_points(group=ENTRY_POINTS) if p.name not in _KINDS}
 
 
 def kinds() -> list[str]:
     """Return the names of all kinds that are registered, those of third parties too."""
-    return [*_KINDS, *sorted(set(_entry_points()) - set(_KINDS))]
+    return [*_KINDS, *sorted(_entry_points())]
+
+
+def third_party_kinds() -> dict[str, str]:
+    """Return the kinds that other packages brought, and which package each is from.
+
+    None of them is loaded.
+    """
+    return {name: _package_of(point) for name, point in sorted(_entry_points().items())}
 
 
 def sink_class(kind: str) -> Callable[[SinkSpec], Sink]:
@@ -142,19 +175,38 @@ def sink_class(kind: str) -> Callable[[SinkSpec], Sink]:
         point = _entry_points().get(kind)
         if point is None:
             raise SinkSpecError(_unknown(kind))
-        try:
-            found: Callable[[SinkSpec], Sink] = point.load()
-        except Exception as error:
-            raise SinkMissingError(
-                f"the view {kind!r} can not be loaded from {point.value}: {error}"
-            ) from error
-        return found
+        return _third_party_class(kind, point)
     try:
         loaded: Callable[[SinkSpec], Sink] = _named(known.where)
     except ImportError as error:
         hint = f": {known.needs}" if known.needs else ""
         raise SinkMissingError(f"the view {kind!r} needs {error.name or error}{hint}") from error
     return loaded
+
+
+def _third_party_class(kind: str, point: Any) -> Callable[[SinkSpec], Sink]:
+    whose = f"the view {kind!r} of the package {_package_of(point)}"
+    try:
+        found: Callable[[SinkSpec], Sink] = point.load()
+    except ModuleNotFoundError as error:
+        needs = error.name or str(error)
+        raise SinkMissingError(
+            f"{whose} needs the module {needs}, which is not installed: pip install it, or what the "
+            "package says that it needs"
+        ) from error
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SinkMissingError(f"{whose} can not be loaded from {point.value}: {text}") from error
+    lacks = [name for name in _METHODS if not callable(getattr(found, name, None))]
+    if isinstance(found, type) and lacks:
+        raise SinkMissingError(f"{whose} is no sink: {point.value} has no {', '.join(lacks)}")
+    if not callable(found):
+        raise SinkMissingError(f"{whose} is no sink: {point.value} is no class")
+    return found
+
+
+def _package_of(point: Any) -> str:
+    return str(point.dist.name) if point.dist is not None else str(point.value)
 
 
 def load_sink(spec: SinkSpec) -> Sink:
@@ -176,16 +228,72 @@ def parse_spec(text: str) -> SinkSpec:
         It is none; the text says which there are.
     """
     text = text.strip()
-    scheme, _, rest = text.partition(":")
+    scheme = text.partition(":")[0]
     # "postgresql+psycopg2" names a driver, too.
     names = {scheme, scheme.partition("+")[0]}
     kind = next((name for name, known in _KINDS.items() if names & {*known.schemes}), None)
     if kind is None and scheme in _entry_points():
-        return SinkSpec(scheme, rest, {}, view_name(scheme, rest))
+        return _third_party_spec(scheme, text)
     if kind is None:
-        raise SinkSpecError(_unknown(scheme))
+        return _observer_spec(scheme, text)
     parse: Callable[[str], SinkSpec] = _named(_KINDS[kind].parse)
     return parse(text)
+
+
+def _third_party_spec(kind: str, text: str) -> SinkSpec:
+    """Read the address of a third party's view: by its own ``parse``, else by its ``options``."""
+    loaded: Any = sink_class(kind)
+    parse = getattr(loaded, "parse", None)
+    if parse is None:
+        return _plain_spec(kind, text.partition(":")[2], getattr(loaded, "options", None))
+    try:
+        spec = parse(text)
+    except SinkSpecError:
+        raise
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SinkSpecError(f"the address is none of the view {kind!r}: {what}") from error
+    if not isinstance(spec, SinkSpec) or spec.kind != kind:
+        raise SinkMissingError(
+            f"the view {kind!r} is defective: its parse() returned {type(spec).__name__}, and no "
+            f"SinkSpec of the kind {kind!r}"
+        )
+    return spec
+
+
+def _plain_spec(kind: str, rest: str, names: Any) -> SinkSpec:
+    """Return ``kind:PLACE?name=value``; without names of options all of it is the place."""
+    if names is None:
+        return SinkSpec(kind, rest, {}, view_name(kind, rest))
+    from urllib.parse import parse_qsl
+
+    place, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name not in names:
+            import difflib
+
+            near = difflib.get_close_matches(name, list(names), 1)
+            there = f"there is {', '.join(names)}" if names else "it has none"
+            hint = f"did you mean {near[0]}?" if near else there
+            raise SinkSpecError(f"the view {kind!r} has no option {name[:80]!r}: {hint}")
+    return SinkSpec(kind, place, options, view_name(kind, place))
+
+
+def _observer_spec(scheme: str, text: str) -> SinkSpec:
+    """Read ``package.module:MyObserver``, unless it is a kind that was misspelt."""
+    from importlib.util import find_spec
+
+    from sacred.replayers.observer_address import names_an_observer, parse_observer
+
+    if scheme in _UNAVAILABLE or not names_an_observer(text):
+        raise SinkSpecError(_unknown(scheme))
+    package = scheme.partition(".")[0]
+    here = os.path.join(os.getcwd(), package)
+    is_here = os.path.isdir(here) or os.path.isfile(f"{here}.py")
+    if package not in sys.modules and not is_here and find_spec(package) is None:
+        raise SinkSpecError(f"{_unknown(scheme)} Nor is there a Python module {package!r}.")
+    return parse_observer(text)
 
 
 def _named(where: str) -> Any:
@@ -209,5 +317,6 @@ def _unknown(kind: str) -> str:
 
 
 def _choices() -> str:
-    examples = (known.example for known in _KINDS.values() if known.example)
+    examples = [known.example for known in _KINDS.values() if known.example]
+    examples += [f"{name}:..." for name in sorted(_entry_points())]
     return "Write one of " + ", ".join(examples) + ", mongo."

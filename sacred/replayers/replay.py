@@ -148,8 +148,7 @@ def replay(
     if not specs:
         raise SinkSpecError("name a view to write: --to file:DIR, --to mongodb://host/db")
     views = [SinkSpec.parse(spec) if isinstance(spec, str) else spec for spec in specs]
-    for view in views:
-        load_sink(view).close()  # a missing package is said before anything is done
+    views = _by_priority(views)  # a missing package is said before anything is done
     every = runs is None
     folders = root.runs() if runs is None else find_runs(root, runs)
     work = _Replay(views, jobs, rebuild, patience, progress)
@@ -371,6 +370,22 @@ class _Replay:
             over.set()
             watcher.join(5.0)
             self._done(key, folder, spec, status, follower)
+
+
+def _by_priority(views: list[SinkSpec]) -> list[SinkSpec]:
+    """Return the views as they are told of a run: those of a higher priority before others.
+
+    Raises
+    ------
+    SinkError
+        One of them can not be made.
+    """
+    priorities = {}
+    for number, view in enumerate(views):
+        sink = load_sink(view)
+        sink.close()
+        priorities[number] = getattr(sink, "priority", 0)
+    return [views[number] for number in sorted(priorities, key=lambda n: -priorities[n])]
 
 
 def _lives(folder: RunFolder) -> bool:

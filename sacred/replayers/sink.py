@@ -5,9 +5,10 @@ one run, and the position in that run's journal up to which they go. It stores b
 step, so that whatever is killed when, the view and its position never disagree. A repeated batch is
 harmless. That is all a sink has to know; retries, back-off and order are the follower's business.
 
-To write a sink of your own: a class with the methods of :class:`Sink`, an entry point in the group
+To write a sink of your own: a class with the methods of :class:`Sink` (for many places
+:class:`sacred.replayers.document_sink.DocumentSink` has most of them), an entry point in the group
 ``sacred.sinks`` that names it, and a test class that inherits
-:class:`sacred.replayers.contract.SinkContract`.
+:class:`sacred.replayers.contract.SinkContract`. ``docs/write-a-sink.md`` does all three.
 
 Values here are named tuples, not dataclasses: the file view is claimed inside the user's process,
 and ``dataclasses`` costs that 5 ms.
@@ -192,6 +193,9 @@ class FileEntry(NamedTuple):
         The user's own.
     version
         Counts artifacts of one name, from 1.
+    added
+        When it was recorded, in nanoseconds since the epoch, UTC; 0 but for observers, which are
+        told of each file when it comes.
     """
 
     role: str
@@ -203,6 +207,7 @@ class FileEntry(NamedTuple):
     content_type: str | None = None
     metadata: Any = None
     version: int = 1
+    added: int = 0
 
     @property
     def key(self) -> tuple[str, str, str | None, int]:
@@ -390,6 +395,13 @@ class Sink(Protocol):
         complete; an empty complete batch comes for them. ``"whole"``: every write costs all that is
         there, of which the sink's attribute ``weight`` is the size in bytes; batches then wait until
         they are worth it.
+
+    Notes
+    -----
+    A class may have more: ``parse(text)``, which makes a ``SinkSpec`` of an address, or ``options``,
+    the names that may stand behind the ``?`` of one. And a sink: ``attend`` (:class:`AttendingSink`);
+    ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
+    values are (``RunProjection``); ``view_id``, if the place gives the run an id when it is written.
     """
 
     @property

@@ -41,18 +41,3 @@ def test_the_names_that_people_import() -> None:
         assert getattr(sacred.observers, name) is not None
     with pytest.raises(AttributeError):
         sacred.observers.NoSuchObserver  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [],
-)
-def test_the_modules_of_observers_that_are_still_to_come(module: str, name: str) -> None:
-    """PKG-02: importing one of Sacred's modules says the same as importing its class from ``sacred.observers``."""
-    for statement in (
-        f"import sacred.observers.{module}",
-        f"from sacred.observers.{module} import {name}",
-        f"from sacred.observers import {name}",
-    ):
-        with pytest.raises(ImportError, match=f"this version of sacred-journal has no {name} yet"):
-            exec(statement)

@@ -1,4 +1,4 @@
-"""The samples of Sacred's page about observers, as far as the views are here."""
+"""The samples of Sacred's page about observers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -217,6 +219,21 @@ def test_the_observer_of_another_package(tmp_path):
     )
 
 
+def test_the_observer_of_another_package_told_later(tmp_path):
+    """Neptune: the run of a program that knows nothing of it is told from its journal."""
+    typed.printed("observing/hello_cs", tmp_path)
+    address = "neptunecontrib.monitoring.sacred:NeptuneObserver?api_token=T&project_name=LAB/IRIS"
+    done = subprocess.run(
+        [sys.executable, "-m", "sacred", "replay", "--root", "../sacred_runs", "--to", address],
+        cwd=tmp_path / "observing",
+        capture_output=True,
+        text=True,
+        timeout=typed.SECONDS,
+        check=True,
+    )
+    assert done.stdout.startswith("LAB/IRIS has hello_cs Hello world!\nLAB/IRIS is done\n")
+
+
 def _runs(path):
     return list(json.loads(path.read_text())["runs"].values())
 
@@ -258,3 +275,13 @@ def test_the_reader_of_a_tiny_db(tmp_path):
         r"Source Files:\n    test_exp\.py\n\nOutputs:\n    None\n\n",
         text,
     ), text
+
+
+@pytest.mark.parametrize("sample", ["slack", "telegram_config"])
+def test_a_notifier_is_made_of_its_settings(sample, tmp_path):
+    """Slack's file of settings, with its two braces closed, is one, and so is Telegram's."""
+    settings = (typed.HERE / "observing" / "slack.json").read_text()
+    (tmp_path / "slack.json").write_text(settings)
+    (tmp_path / "telegram.json").write_text(json.dumps({"token": "1:a", "chat_id": 5}))
+    done = typed.run(f"observing/{sample}", tmp_path)
+    assert 0 == done.returncode, done.stderr

@@ -12,7 +12,7 @@ from sacred.journal import EventType, JournalReader, JournalRoot
 
 HERE = Path(__file__).parent
 #: The folders of samples, one a document.
-DOCUMENTS = ("overview", "reference", "observing", "later", "iris", "altar")
+DOCUMENTS = ("overview", "reference", "observing", "iris", "altar")
 SECONDS = 120
 
 

@@ -11,7 +11,10 @@ import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What a login in front of a network answers, whatever is asked.
 PAGE = "<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -23,6 +26,7 @@ class Request(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
     def data(self) -> Any:
         """The body as JSON."""
@@ -83,16 +87,21 @@ class HttpServer:
         What was posted, in order, also what was answered with an error.
     plan : list
         The answers to come: ``Reply``, ``HANG``, ``CLOSE``, ``HALF``, ``TRICKLE``, ``TRICKLE_BODY``, or a
-        function of the request that gives one of these. Behind them ``default`` is answered.
+        function of the request that gives one of these. Behind them ``default`` is answered, or what
+        that gives.
 
     Parameters
     ----------
-    default : Reply
+    default : Reply, or a function of the request
     certificate : path, optional
         A file with a key and a certificate: then it speaks TLS.
     """
 
-    def __init__(self, default: Reply = Reply(), certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        default: Reply | Callable[[Request], Reply] = Reply(),
+        certificate: Path | None = None,
+    ) -> None:
         self.requests: list[Request] = []
         self.plan: list[Any] = []
         self.default = default
@@ -106,7 +115,8 @@ class HttpServer:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.path, headers, self.rfile.read(length))
+                body = self.rfile.read(length)
+                request = Request(self.path, headers, body, self.command)
                 with outer.arrived:
                     outer.requests.append(request)
                     reply = outer.plan.pop(0) if outer.plan else outer.default
@@ -126,7 +136,7 @@ class HttpServer:
                 else:
                     self._say(reply)
 
-            do_GET = do_CONNECT = do_POST
+            do_GET = do_CONNECT = do_PUT = do_DELETE = do_HEAD = do_POST
 
             def _say(self, reply: Reply, length: int | None = None) -> None:
                 content = reply.body.encode()

@@ -1,17 +1,45 @@
 """The tests that every sink passes, ours or a third party's.
 
-Inherit and say how to make a sink, and what is in the place without asking the sink::
+Install your package (``pip install -e .``: its entry point makes the sink known), derive a class in
+a test module of your own, and say three things::
+
+    import pytest
+
+    from sacred.replayers.contract import SinkContract
+    from sacred.replayers.sink import SinkSpec
+
 
     class TestMySink(SinkContract):
         @pytest.fixture
         def spec(self, tmp_path):
+            # an empty place, for one test
             return SinkSpec.parse(f"my:{tmp_path}")
 
         def document(self, spec, view_id):
-            ...
+            ...  # all that the place holds of a run, a dict with "metrics"; None if nothing
 
-With ``expected`` (and ``content``) the view is also compared with the fold of its journal; without,
-with its own second replay. Needs pytest and hypothesis; nothing else here does.
+        def place_foreign_run(self, spec, view_id):
+            ...  # put another program's run under an id
+
+``pytest`` then runs every test of the class, each in a place of its own, against whatever ``spec``
+leads to: let that be the real thing, a server that the fixture starts, and not a stand-in of yours.
+Some tests use several sinks at once, in threads and in processes that are killed; none needs the
+network beyond that place.
+
+``document`` is compared: of a run with itself after a repeat, a rebuild or a crash; and of two runs
+that did the same. For these keys named ``_id``, ``id``, ``run_id``, ``file_id``, ``start_time``,
+``stop_time``, ``heartbeat`` and ``timestamps`` do not count, at any depth. Leave out revisions and
+what else each write changes. The more of the place is in it, the more the tests prove. With
+``expected`` (and ``content``) the view is also compared with the fold of its journal.
+
+What your place can not have is left out by name, and the reason belongs beside it::
+
+        test_two_followers_at_once = None  # it has no conditional writes: one replayer at a time
+
+``docs/write-a-sink.md`` builds a whole package with its test. A place that can not be asked what it
+holds, like a chat, keeps :class:`sacred.replayers.notification_contract.NotificationContract`.
+
+Needs pytest and hypothesis; nothing else here does.
 """
 
 from __future__ import annotations

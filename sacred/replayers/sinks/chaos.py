@@ -41,6 +41,16 @@ class ChaosSink:
         """As the inner sink."""
         return self.inner.rewrites
 
+    @property
+    def profile(self) -> str:
+        """As the inner sink."""
+        return getattr(self.inner, "profile", "sacred")
+
+    @property
+    def view_id(self) -> Any:
+        """As the inner sink."""
+        return getattr(self.inner, "view_id", None)
+
     def _do(self, call: Any, *arguments: Any) -> Any:
         step = next(self.plan, "ok")
         if step == "before":
