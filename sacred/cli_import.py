@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -68,6 +68,9 @@ _SHOWN = 5
 @click.option(
     "--partial", is_flag=True, help="Of a store: take what is whole of runs that are damaged."
 )
+@click.option(
+    "--running", is_flag=True, help="Of a store: also runs that seem to go on, as they are now."
+)
 @json_option
 @root_option
 def import_(
@@ -76,6 +79,7 @@ def import_(
     collection: str | None,
     dry_run: bool,
     partial: bool,
+    running: bool,
     as_json: bool,
     root: str | None,
 ) -> int:
@@ -87,9 +91,10 @@ def import_(
         if last is not None and len(source) > 1:
             raise click.UsageError("name the runs of the store, or give --last, not both")
         chosen = _Chosen(source[1:], last)
-        how = {"dry_run": dry_run, "partial": partial}
-        return _from_store(source[0], collection, chosen, place, as_json=as_json, **how)
-    given = {"--last": last, "--collection": collection, "--dry-run": dry_run, "--partial": partial}
+        how = _How(dry_run, partial, running)
+        return _from_store(source[0], collection, chosen, place, how, as_json=as_json)
+    given = {"--last": last, "--collection": collection, "--dry-run": dry_run}
+    given |= {"--partial": partial, "--running": running}
     for name, value in given.items():
         if value:
             raise click.UsageError(f"{name} is for stores, and {source[0]!r} is the name of a file")
@@ -199,6 +204,14 @@ def _sentence(done: Imported) -> str:
 # -- stores ----------------------------------------------------------------------------------------
 
 
+class _How(NamedTuple):
+    """How runs of a store are to be imported, as the options say."""
+
+    dry_run: bool
+    partial: bool
+    running: bool
+
+
 class _Chosen:
     """Which runs of a store are wanted: those named, the last ones, or all."""
 
@@ -243,12 +256,11 @@ def _from_store(
     collection: str | None,
     chosen: _Chosen,
     root: JournalRoot,
+    how: _How,
     *,
     as_json: bool,
-    dry_run: bool,
-    partial: bool,
 ) -> int:
-    from sacred.replayers.stores.importer import import_runs
+    from sacred.replayers.stores.importer import FRESH, import_runs
     from sacred.replayers.stores.registry import store_at
 
     store = store_at(address, collection=collection)
@@ -258,13 +270,16 @@ def _from_store(
         store.open()
         wanted = chosen.of(store)
         try:
-            for done in import_runs(store, root, wanted, dry_run=dry_run, partial=partial):
+            fresh = 0 if how.running else FRESH
+            for done in import_runs(
+                store, root, wanted, dry_run=how.dry_run, partial=how.partial, fresh=fresh
+            ):
                 found.append(done)
                 bar.draw(len(found), len(wanted), f"run {done.run_id}")
         finally:
             # Also of an import that was interrupted: what came, came.
             bar.close()
-            _report(store, root, found, as_json=as_json, dry_run=dry_run)
+            _report(store, root, found, as_json=as_json, dry_run=how.dry_run)
     finally:
         store.close()
     return max((done.exit_code for done in found), default=0)

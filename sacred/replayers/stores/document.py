@@ -142,7 +142,7 @@ def stored_run(
         if not isinstance(found, list):
             read.damaged(f"its {name} are no list")
             lists[name] = []
-    if not {"experiment", "command", "status", "config"} & document.keys():
+    if not {"experiment", "command", "status"} & document.keys():
         raise StoredRunError("its document has nothing of a run of Sacred's")
     losses += (
         f"the field {name[:80]!r}, which is none of Sacred's, is left out"

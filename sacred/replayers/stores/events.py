@@ -108,7 +108,7 @@ def _beginning(run: StoredRun, time: int) -> StoredEvent:
 def _code(run: StoredRun, time: int) -> Iterator[StoredEvent]:
     main = run.experiment.get("mainfile")
     for file in run.sources:
-        fields = {"filename": file.name, "path": file.path, "md5": file.md5 or ""}
+        fields: dict[str, Any] = {"filename": file.name, "path": file.path, "md5": file.md5 or ""}
         if file.name == main:
             fields["main"] = True
         yield _with_content(EventType.SOURCE_ADDED, time, fields, file)

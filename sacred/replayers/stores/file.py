@@ -125,12 +125,13 @@ class FileStore:
         """Return a document; None if there is none."""
         try:
             with open_file(os.path.join(folder, name)) as file:
-                content = file.read(_MOST + 1)
+                size = os.fstat(file.fileno()).st_size
+                content = file.read() if size <= _MOST else b""
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoredRunError(f"its {name} can not be read: {error.strerror}") from None
-        if len(content) > _MOST:
+        if size > _MOST:
             raise StoredRunError(f"its {name} is larger than {_MOST >> 20} MiB")
         try:
             found = json.loads(content)
@@ -191,9 +192,7 @@ class FileStore:
             self._damaged(str(error), losses, partial=partial)
             return
         try:
-            yield from column_points(file, losses)
-        except StoredRunError as error:
-            self._damaged(str(error), losses, partial=partial)
+            yield from column_points(file, losses, partial=partial)
         finally:
             file.close()
 
@@ -241,17 +240,43 @@ def _opener(path: str) -> Callable[[], BinaryIO]:
     return lambda: open_file(path)
 
 
-def column_points(file: ColumnFile, losses: list[str]) -> Iterator[Points]:
-    """Yield the metrics of a file, as ``metrics.json`` has them."""
+def column_points(file: ColumnFile, losses: list[str], *, partial: bool) -> Iterator[Points]:
+    """Yield the metrics of a file, as ``metrics.json`` has them.
+
+    Parameters
+    ----------
+    file
+        Of the metrics of a run.
+    losses
+        Gets what has no time, and what is left out.
+    partial
+        Leave out what is damaged; else it raises StoredRunError.
+    """
     for name, spans in file.spans.items():
-        if not {"steps", "values"} <= spans.keys():
-            raise StoredRunError(f"the metric {name[:80]!r} has no steps or no values")
-        yield name, _rows(file, name, spans, losses)
+        yield name, _whole_rows(file, name, spans, losses, partial=partial)
+
+
+def _whole_rows(
+    file: ColumnFile,
+    name: str,
+    spans: dict[str, tuple[int, int]],
+    losses: list[str],
+    *,
+    partial: bool,
+) -> Iterator[tuple[Any, Any, int | None]]:
+    try:
+        yield from _rows(file, name, spans, losses)
+    except StoredRunError as error:
+        if not partial:
+            raise
+        losses.append(f"{error}: the rest of {name[:80]!r} is left out")
 
 
 def _rows(
     file: ColumnFile, name: str, spans: dict[str, tuple[int, int]], losses: list[str]
 ) -> Iterator[tuple[Any, Any, int | None]]:
+    if not {"steps", "values"} <= spans.keys():
+        raise StoredRunError(f"the metric {name[:80]!r} has no steps or no values")
     missing = object()
     steps, values = file.column(spans["steps"]), file.column(spans["values"])
     times = file.column(spans["timestamps"]) if "timestamps" in spans else iter(())

@@ -100,6 +100,7 @@ def import_runs(
     *,
     dry_run: bool = False,
     partial: bool = False,
+    fresh: float = FRESH,
 ) -> Iterator[RunImport]:
     """Make runs of a store runs of a root, one after the other.
 
@@ -119,6 +120,8 @@ def import_runs(
         Read everything and write nothing.
     partial
         Leave out what is damaged of a run, instead of the run.
+    fresh
+        A run without an end whose last heartbeat is younger goes on, and is left for later (s).
 
     Yields
     ------
@@ -137,8 +140,12 @@ def import_runs(
     Memory: the document of one run, and for MongoDB one document of its metrics.
     """
     known = _Known(root)
+    if root.exists() and not dry_run:
+        with only_one_import(root) as alone:
+            if alone:
+                sweep_imports(root)
     for run_id in run_ids:
-        yield _Import(store, root, known, dry_run=dry_run, partial=partial).run(run_id)
+        yield _Import(store, root, known, dry_run, partial, fresh).run(run_id)
 
 
 class _Known:
@@ -179,13 +186,20 @@ class _Import:
     """Imports one run."""
 
     def __init__(
-        self, store: RunStore, root: JournalRoot, known: _Known, *, dry_run: bool, partial: bool
+        self,
+        store: RunStore,
+        root: JournalRoot,
+        known: _Known,
+        dry_run: bool,
+        partial: bool,
+        fresh: float,
     ) -> None:
         self._store = store
         self._root = root
         self._known = known
         self._dry_run = dry_run
         self._partial = partial
+        self._fresh = fresh
         self._points = 0
         self._files = 0
 
@@ -239,9 +253,12 @@ class _Import:
         if run.status != "RUNNING" or run.heartbeat is None:
             return None
         now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
-        if (now - run.heartbeat).total_seconds() >= FRESH:
+        if (now - run.heartbeat).total_seconds() >= self._fresh:
             return None
-        reason = "its last heartbeat is less than two minutes old: import it when it has ended"
+        reason = (
+            "its last heartbeat is less than two minutes old: import it when it has ended, or "
+            "as it is now, with --running"
+        )
         return RunImport(run.run_id, "running", None, run.status, reason=reason)
 
     # -- writing ---------------------------------------------------------------------------------
@@ -279,9 +296,7 @@ class _Import:
 
     def _written(self, run: StoredRun, journal_id: int) -> RunFolder | RunImport:
         self._root.create()
-        with only_one_import(self._root) as alone:
-            if alone:
-                sweep_imports(self._root)
+        with only_one_import(self._root):
             found = self._found(run, journal_id)  # another process may have been faster
             if found is not None:
                 return found

@@ -50,6 +50,7 @@ class MongoStore:
         self._runs: Any = None
         self._metrics: Any = None
         self._fs: Any = None
+        self._files: Any = None
 
     # -- the connection --------------------------------------------------------------------------
 
@@ -76,6 +77,7 @@ class MongoStore:
             self._runs = database.get_collection(self._collection, codec_options=codec)
             self._metrics = database.get_collection(metrics, codec_options=codec)
             self._fs = gridfs.GridFS(database)
+            self._files = database["fs.files"]
 
     def close(self) -> None:
         """Give the connection back."""
@@ -196,6 +198,12 @@ class MongoStore:
         if isinstance(text, str) and text:
             yield text
 
+    def _facts(self, file_id: Any) -> dict[str, Any] | None:
+        """Return what GridFS says of a file; None if it is not there."""
+        with self._errors():
+            found: dict[str, Any] | None = self._files.find_one({"_id": file_id})
+        return found
+
     def _stored(self, file_id: Any) -> Any:
         """Return a file of GridFS, open; None if it is not there."""
         from gridfs.errors import NoFile
@@ -218,19 +226,20 @@ class MongoStore:
     def _source(self, pair: tuple[str, Any], base_dir: str) -> StoredFile:
         name, file_id = pair
         path = f"{base_dir}/{name}" if base_dir else name
-        file = self._stored(file_id)
-        if file is None:
+        facts = self._facts(file_id)
+        if facts is None:
             return StoredFile(name, path, missing="the file is not in GridFS")
-        return StoredFile(name, file.filename or path, _md5(file), self._opener(file_id))
+        where = str(facts.get("filename") or path)
+        return StoredFile(name, where, _md5(facts), self._opener(file_id))
 
     def _resource(self, name: str, md5: Any) -> StoredFile:
         """Find a resource's content, which old versions of Sacred and ours store."""
         digest = str(md5) if md5 is not None else None
         with self._errors():
-            found = digest and self._fs.find_one({"filename": name, "md5": digest})
+            found = digest and self._files.find_one({"filename": name, "md5": digest})
         if not found:
             return StoredFile(name, name, digest, missing="the database has its md5 alone")
-        return StoredFile(name, name, digest, self._opener(found._id))
+        return StoredFile(name, name, digest, self._opener(found["_id"]))
 
     def _artifacts(self, listed: Any, losses: list[str]) -> Iterator[StoredFile]:
         for entry in listed if isinstance(listed, list) else []:
@@ -238,13 +247,13 @@ class MongoStore:
                 losses.append(f"an artifact without a name is left out ({str(entry)[:60]})")
                 continue
             name, file_id = str(entry["name"]), entry.get("file_id")
-            file = None if file_id is None else self._stored(file_id)
-            if file is None:
+            facts = None if file_id is None else self._facts(file_id)
+            if facts is None:
                 yield StoredFile(name, name, missing="the file is not in GridFS")
                 continue
-            metadata = None if file.metadata is None else _plain(file.metadata, losses)
-            kind = getattr(file, "content_type", None)
-            yield StoredFile(name, name, _md5(file), self._opener(file_id), kind, metadata)
+            metadata, kind = _plain(facts.get("metadata"), losses), facts.get("contentType")
+            kind = None if kind is None else str(kind)
+            yield StoredFile(name, name, _md5(facts), self._opener(file_id), kind, metadata)
 
 
 class _GridFile:
@@ -274,12 +283,9 @@ class _GridFile:
         self._file.close()
 
 
-def _md5(file: Any) -> str | None:
-    try:
-        found = file.md5
-    except AttributeError:
-        return None
-    return str(found) if found is not None else None
+def _md5(facts: Mapping[str, Any]) -> str | None:
+    found = facts.get("md5")
+    return None if found is None else str(found)
 
 
 def _is_reference(entry: Any) -> bool:

@@ -168,7 +168,7 @@ class SqlStore:
 
     def _row(self, connection: Connection, table: Table, where: Any) -> Row[Any] | None:
         columns = [column for column in self._known(table) if column.name != "content"]
-        return connection.execute(select(*columns).where(where)).first()
+        return connection.execute(select(*columns).where(where)).first() if columns else None
 
     def _document(
         self, connection: Connection, row: Row[Any], losses: list[str], *, partial: bool

@@ -128,11 +128,7 @@ class TinyDbStore:
             losses.append(f"{error}: left out")
             return
         try:
-            yield from column_points(file, losses)
-        except StoredRunError as error:
-            if not partial:
-                raise
-            losses.append(f"{error}: left out")
+            yield from column_points(file, losses, partial=partial)
         finally:
             file.close()
 
