@@ -24,27 +24,31 @@ __all__ = ["import_"]
 _HELP = """Bring runs into this root: from bundles, or from a store that Sacred wrote.
 
     \b
-      sacred import run7.tar                     a bundle of sacred export --bundle
-      sacred import file:old_runs                a tree of Sacred's FileStorageObserver
-      sacred import mongodb://host/sacred        a database of MongoDB
-      sacred import tinydb:runs_db               a TinyDB
-      sacred import sqlite:///runs.db            SQL: also postgresql://, mysql://
-      sacred import file:old_runs 3 5 --dry-run  runs 3 and 5: what would come, and what not
+      sacred export 7 --bundle run7.tar         here
+      sacred import run7.tar                    there
 
-    Of a bundle: FILE - is stdin (sacred export 7 --bundle - | ssh there sacred import -).
-    One that is not as it was written is refused.
+    FILE - is stdin: sacred export 7 --bundle - | ssh there sacred import -
+    A bundle that is not as it was written is refused, and nothing of it is kept.
 
-    Of a store: all runs, those that are named by their ids there, or the --last ones.
-    Nothing in it is changed. A run that was imported before stays as it is, so the
-    command may be given again, also after it was killed. What could not be carried is
-    told. A damaged run stops no other one; --partial takes what is whole of it.
+    \b
+    STORE is one of
+      file:DIR             the folder of Sacred's FileStorageObserver
+      mongodb://host/db    a database of MongoDB
+      tinydb:DIR           a TinyDB
+      sqlite:///FILE.db    an SQL database; also postgresql://... and mysql://...
+
+    Of a store come all runs, those that are named by their ids there, or the --last
+    ones. Nothing in it is changed. A run that was imported before stays as it is, so
+    the command may be given again, also after it was killed. What could not be carried
+    is told. A damaged run stops no other; --partial takes what is whole of it.
 
     The root is --root DIR, else $SACRED_JOURNAL_ROOT, else ./sacred_runs, and made if
-    need be. A run keeps its number if no run of the root ever had it, else it gets
-    the next free one; its id stays.
+    need be. A run keeps its number, or gets the number that its id is, if no run of the
+    root ever had it, else the next free one: so does a run that was removed and comes
+    back. Its id stays. A run that is there already stays as it is.
 
-    Exit code: 0 done; 1 a run is damaged, or has changed in the store since it was
-    imported; 2 no store, no such run, or no bundle; 3 the server does not answer.
+    Exit code: 0 done; 1 a bundle or a run is damaged, or a run has changed in its store
+    since it was imported; 2 no bundle, no store, or no such run; 3 a server is away.
     """
 
 #: So many sentences about one run are shown in the table's report; --json has all.

@@ -99,7 +99,7 @@ class FileStore:
             raise StoredRunError("it has no run.json, without which nothing says what it was")
         losses: list[str] = []
         config = self._part(folder, "config.json", losses, partial=partial)
-        if config is None and run.get("status") is not None:
+        if not os.path.lexists(os.path.join(folder, "config.json")):
             self._damaged("it has no config.json", losses, partial=partial)
         info = self._part(folder, "info.json", losses, partial=partial)
         document = {**run, "config": config or {}, "info": info or {}}
