@@ -28,6 +28,7 @@ _HELP = """Bring runs into this root: from bundles, or from a store that Sacred 
       sacred import run7.tar                    there
 
     FILE - is stdin: sacred export 7 --bundle - | ssh there sacred import -
+
     A bundle that is not as it was written is refused, and nothing of it is kept.
 
     \b

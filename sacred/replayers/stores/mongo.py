@@ -6,13 +6,15 @@ import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from sacred.replayers.errors import StoredRunError, StoreError
+from sacred.replayers.errors import SinkError, StoredRunError, StoreError
 from sacred.replayers.sinks.mongo.connection import MongoConnection
 from sacred.replayers.stores.document import microseconds, stored_run
+from sacred.replayers.stores.meaning import meaning_for_a_reader
 from sacred.replayers.stores.store import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from sacred.replayers.sink import SinkSpec
@@ -86,11 +88,14 @@ class MongoStore:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         own: StoreError | None = None
-        with self._connection.errors():  # which takes whatever is raised for the driver's
-            try:
-                yield
-            except StoreError as error:
-                own = error
+        try:
+            with self._connection.errors():  # which takes whatever is raised for the driver's
+                try:
+                    yield
+                except StoreError as error:
+                    own = error
+        except SinkError as error:
+            raise meaning_for_a_reader(error) from None
         if own is not None:
             raise own
 
@@ -189,7 +194,8 @@ class MongoStore:
                 import codecs
 
                 decoder = codecs.getincrementaldecoder("utf-8")("replace")
-                while piece := file.read(_PIECE):
+                content = _GridFile(file, self._errors)
+                while piece := content.read(_PIECE):
                     yield decoder.decode(piece)
                 yield decoder.decode(b"", True)
                 return
@@ -219,7 +225,7 @@ class MongoStore:
             file = self._stored(file_id)
             if file is None:
                 raise StoredRunError("it is not in GridFS any more")
-            return _GridFile(file, self._connection)  # type: ignore[return-value]
+            return _GridFile(file, self._errors)  # type: ignore[return-value]
 
         return opened
 
@@ -259,22 +265,20 @@ class MongoStore:
 class _GridFile:
     """A file of GridFS as something to read, whose errors are those of the connection."""
 
-    def __init__(self, file: Any, connection: MongoConnection) -> None:
+    def __init__(self, file: Any, errors: Callable[[], AbstractContextManager[None]]) -> None:
         self._file = file
-        self._connection = connection
+        self._errors = errors
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
         from gridfs.errors import CorruptGridFile
 
-        with self._connection.errors():
+        with self._errors():
             try:
                 found: bytes = self._file.read(size)
             except CorruptGridFile:
-                found = b""
-            else:
-                return found
-        raise StoredRunError("it is not whole in GridFS")
+                raise StoredRunError("it is not whole in GridFS") from None
+        return found
 
     def __enter__(self) -> _GridFile:
         return self

@@ -18,6 +18,7 @@ from sacred.replayers.sinks.sql.connection import engine_for
 from sacred.replayers.sinks.sql.meaning import meaning_of
 from sacred.replayers.sinks.sql.runs import public_id
 from sacred.replayers.stores.document import microseconds, stored_run
+from sacred.replayers.stores.meaning import meaning_for_a_reader
 from sacred.replayers.stores.store import StoredFile
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class SqlStore:
         except (StoreError, SinkError):
             raise
         except (SQLAlchemyError, OSError) as error:
-            found = meaning_of(error, self.spec)
-            raise found from None  # the driver's traceback may name the password
+            # The driver's traceback may name the password.
+            raise meaning_for_a_reader(meaning_of(error, self.spec)) from None
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
