@@ -570,6 +570,30 @@ def test_a_large_run_in_little_memory(tree: Tree, root: JournalRoot) -> None:
     assert peak < 40 << 20
 
 
+def test_two_imports_at_once(tree: Tree, tmp_path: Path) -> None:
+    """Two processes that import the same store into one root: each run is there once."""
+    for number in range(1, 13):
+        tree.add(number)
+    words = [sys.executable, "-m", "sacred", "import", f"file:{tree.base}", "--json"]
+    both = [
+        subprocess.Popen([*words, "--root", str(tmp_path / "new")], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    found = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert [0, 0] == [process.returncode for process in both]
+    states = [run["state"] for done in found for run in done["runs"]]
+    assert (12, 12) == (states.count("imported"), states.count("already"))
+    assert list(range(1, 13)) == JournalRoot(tmp_path / "new").numbers()
+
+
+def test_a_sqlite_file_of_an_odd_name(tmp_path: Path) -> None:
+    """Names that mean something in an address."""
+    for name in ("a b.db", "100%.db", "ä#1.db"):
+        sqlite3.connect(tmp_path / name).executescript("create table t (a);").close()
+        with pytest.raises(StoreError, match="holds no runs of a SqlObserver"):
+            store_at(f"sqlite:///{tmp_path}/{name}").open()
+
+
 def test_no_such_run(tree: Tree) -> None:
     """A store that is asked for a run that it has not."""
     tree.add(1)

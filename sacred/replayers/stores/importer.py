@@ -20,7 +20,7 @@ from sacred.journal.codec import pack
 from sacred.journal.errors import InvalidEventError, JournalError, JournalUnavailableError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
-from sacred.journal.root import RunFolder, fsync_folder
+from sacred.journal.root import RunFolder, fsync_folder, is_run_number
 from sacred.journal.seal import seal_run
 from sacred.journal.tables import decode_length
 from sacred.journal.writer import JournalWriter, journal_id_text
@@ -153,33 +153,30 @@ class _Known:
 
     def __init__(self, root: JournalRoot) -> None:
         self._root = root
-        self._seen: set[int] = set()
+        self._seen: set[str] = set()
         self._folders: dict[str, RunFolder] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Take in the runs that came since the last look."""
+        try:
+            names = set(os.listdir(self._root.path)) - self._seen
+        except OSError:
+            return  # it is not there yet
+        for name in names:
+            if not is_run_number(name):
+                continue
+            folder = RunFolder(self._root.path / name, int(name))
+            with contextlib.suppress(JournalError, OSError):
+                reader = JournalReader(folder.journal, table_decoder=decode_length)
+                reader.close()
+                self._folders[journal_id_text(reader.journal_id)] = folder
+                self._seen.add(name)
 
     def find(self, journal_id: str) -> RunFolder | None:
-        """Return the run with this journal; runs that came since the last look count."""
-        found = self._folders.get(journal_id)
-        if found is not None and found.journal.is_dir():
-            return found
-        if not self._root.exists():
-            return None
-        for number in self._root.numbers():
-            if number not in self._seen:
-                self._look(self._root.run(number) if self._has(number) else None, number)
+        """Return the run with this journal, if it was there at the last look and still is."""
         found = self._folders.get(journal_id)
         return found if found is not None and found.journal.is_dir() else None
-
-    def _has(self, number: int) -> bool:
-        return (self._root.path / str(number) / "journal").is_dir()
-
-    def _look(self, folder: RunFolder | None, number: int) -> None:
-        if folder is None:
-            return
-        with contextlib.suppress(JournalError, OSError):
-            reader = JournalReader(folder.journal, table_decoder=decode_length)
-            reader.close()
-            self._folders[journal_id_text(reader.journal_id)] = folder
-            self._seen.add(number)
 
 
 class _Import:
@@ -297,7 +294,8 @@ class _Import:
     def _written(self, run: StoredRun, journal_id: int) -> RunFolder | RunImport:
         self._root.create()
         with only_one_import(self._root):
-            found = self._found(run, journal_id)  # another process may have been faster
+            self._known.look()  # another process may have been faster
+            found = self._found(run, journal_id)
             if found is not None:
                 return found
             aside = self._root.path / f"{ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
