@@ -49,6 +49,15 @@ def test_a_tree(old, run_sacred):
     ]
 
 
+def test_where_a_run_came_from(old, run_sacred):
+    """`sacred show` tells the store and the run, and what did not come."""
+    (old / "2" / "config.json").unlink()
+    run_sacred("import", "file:old", "2", "--partial", "--root", "new")
+    shown = run_sacred("show", "2", "--root", "new").out
+    assert f"  imported  from file:{old}, run 2\n" in shown
+    assert "warning: imported without all of it: it has no config.json: left out" in shown
+
+
 def test_chosen_runs(old, run_sacred, tmp_path):
     """Runs by their ids, or the last ones; --dry-run writes nothing."""
     done = run_sacred("import", "file:old", "3", "--dry-run", "--root", "new")

@@ -121,6 +121,7 @@ def test_what_a_run_brings(tree: Tree, root: JournalRoot) -> None:
     found = details(done.folder)
     assert ("COMPLETED", 7, 0.5) == (found.outline.status, found.outline.id, found.outline.result)
     assert "schön\n" == found.output
+    assert {"kind": "file", "store": f"file:{tree.base}", "run": 7} == found.imported_from
     (linked,) = (e for e in _events(done.folder) if e.type == EventType.LINKED)
     assert "imported_from" == linked.fields["relation"]
     target = linked.fields["target"]
