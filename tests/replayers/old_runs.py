@@ -19,6 +19,8 @@ FATES = ["COMPLETED", "FAILED", "INTERRUPTED", "TIMEOUT", "RUNNING"]
 PROGRAM = """
 import os, sys
 import numpy as np
+import zeta
+import Alpha
 from sacred import Experiment
 from sacred.utils import TimeoutInterrupt
 
@@ -91,6 +93,8 @@ def write_store(folder: Path, kind: str, where: str, *fates: str) -> None:
     """
     folder.mkdir(exist_ok=True)
     (folder / "program.py").write_text(PROGRAM)
+    for name in ("zeta.py", "Alpha.py", "beta.py"):  # in no order
+        (folder / name).write_text(f"# {name}\n" + "import beta\n" * (name == "zeta.py"))
     (folder / "data.csv").write_text("1,2\n")
     (folder / "model.bin").write_bytes(b"\0\1model")
     run_peer(folder, "program.py", kind, where, *fates)

@@ -15,6 +15,7 @@ from replayers.old_runs import FATES, PEER, run_peer, write_store
 
 from sacred.journal.root import JournalRoot
 from sacred.journal.verification import verify
+from sacred.replayers.errors import StoreError
 from sacred.replayers.listing import outlines
 from sacred.replayers.replay import replay
 from sacred.replayers.sink import SinkSpec
@@ -75,7 +76,7 @@ def test_files_byte_for_byte(tmp_path: Path, root: JournalRoot) -> None:
     assert before == _tree(tmp_path / "old")
     _written_again(root, f"file:{tmp_path}/new")
     assert before == _tree(tmp_path / "new")
-    assert 37 == len(before)
+    assert 39 == len(before)
 
 
 def test_a_tree_that_was_moved(tmp_path: Path, root: JournalRoot) -> None:
@@ -83,7 +84,7 @@ def test_a_tree_that_was_moved(tmp_path: Path, root: JournalRoot) -> None:
     write_store(tmp_path / "lab", "file", str(tmp_path / "old"), "COMPLETED")
     (tmp_path / "old").rename(tmp_path / "moved")
     (found,) = _import(f"file:{tmp_path}/moved", root)
-    assert ("imported", (), 4) == (found.state, found.losses, found.files)
+    assert ("imported", (), 6) == (found.state, found.losses, found.files)
     (tmp_path / "moved").rename(tmp_path / "again")
     (found,) = _import(f"file:{tmp_path}/again", root)
     assert "already" == found.state
@@ -235,6 +236,27 @@ def test_our_own_sqlite(tmp_path: Path, root: JournalRoot, run_writer: Any) -> N
 def test_postgres(tmp_path: Path, root: JournalRoot, run_writer: Any, postgres_url: str) -> None:
     """PostgreSQL, in transactions that only read."""
     _through_sql(postgres_url, root, tmp_path, run_writer)
+
+
+@pytest.mark.server
+def test_servers_that_refuse(postgres_url: str, maria_url: str, tmp_path: Path) -> None:
+    """A database that is not there, a password that is wrong, tables of others: one sentence."""
+    for url in (postgres_url, maria_url):
+        scheme, _, rest = url.partition("://")
+        place = rest.rpartition("@")[2]
+        expected = {
+            f"{url}_none": "name one that is there",
+            f"{scheme}://somebody:very-secret@{place}": "refuses the connection",
+            url: "holds no runs of a SqlObserver",
+        }
+        for address, sentence in expected.items():
+            store = store_at(address)
+            with pytest.raises(StoreError) as caught:
+                store.open()
+            store.close()
+            assert sentence in str(caught.value)
+            assert "very-secret" not in str(caught.value)
+            assert "written" not in str(caught.value)
 
 
 @pytest.mark.server

@@ -157,6 +157,13 @@ def test_the_queue_time_counts_for_a_queued_run() -> None:
     assert queued == dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=first.time // 1000)
 
 
+def test_packages_as_old_versions_have_them() -> None:
+    """Pairs of a name and a version are what newer versions write as one text."""
+    document = {"status": "COMPLETED", "experiment": {"dependencies": [["numpy", "1.2"], "x==3"]}}
+    found = _folded(_stored(document)).document()
+    assert ["numpy==1.2", "x==3"] == found["experiment"]["dependencies"]
+
+
 def test_no_class_is_made() -> None:
     """What names a class in a document stays the dictionary that it is."""
     for mark in (

@@ -113,11 +113,18 @@ def _code(run: StoredRun, time: int) -> Iterator[StoredEvent]:
             fields["main"] = True
         yield _with_content(EventType.SOURCE_ADDED, time, fields, file)
     if run.dependencies:
-        found = [str(one) for one in run.dependencies]
+        found = [_dependency(one) for one in run.dependencies]
         yield StoredEvent(EventType.DEPENDENCIES_FOUND, time, {"dependencies": found})
     if _are_plain(run.repositories):
         for repository in run.repositories:
             yield StoredEvent(EventType.REPOSITORY_FOUND, time, dict(repository))
+
+
+def _dependency(found: Any) -> str:
+    """Return a package as ``name==version``; old versions of Sacred have pairs."""
+    if isinstance(found, (list, tuple)) and len(found) == 2:
+        return f"{found[0]}=={found[1]}"
+    return str(found)
 
 
 def _are_plain(repositories: list[Any]) -> bool:

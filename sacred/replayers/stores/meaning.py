@@ -16,6 +16,7 @@ __all__ = ["meaning_for_a_reader"]
 _WORDS = (
     (", and that the user may write there", ", and that the user may read there"),
     ("refused what was to be written", "can not be read"),
+    (". Make the database first (CREATE DATABASE)", ": name one that is there"),
     ("refused a document", "can not be read"),
     ("can not be written", "can not be read"),
     ("can not write now", "can not be read now"),
