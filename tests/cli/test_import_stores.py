@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 
@@ -69,6 +70,24 @@ def test_chosen_runs(old, run_sacred, tmp_path):
     assert (1, [("4", "", "failed")]) == (done.code, _states(done.out))
     done = run_sacred("import", "file:old", "3", "2", "3", "--root", "new")
     assert [("3", "3", "already"), ("2", "2", "imported")] == _states(done.out)
+
+
+def test_runs_that_go_on(old, run_sacred):
+    """A run with a fresh heartbeat waits; --running takes it; what it does later is told: exit 1."""
+    path = old / "1" / "run.json"
+    run = json.loads(path.read_text())
+    now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None).isoformat()
+    path.write_text(json.dumps({**run, "status": "RUNNING", "heartbeat": now, "stop_time": None}))
+    done = run_sacred("import", "file:old", "1", "--root", "new")
+    assert (0, [("1", "", "running")]) == (done.code, _states(done.out))
+    assert "1 run of" in done.err
+    assert "1 still running" in done.err
+    done = run_sacred("import", "file:old", "1", "--running", "--root", "new")
+    assert (0, [("1", "1", "imported")]) == (done.code, _states(done.out))
+    path.write_text(json.dumps(run))
+    done = run_sacred("import", "file:old", "1", "--root", "new")
+    assert (1, [("1", "1", "changed")]) == (done.code, _states(done.out))
+    assert "and import it again" in done.err
 
 
 def test_json(old, run_sacred, tmp_path):

@@ -363,18 +363,37 @@ def test_a_queued_run_of_mongo_can_be_run(
 
 @pytest.mark.server
 def test_our_own_mongo(
-    tmp_path: Path, root: JournalRoot, run_writer: Any, mongo_server: Any, mongo_db: Any
+    tmp_path: Path,
+    root: JournalRoot,
+    run_writer: Any,
+    mongo_server: Any,
+    mongo_db: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What our view wrote, series in several documents and long output too, comes back."""
-    run_writer(root.claim())
+    monkeypatch.setattr("sacred.replayers.sinks.mongo.series.METRIC_BYTES", 1500)
+    monkeypatch.setattr("sacred.replayers.sinks.mongo.series.PUSH_BYTES", 700)
+    monkeypatch.setattr("sacred.replayers.sinks.mongo.sink.OUTPUT_BYTES", 12)
+    monkeypatch.setattr("sacred.replayers.sinks.mongo.sink.OUTPUT_TAIL", 6)
+    run_writer(root.claim(), points=200)
     where = f"{mongo_server.url.rstrip('/')}/{mongo_db.name}"
     _written_again(root, where)
     mongo_db.runs.update_one({}, {"$set": {"omniboard": {"tags": ["good"], "notes": "see 3"}}})
+    (run,) = mongo_db.runs.find()
+    names = [metric["name"] for metric in run["info"]["metrics"]]
+    assert len(names) > len(set(names))
+    assert "whole in GridFS" in run["captured_out"]
     other = JournalRoot(tmp_path / "other")
     (found,) = _import(where, other)
     assert ("imported", ()) == (found.state, found.losses)
     for name, place in (("a", root), ("b", other)):
         _written_again(place, f"file:{tmp_path}/{name}")
+    assert (tmp_path / "a/1/cout.txt").read_bytes() == (tmp_path / "b/1/cout.txt").read_bytes()
+    a, b = (json.loads((tmp_path / n / "1" / "metrics.json").read_text()) for n in ("a", "b"))
+    assert a.keys() == b.keys()
+    for name in a:
+        for part in ("steps", "values"):
+            assert repr(a[name][part]) == repr(b[name][part])
     a, b = (json.loads((tmp_path / n / "1" / "run.json").read_text()) for n in ("a", "b"))
     for document in (a, b):
         for name in ("start_time", "heartbeat", "stop_time"):
