@@ -15,8 +15,9 @@ import click
 
 from sacred import terminal
 from sacred.cli_completion import completion
-from sacred.cli_export import export, import_
+from sacred.cli_export import export
 from sacred.cli_gc import gc
+from sacred.cli_import import import_
 from sacred.cli_listing import events, ls, show
 from sacred.cli_maintenance import repair, seal, verify
 from sacred.cli_options import (

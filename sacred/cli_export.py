@@ -1,22 +1,21 @@
-"""The commands ``sacred export`` and ``sacred import``."""
+"""The command ``sacred export``."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sacred import terminal
-from sacred.cli_options import DAMAGED, chosen, json_option, named_runs, root_option, say, worst
+from sacred.cli_options import DAMAGED, chosen, named_runs, root_option, say
 
 if TYPE_CHECKING:
-    from sacred.journal.bundle_import import Imported
     from sacred.journal.bundle_writer import Bundled
-    from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.journal.root import RunFolder
 
-__all__ = ["export", "import_"]
+__all__ = ["export"]
 
 _EXPORT_HELP = """Write runs as files for other programs, or one as a bundle.
 
@@ -34,22 +33,6 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a bundle.
     taken as it is at that moment, a damaged one with all that can be read (a
     bundle has its files as they are). Exit code 1 if a run is damaged: stderr
     says what is lost.
-    """
-
-_IMPORT_HELP = """Bring runs back from bundles, into this root or another.
-
-    \b
-      sacred export 7 --bundle run7.tar         here
-      sacred import run7.tar                    there
-
-    FILE - is stdin: sacred export 7 --bundle - | ssh there sacred import -
-
-    The root is --root DIR, else $SACRED_JOURNAL_ROOT, else ./sacred_runs, and
-    made if need be. A run keeps its number if no run of the root ever had it,
-    else it gets the next free one: so does a run that was removed and comes
-    back. A run that is there already stays as it is. A bundle that is not as it
-    was written is refused, and nothing of it is kept: exit code 1; 2 if the file
-    is no bundle.
     """
 
 
@@ -105,41 +88,6 @@ def export(
             which = command_for("verify", "--all", folders[0].root)
         say(f"not all of it could be exported: {which} says what to do")
     return DAMAGED if problems else 0
-
-
-@click.command("import", help=_IMPORT_HELP)
-@click.argument("files", nargs=-1, metavar="FILE...", required=True)
-@json_option
-@root_option
-def import_(files: tuple[str, ...], as_json: bool, root: str | None) -> int:
-    """Bring runs back from bundles, into this root or another."""
-    from sacred.journal.errors import JournalError
-
-    place = _writing_root(root)
-    codes, records = {0}, []
-    for file in files:
-        try:
-            done = _imported(file, place)
-        except (JournalError, OSError) as error:
-            if len(files) == 1:
-                raise
-            codes.add(getattr(error, "exit_code", 2))
-            text = str(error.args[-1])
-            ours = isinstance(error, JournalError)
-            say(terminal.clean(text if ours else f"{error.filename or file}: {text}"))  # type: ignore[union-attr]
-            continue
-        records.append(_record(file, done))
-        if not as_json:
-            print(_sentence(done))
-        if count := len(done.manifest.missing):
-            files_were = "file was" if count == 1 else "files were"
-            what = f"{count} stored {files_were} missing when it was exported"
-            say(f"run {done.folder.number}: {what}")
-    if as_json:
-        import json
-
-        print(json.dumps(records, indent=2))
-    return worst(codes)
 
 
 def _bundled(folder: RunFolder, path: str, force: bool) -> list[str]:
@@ -208,65 +156,3 @@ def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: 
     for line in run_lines(folders, problems, numbered=several):
         sys.stdout.write(line + "\n")
     return problems
-
-
-def _writing_root(given: str | None) -> JournalRoot:
-    """Return the root into which a program that is started here would write."""
-    from sacred.journal.root import DEFAULT_NAME, JournalRoot
-
-    named = given or os.environ.get("SACRED_JOURNAL_ROOT")
-    if named:
-        root = JournalRoot(named)
-        nested = JournalRoot(root.path / DEFAULT_NAME)
-        return nested if nested.exists() and not root.exists() else root
-    here = JournalRoot(os.getcwd())
-    return here if here.exists() else JournalRoot(here.path / DEFAULT_NAME)
-
-
-def _imported(file: str, root: JournalRoot) -> Imported:
-    from sacred.journal.bundle_import import import_bundle
-    from sacred.journal.errors import JournalError
-
-    if file != "-":
-        return import_bundle(file, root)
-    import shutil
-    import tempfile
-
-    if terminal.is_terminal(sys.stdin):
-        raise click.UsageError("a bundle is no text: name a file, or have a program write it")
-    with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
-        whole = os.path.join(aside, "bundle.tar")  # every byte is proved before any is taken
-        with open(whole, "wb") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-        try:
-            return import_bundle(whole, root)
-        except JournalError as error:
-            error.args = (*error.args[:-1], str(error.args[-1]).replace(whole, "standard input"))
-            raise
-
-
-def _record(file: str, done: Imported) -> dict[str, Any]:
-    return {
-        "file": file,
-        "run": done.folder.number,
-        "path": str(done.folder.path),
-        "state": "imported" if done.new else "already",
-        "journal_id": f"{done.manifest.journal_id:016x}",
-        "run_before": done.manifest.run,
-        "events": done.events,
-        "blobs": done.blobs,
-        "missing": list(done.manifest.missing),
-    }
-
-
-def _sentence(done: Imported) -> str:
-    from sacred.journal.wording import counted
-
-    where = terminal.clean(str(done.folder.root.path))
-    if not done.new:
-        back = f"; {counted(done.blobs, 'stored file')} that it missed came back"
-        back = back if done.blobs else ""
-        return f"run {done.folder.number}: in {where} already{back}"
-    before = done.manifest.run
-    was = "" if before in {None, done.folder.number} else f", where it was run {before}"
-    return f"run {done.folder.number}: imported into {where}, {counted(done.events, 'event')}{was}"

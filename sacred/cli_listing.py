@@ -170,7 +170,7 @@ def _description(found: RunDetails, folder: RunFolder) -> list[str]:
     number = outline.path if outline.run is None else f"run {outline.run}"
     status = terminal.status_text(outline.status)
     lines = [f"{terminal.paint(terminal.clean(number), 'bold')}  {status}"]
-    meta = document.get("meta") or {}
+    meta, origin = document.get("meta") or {}, found.imported_from
     started = terminal.local_time(outline.start)
     took = terminal.duration_text(outline.duration)
     if outline.status == "DIED":
@@ -184,6 +184,7 @@ def _description(found: RunDetails, folder: RunFolder) -> list[str]:
         "id": None if outline.id is None or outline.id == outline.run else text_of(outline.id),
         "command": outline.command,
         "comment": meta.get("comment"),
+        "imported": origin and f"from {origin['store']}, run {origin['run']}",
         "started": ", ".join(part for part in (started, took) if part),
         "host": outline.host,
         "result": None if outline.result is None else to_json(outline.result),

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from sacred.journal.position import Position
     from sacred.journal.root import JournalRoot
 
-__all__ = ["Imported", "import_bundle"]
+__all__ = [
+    "ASIDE",
+    "Imported",
+    "date_files",
+    "import_bundle",
+    "only_one_import",
+    "remove_aside",
+    "sweep_imports",
+]
 
 #: What an import makes in a root before the run has its number.
 ASIDE = ".import-"
@@ -95,9 +103,9 @@ def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
     with BundleReader(path) as bundle:
         bundle.prove()
         root.create()
-        with _only_one(root) as alone:
+        with only_one_import(root) as alone:
             if alone:
-                _sweep(root)
+                sweep_imports(root)
             here = _run_of(root, bundle.manifest.journal_id)
             aside = root.path / f"{ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
             try:
@@ -121,7 +129,7 @@ def _taken(
     blobs = sum(store.adopt(aside / "blobs" / digest, digest) for digest in digests)
     if here is not None:
         return Imported(here, new=False, manifest=manifest, events=staged.events, blobs=blobs)
-    _date(run.journal, staged.last)
+    date_files(run.journal, staged.last)
     folder = root.adopt(run.path, manifest.run)
     return Imported(folder, new=True, manifest=manifest, events=staged.events, blobs=blobs)
 
@@ -160,7 +168,7 @@ def _read(bundle: BundleReader, run: RunFolder) -> _Staged:
     return _Staged(events, last, reader.position)
 
 
-def _date(journal: Path, last: int) -> None:
+def date_files(journal: Path, last: int) -> None:
     """Have the files look as old as they are: a young one seems to be written still."""
     when = max(0, min(last, time.time_ns()))
     for path in journal.iterdir():
@@ -178,7 +186,7 @@ def remove_aside(aside: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(root: JournalRoot) -> Iterator[bool]:
+def only_one_import(root: JournalRoot) -> Iterator[bool]:
     """Have no other process import into a root meanwhile; tell whether that is sure."""
     try:
         import fcntl
@@ -197,7 +205,7 @@ def _only_one(root: JournalRoot) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _sweep(root: JournalRoot) -> None:
+def sweep_imports(root: JournalRoot) -> None:
     """Remove what imports that were killed left."""
     for name in os.listdir(root.path):
         if name.startswith(ASIDE):

@@ -529,7 +529,13 @@ _SCHEMAS = (
         "How this run belongs to another one.",
         (
             _must("relation", "str", "rerun_of, resumed_from, child_of, imported_from"),
-            _must("target", "any", "journal id, run id or address"),
+            _must(
+                "target",
+                "any",
+                "journal id, run id or address; of imported_from a map: kind, store (its address), "
+                "run (the id there), state (a digest of what changes when it goes on), view_of (a "
+                "journal id)",
+            ),
         ),
     ),
     EventSchema(

@@ -249,6 +249,9 @@ class RunDetails:
         Each time that somebody went on with it.
     messages
         What the run recorded for people: facts that could not be collected, ...; the last 1,000.
+    imported_from
+        Of a run that was imported from a store of Sacred's: ``store`` (its address), ``run`` (the
+        id there), ``kind``; else None.
     output
         The end of what it printed, at most 256 Ki characters, with what is still in the spool.
     writers
@@ -266,6 +269,7 @@ class RunDetails:
     repositories: list[Repository] = field(default_factory=list)
     resumed: list[Resumption] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    imported_from: dict[str, Any] | None = None
     output: str = ""
     writers: list[int] = field(default_factory=list)
     views: list[dict[str, Any]] = field(default_factory=list)
@@ -286,10 +290,19 @@ class RunDetails:
         record["repositories"] = [jsonable(repository.record()) for repository in self.repositories]
         record["resumed"] = [each.record() for each in self.resumed]
         record["messages"] = [jsonable(message.record()) for message in self.messages]
+        record["imported_from"] = jsonable(self.imported_from)
         record["views"] = jsonable(self.views)
         record["writers"] = self.writers
         record["output"] = self.output
         return record
+
+
+def _origin(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the store that a run was imported from, if an event says so."""
+    target = fields.get("target")
+    if fields.get("relation") != "imported_from" or not isinstance(target, dict):
+        return None
+    return {name: target.get(name) for name in ("kind", "store", "run")}
 
 
 def _repository(fields: dict[str, Any]) -> Repository:
@@ -373,6 +386,8 @@ def details(folder: RunFolder) -> RunDetails:
                         found.repositories.append(repository)
                 elif event.type == EventType.MESSAGE:
                     messages.append(Message.of(event))
+                elif event.type == EventType.LINKED:
+                    found.imported_from = _origin(event.fields) or found.imported_from
                 if event.writer == 0 and event.type in _BEGINNINGS:
                     found.resumed.append(Resumption.of(event))
                 if event.type in _SERIES:

@@ -1,4 +1,4 @@
-"""Every error that writing a view can raise.
+"""Every error that writing a view, or reading a store, can raise.
 
 ::
 
@@ -13,6 +13,8 @@
         ├── ViewUnreadableError what is in the view's place is damaged, or no view   (also a ValueError)
         └── ViewDefectError     something went wrong that should not: a defect, for a report
     QueryError                  a query can not be answered                   (a ValueError)
+    StoreError                  a store of Sacred's runs can not be imported
+    └── StoredRunError          one of its runs can not
 
 The class decides what happens; the text is one sentence for the person who asked for the view. Each
 class carries ``exit_code``, the exit status of a command that ends with it.
@@ -71,6 +73,18 @@ class ViewUnreadableError(TerminalSinkError, ValueError):
 
 class ViewDefectError(TerminalSinkError):
     """A defect, of ours or of a library, stopped this run's view; the others go on."""
+
+
+class StoreError(Exception):
+    """A store of runs can not be read, or is none; the text says in a sentence what to do."""
+
+    exit_code = 2
+
+
+class StoredRunError(StoreError):
+    """One run of a store can not be read; the others can."""
+
+    exit_code = 1
 
 
 class QueryError(ValueError):

@@ -39,6 +39,7 @@ PAGES = [
     "docs/configuration.md",
     "docs/export.md",
     "docs/metrics.md",
+    "docs/migrate.md",
     "docs/operations.md",
     "docs/queries.md",
     "docs/queue-and-resume.md",
@@ -88,6 +89,7 @@ BEFORE = {
         "python my_experiment.py with learning_rate=0.01",
     ],
     "docs/metrics.md": ["python everything.py"],
+    "docs/migrate.md": [],
     "docs/operations.md": ["python my_experiment.py"],
     "docs/queue-and-resume.md": [
         f"cp {HERE}/examples/resume.py train.py",
