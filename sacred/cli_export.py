@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sacred import terminal
-from sacred.cli_options import DAMAGED, chosen, json_option, named_runs, root_option, say, worst
+from sacred.cli_options import (
+    DAMAGED,
+    chosen,
+    json_option,
+    named_runs,
+    root_option,
+    say,
+    worst,
+    writing_root,
+)
 
 if TYPE_CHECKING:
     from sacred.journal.bundle_import import Imported
@@ -115,7 +124,7 @@ def import_(files: tuple[str, ...], as_json: bool, root: str | None) -> int:
     """Bring runs back from bundles, into this root or another."""
     from sacred.journal.errors import JournalError
 
-    place = _writing_root(root)
+    place = writing_root(root)
     codes, records = {0}, []
     for file in files:
         try:
@@ -208,19 +217,6 @@ def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: 
     for line in run_lines(folders, problems, numbered=several):
         sys.stdout.write(line + "\n")
     return problems
-
-
-def _writing_root(given: str | None) -> JournalRoot:
-    """Return the root into which a program that is started here would write."""
-    from sacred.journal.root import DEFAULT_NAME, JournalRoot
-
-    named = given or os.environ.get("SACRED_JOURNAL_ROOT")
-    if named:
-        root = JournalRoot(named)
-        nested = JournalRoot(root.path / DEFAULT_NAME)
-        return nested if nested.exists() and not root.exists() else root
-    here = JournalRoot(os.getcwd())
-    return here if here.exists() else JournalRoot(here.path / DEFAULT_NAME)
 
 
 def _imported(file: str, root: JournalRoot) -> Imported:

@@ -95,9 +95,9 @@ def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
     with BundleReader(path) as bundle:
         bundle.prove()
         root.create()
-        with _only_one(root) as alone:
+        with importing_alone(root) as alone:
             if alone:
-                _sweep(root)
+                sweep_asides(root)
             here = _run_of(root, bundle.manifest.journal_id)
             aside = root.path / f"{ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
             try:
@@ -178,7 +178,7 @@ def remove_aside(aside: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(root: JournalRoot) -> Iterator[bool]:
+def importing_alone(root: JournalRoot) -> Iterator[bool]:
     """Have no other process import into a root meanwhile; tell whether that is sure."""
     try:
         import fcntl
@@ -197,7 +197,7 @@ def _only_one(root: JournalRoot) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _sweep(root: JournalRoot) -> None:
+def sweep_asides(root: JournalRoot) -> None:
     """Remove what imports that were killed left."""
     for name in os.listdir(root.path):
         if name.startswith(ASIDE):
