@@ -101,6 +101,17 @@ def _origin(other: str, place: JournalRoot) -> Iterator[MergeOrigin]:
     from sacred.journal.root import find_root
 
     folder = other.removeprefix("journal:")
+    if folder.startswith(("s3:", "gs:", "gcs:")):
+        from sacred.replayers.copies.fetch import fetched
+
+        with fetched(folder) as origin:
+            yield origin
+        return
+    if "://" in folder:
+        raise click.UsageError(
+            "runs are merged from a folder, s3://bucket/path or gs://bucket/path: `sacred import` "
+            "takes them from other places"
+        )
     root = find_root(given=folder)
     for one, two in ((root.path, place.path), (place.path, root.path)):
         if one.resolve() == two.resolve() or one.resolve() in two.resolve().parents:
