@@ -64,7 +64,7 @@ def merge(other: str, dry_run: bool, as_json: bool, root: str | None) -> int:
     from sacred.journal.merging import merge as merge_runs
 
     if not other.strip():
-        raise click.UsageError("OTHER is empty: name the root to merge")
+        raise click.UsageError("the name of the root to merge is empty")
     place = writing_root(root)
     done: list[MergedRun] = []
     bar = terminal.Progress()

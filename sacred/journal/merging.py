@@ -126,6 +126,8 @@ class MergeOrigin(Protocol):
 class RootOrigin:
     """Another root on this machine.
 
+    Its runs are those that it had when this was made. May be used by several threads.
+
     Parameters
     ----------
     root

@@ -768,3 +768,73 @@ def _columns(table):
     for metric, step, value in zip(table.names(), table.steps, table.values, strict=True):
         rows.setdefault(metric, []).append([step, value])
     return rows.items()
+
+
+# -- real stores -----------------------------------------------------------------------------------
+
+
+class Server:
+    """A bucket of a real server."""
+
+    def __init__(self, address):
+        self.address = address
+        self.spec = SinkSpec.parse(f"journal:{address}")
+
+    def run(self, folder, tmp_path):
+        """The copy of a run, brought back into a root of its own."""
+        back = JournalRoot(tmp_path / f"back-{uuid.uuid4().hex}")
+        with fetch.fetched(self.address) as origin:
+            merge(origin, back)
+        (found,) = (one for one in back.runs() if ident(one) == ident(folder))
+        return found
+
+
+@pytest.fixture(params=["s3", "simple", "gcs"])
+def server(request, monkeypatch):
+    """A bucket of S3, of a store that ignores conditions, and of Google Cloud Storage."""
+    if request.param == "gcs":
+        request.getfixturevalue("gcs_server")
+        return Server(f"gs://{request.getfixturevalue('gcs_place')}/path")
+    found = request.getfixturevalue("s3_server" if request.param == "s3" else "simple_s3_server")
+    for name, value in found.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
+    return Server(f"s3://test-{uuid.uuid4().hex[:12]}/path")
+
+
+@pytest.mark.server
+def test_a_real_bucket(root, server, tmp_path):
+    """A run is copied as it goes on, ends and is sealed, and comes back the same."""
+    for folder in _stages(root):
+        assert copied(folder, server).error is None
+        is_copied(folder, server, tmp_path)
+        assert copied(folder, server).state == "current"
+
+
+@pytest.mark.server
+def test_two_replayers_of_a_real_bucket(root, server, tmp_path, request):
+    """Two at the same time leave one whole copy, where the store knows conditions."""
+    if "simple" in request.node.callspec.id:
+        pytest.skip("not promised on a store without conditions")
+    for folder in _stages(root):
+        threads = [threading.Thread(target=copied, args=(folder, server)) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60.0)
+        copied(folder, server)
+        is_copied(folder, server, tmp_path)
+
+
+@pytest.mark.server
+def test_a_bucket_that_is_not_there(server):
+    """A bucket from which is merged is not made; the sentence names it."""
+    from sacred.replayers.errors import TerminalSinkError
+
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    scheme = server.address.partition("://")[0]
+    with (
+        pytest.raises(TerminalSinkError, match=f"there is no bucket {bucket}"),
+        fetch.fetched(f"{scheme}://{bucket}/path"),
+    ):
+        pass
