@@ -165,7 +165,7 @@ class RunFolder:
     def holds_nothing(self) -> bool:
         """Tell whether the folder was claimed for a run that never wrote anything."""
         try:
-            if not set(os.listdir(self.path)) <= {"journal", "views"}:
+            if not set(os.listdir(self.path)) <= {"journal", "views", "copy.json"}:
                 return False
             return not any(
                 parse_epoch_file_name(name) or name.endswith(".spool")

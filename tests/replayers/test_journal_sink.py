@@ -496,6 +496,41 @@ def test_two_replayers_at_once(root, place, tmp_path):
     is_copied(folder, place, tmp_path)
 
 
+def test_nobody_deletes_what_another_is_about_to_name(root, tmp_path, monkeypatch):
+    """A replayer that clears up behind its list spares the parts that a faster one puts meanwhile."""
+    place = Bucket(tmp_path, monkeypatch)
+    folder = elsewhere(root)
+    copied(folder, place)
+    writer = gone_on(folder)
+    seal_run(folder)
+    raced = []
+
+    def meanwhile(call, _key):
+        if call == "delete" and not raced:
+            raced.append(call)
+            writer.log_point("loss", 10**8, 1.0)
+            writer.flush()
+            assert copied(folder, place).state == "current"
+
+    place.store.before = meanwhile
+    copied(folder, place)
+    assert raced
+    writer.close()
+    copied(folder, place)
+    is_copied(folder, place, tmp_path)
+
+
+def test_a_claim_that_was_killed(root, folder_place):
+    """A run of which nothing was copied yet is empty to all commands, and the next call copies it."""
+    folder = elsewhere(root)
+    sink = load_sink(folder_place.spec)
+    sink.attend(folder)
+    sink.open()
+    assert sink.claim(RunKey(ident(folder), 1)) == 1
+    assert JournalRoot(folder_place.path).run(1).holds_nothing()
+    assert copied(folder, folder_place).view_id == 1
+
+
 # -- killed at any moment --------------------------------------------------------------------------
 
 _CALLS = ("replace", "rename", "fsync", "mkdir", "link", "symlink", "utime", "unlink")
@@ -649,6 +684,21 @@ def test_an_outage(root, place, tmp_path, monkeypatch):
 
 
 # -- addresses -------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_something_else(root, tmp_path):
+    """A folder that holds other things is no place of copies: one sentence, nothing is touched."""
+    folder = elsewhere(root)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    spec = SinkSpec.parse(f"journal:{tmp_path / 'other'}")
+    follower = follower_for(folder, load_sink(spec), spec)
+    status = follower.run_once()
+    follower.close()
+    assert status.state == "failed"
+    assert "holds other things ('mine.txt')" in status.error
+    assert "Choose another folder, --to journal:DIR" in status.error
+    assert os.listdir(tmp_path / "other") == ["mine.txt"]
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,13 @@ class FolderPlace:
         try:
             yield
         except JournalUnavailableError as error:
-            text = str(error.args[-1]).partition(" Make it writable")[0].partition(" Free or")[0]
-            final = error.errno in _FINAL
-            raise (TerminalSinkError if final else TransientSinkError)(
-                f"copies of journals: {text} Choose another folder, --to journal:DIR"
-                if final
-                else f"copies of journals: {text}"
-            ) from error
+            cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            text = f"copies can not be written in {self.root.path}: {cause.strerror or cause}"
+            if error.errno in _FINAL:
+                raise TerminalSinkError(
+                    f"{text}. Choose another folder, --to journal:DIR"
+                ) from error
+            raise TransientSinkError(text) from error
         except OSError as error:
             reason = error.strerror or str(error)
             text = f"the copies in {self.root.path} can not be written: {reason}"
