@@ -46,6 +46,7 @@ if os.fork() == 0:
     writer.flush()
     os._exit(0)
 os.wait()
+writer.append(EventType.CHILD_SEEN, writer=1)
 writer.log_point("loss", 10**6, 1.0)
 writer.flush()
 os._exit(0)
@@ -314,6 +315,7 @@ def test_killed_at_any_call(there, here, tmp_path):
     joined(there, here)
     second = here.run(2).journal / "w0000-e0001.jzst"
     second.write_bytes(second.read_bytes()[: _bound_before(second, second.stat().st_size // 2)])
+    (second.parent / "w0001-e0001.jzst").unlink()  # it came behind what is left of the first
     died(there, 60)
     begin, truth = tmp_path / "begin", {n: events(there.run(n)) for n in (1, 2, 3)}
     shutil.copytree(here.path, begin)
