@@ -126,11 +126,13 @@ class CopyFollower(Follower):
     _reader: JournalReader | None = None
     _state = Liveness.RUNNING
 
-    def close(self) -> None:
-        """Close the sink and the files."""
+    def release(self) -> None:
+        """Close the files; the sink stays open, for whoever lent it."""
         if self._reader is not None:
             self._reader.close()
-        super().close()
+            self._reader = None
+            self._state = Liveness.RUNNING
+        super().release()
 
 
 def _state_of(folder: RunFolder) -> _State:
