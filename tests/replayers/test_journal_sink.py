@@ -413,6 +413,37 @@ def test_damage_takes_nothing_from_a_copy(root, folder_place, tmp_path):
     assert files(found)["w0000-e0001.jzst.before-1"] == whole
 
 
+def test_damage_takes_nothing_from_a_bucket(root, tmp_path, monkeypatch):
+    """The parts of the whole file stay in the bucket, and the manifest names them."""
+    place = Bucket(tmp_path, monkeypatch)
+    folder = elsewhere(root)
+    copied(folder, place)
+    whole = files(folder)["w0000-e0001.jzst"]
+    damage(folder)
+    repair_run(folder, force=True)
+    copied(folder, place)
+    manifest = json.loads(place.store.objects[f"path/journal-{ident(folder)}/copy.json"].content)
+    kept = [place.store.objects[f"path/{name}"].content for name in manifest["kept"]]
+    assert b"".join(kept) == whole
+    assert events(place.run(folder, tmp_path)) == events(folder)
+
+
+def test_notes_go_along(root, place, tmp_path):
+    """The journal of a run's notes is copied and brought back, and grows there as it does here."""
+    folder = elsewhere(root)
+    notes = JournalWriter.create(tmp_path / "elsewhere" / "journal")
+    (folder.path / "notes").mkdir()
+    for text in ("one", "two"):
+        notes.append(EventType.MESSAGE, level="info", text=text)
+        notes.flush()
+        (file,) = (tmp_path / "elsewhere" / "journal").iterdir()
+        (folder.path / "notes" / file.name).write_bytes(file.read_bytes())
+        copied(folder, place)
+        found = place.run(folder, tmp_path)
+        assert (found.path / "notes" / file.name).read_bytes() == file.read_bytes()
+    notes.close()
+
+
 def test_damage_that_nobody_saw_stays_where_it_is(root, place, tmp_path):
     """A file that did not grow is not copied again, whatever became of its bytes."""
     folder = elsewhere(root)
