@@ -20,6 +20,7 @@ from sacred.cli_gc import gc
 from sacred.cli_import import import_
 from sacred.cli_listing import events, ls, show
 from sacred.cli_maintenance import repair, seal, verify
+from sacred.cli_merge import merge
 from sacred.cli_options import (
     DAMAGED,
     INTERRUPTED,
@@ -54,7 +55,7 @@ class _Group(click.Group):
 
 
 _COMMANDS = [
-    *(ls, show, events, run, verify, seal, repair, query, export, import_, replay, gc),
+    *(ls, show, events, run, verify, seal, repair, query, export, import_, merge, replay, gc),
     completion,
 ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sacred import terminal
-from sacred.cli_options import json_option, root_option, say, worst
+from sacred.cli_options import json_option, root_option, say, worst, writing_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def import_(
     """Bring runs into this root: from bundles, or from a store that Sacred wrote."""
     from sacred.replayers.stores.registry import is_address
 
-    place = _writing_root(root)
+    place = writing_root(root)
     if is_address(source[0]) and not os.path.isfile(source[0]):
         if last is not None and len(source) > 1:
             raise click.UsageError("name the runs of the store, or give --last, not both")
@@ -142,19 +142,6 @@ def _from_bundles(files: tuple[str, ...], place: JournalRoot, *, as_json: bool) 
 
         print(json.dumps(records, indent=2))
     return worst(codes)
-
-
-def _writing_root(given: str | None) -> JournalRoot:
-    """Return the root into which a program that is started here would write."""
-    from sacred.journal.root import DEFAULT_NAME, JournalRoot
-
-    named = given or os.environ.get("SACRED_JOURNAL_ROOT")
-    if named:
-        root = JournalRoot(named)
-        nested = JournalRoot(root.path / DEFAULT_NAME)
-        return nested if nested.exists() and not root.exists() else root
-    here = JournalRoot(os.getcwd())
-    return here if here.exists() else JournalRoot(here.path / DEFAULT_NAME)
 
 
 def _imported(file: str, root: JournalRoot) -> Imported:

@@ -37,6 +37,7 @@ __all__ = [
     "say",
     "version_option",
     "worst",
+    "writing_root",
 ]
 
 DAMAGED, NOT_LOOKED, INTERRUPTED = 1, 2, 130
@@ -89,6 +90,19 @@ def root_of(given: str | None) -> JournalRoot:
     if str(root.path) != os.path.abspath(given or "sacred_runs"):
         say(f"the runs are in {root.path}")
     return root
+
+
+def writing_root(given: str | None) -> JournalRoot:
+    """Return the root into which a program that is started here would write."""
+    from sacred.journal.root import DEFAULT_NAME, JournalRoot
+
+    named = given or os.environ.get("SACRED_JOURNAL_ROOT")
+    if named:
+        root = JournalRoot(named)
+        nested = JournalRoot(root.path / DEFAULT_NAME)
+        return nested if nested.exists() and not root.exists() else root
+    here = JournalRoot(os.getcwd())
+    return here if here.exists() else JournalRoot(here.path / DEFAULT_NAME)
 
 
 def runs_of(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:

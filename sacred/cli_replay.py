@@ -30,6 +30,7 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
       tinydb:DIR               a folder with a TinyDB
       s3://bucket/path         an S3 store; gs://bucket/path Google Cloud Storage
+      journal:DIR              the journals themselves, as a backup; also journal:s3://bucket/path
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own
       package.module:MyObserver  an observer of your own, told what Sacred would

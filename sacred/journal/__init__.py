@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         JournalError,
         JournalUnavailableError,
         JournalUnreadableError,
+        MergeError,
         NewerFormatError,
         NoRootError,
         NotABundleError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from sacred.journal.folder_lock import locked_journal
     from sacred.journal.following import follow
     from sacred.journal.garbage import collect
+    from sacred.journal.merging import RootOrigin, merge
     from sacred.journal.position import Position, WriterPosition
     from sacred.journal.reader import JournalReader
     from sacred.journal.repair import repair_run
@@ -81,6 +83,7 @@ __all__ = [
     "JournalUnavailableError",
     "JournalUnreadableError",
     "JournalWriter",
+    "MergeError",
     "NewerFormatError",
     "NoRootError",
     "NotABundleError",
@@ -89,6 +92,7 @@ __all__ = [
     "OutputPlaceError",
     "Position",
     "PositionContradictedError",
+    "RootOrigin",
     "RunFolder",
     "RunNotFoundError",
     "Tail",
@@ -100,6 +104,7 @@ __all__ = [
     "follow",
     "import_bundle",
     "locked_journal",
+    "merge",
     "read_metrics",
     "repair_run",
     "seal_run",
@@ -125,6 +130,7 @@ _HOMES = {
     "JournalUnavailableError": "errors",
     "JournalUnreadableError": "errors",
     "JournalWriter": "writer",
+    "MergeError": "errors",
     "NewerFormatError": "errors",
     "NoRootError": "errors",
     "NotABundleError": "errors",
@@ -133,6 +139,7 @@ _HOMES = {
     "OutputPlaceError": "errors",
     "Position": "position",
     "PositionContradictedError": "errors",
+    "RootOrigin": "merging",
     "RunFolder": "root",
     "RunNotFoundError": "errors",
     "Tail": "verdicts",
@@ -144,6 +151,7 @@ _HOMES = {
     "follow": "following",
     "import_bundle": "bundle_import",
     "locked_journal": "folder_lock",
+    "merge": "merging",
     "read_metrics": "columns",
     "repair_run": "repair",
     "seal_run": "seal",

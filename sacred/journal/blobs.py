@@ -195,6 +195,59 @@ class BlobStore:
             self.put_file(temporary)  # the blobs are a link to another disk
         return True
 
+    def bring(self, path: str | os.PathLike[str], digest: str) -> bool:
+        """Store a copy of a blob that lies in another store.
+
+        Durable when it returns.
+
+        Parameters
+        ----------
+        path
+            Of the other one; it stays.
+        digest
+            SHA-256 of its content, in hex.
+
+        Returns
+        -------
+        Whether it was needed: not if the store has a blob of this name and size.
+
+        Raises
+        ------
+        BlobDamagedError
+            Its content is not what its name says; nothing is stored.
+        BlobMissingError
+            It is not there.
+        BlobError
+            The digest is none.
+        OSError
+            The disk refuses.
+        """
+        self.path_of(digest)
+        try:
+            descriptor = open_regular(path)
+        except FileNotFoundError:
+            raise BlobMissingError(f"blob {digest} is not in {Path(path).parent.parent}") from None
+        except OSError as error:
+            if error.strerror == NO_FILE:
+                raise BlobDamagedError(f"blob {digest} is no regular file") from None
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            if self._is_stored(digest, os.fstat(file.fileno()).st_size):
+                return False
+            temporary = self._temporary()
+            try:
+                with open(temporary, "xb") as out:
+                    sha, _, _ = _hash(file, out)
+                    self._sync(out)
+                if sha != digest:
+                    raise BlobDamagedError(
+                        f"the content of blob {digest} is not what its name says"
+                    )
+                self._publish(temporary, self.path_of(digest))
+            finally:
+                temporary.unlink(missing_ok=True)
+        return True
+
     def _is_stored(self, digest: str, size: int) -> bool:
         """Tell whether a blob is there already; have it look young, and be durable."""
         target = self.path_of(digest)

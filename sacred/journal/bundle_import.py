@@ -28,9 +28,9 @@ __all__ = [
     "Imported",
     "date_files",
     "import_bundle",
-    "only_one_import",
+    "importing_alone",
     "remove_aside",
-    "sweep_imports",
+    "sweep_asides",
 ]
 
 #: What an import makes in a root before the run has its number.
@@ -103,9 +103,9 @@ def import_bundle(path: str | os.PathLike[str], root: JournalRoot) -> Imported:
     with BundleReader(path) as bundle:
         bundle.prove()
         root.create()
-        with only_one_import(root) as alone:
+        with importing_alone(root) as alone:
             if alone:
-                sweep_imports(root)
+                sweep_asides(root)
             here = _run_of(root, bundle.manifest.journal_id)
             aside = root.path / f"{ASIDE}{os.getpid()}-{os.urandom(6).hex()}"
             try:
@@ -186,7 +186,7 @@ def remove_aside(aside: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_one_import(root: JournalRoot) -> Iterator[bool]:
+def importing_alone(root: JournalRoot) -> Iterator[bool]:
     """Have no other process import into a root meanwhile; tell whether that is sure."""
     try:
         import fcntl
@@ -205,7 +205,7 @@ def only_one_import(root: JournalRoot) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def sweep_imports(root: JournalRoot) -> None:
+def sweep_asides(root: JournalRoot) -> None:
     """Remove what imports that were killed left."""
     for name in os.listdir(root.path):
         if name.startswith(ASIDE):

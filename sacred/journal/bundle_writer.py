@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -35,7 +34,7 @@ from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.new_file import new_file
 from sacred.journal.reader import JournalReader
-from sacred.journal.references import decode_odd, references
+from sacred.journal.references import decode_odd, digests_in, references
 from sacred.journal.regular_file import open_regular
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.verdicts import is_damage
@@ -51,9 +50,6 @@ __all__ = ["Bundled", "write_bundle"]
 
 #: A file may be sealed while it is read, one after the other.
 _ATTEMPTS = 20
-#: A digest as msgpack writes it: the last byte of its length, and 64 digits.
-_NAMED = re.compile(rb"\x40([0-9a-f]{64})")
-_NAMED_BYTES = 64
 
 
 class Bundled(NamedTuple):
@@ -158,7 +154,8 @@ def _survey(folder: RunFolder, store: BlobStore) -> tuple[Manifest, list[str]]:
             continue
         members.append(member)
         if reference.encoding == "msgpack":
-            inside = [digest for digest in _named_in(store, reference) if digest not in found.blobs]
+            with store.open(reference.digest) as file:
+                inside = [digest for digest in digests_in(file) if digest not in found.blobs]
             for digest in inside:
                 with contextlib.suppress(BlobError, OSError):  # it only looked like one
                     inner = BlobReference("sha256", digest, os.stat(store.path_of(digest)).st_size)
@@ -179,21 +176,6 @@ def _blob(reference: BlobReference, store: BlobStore) -> Member:
     if (member.sha256, member.size) != (digest, reference.size):
         raise BlobDamagedError(f"the content of blob {digest} is not what its name says")
     return member
-
-
-def _named_in(store: BlobStore, reference: BlobReference) -> set[str]:
-    """Return what looks like a digest in a value that was too large for its event.
-
-    Such a value may be the list of a large folder. It is not decoded: it may be of any size.
-    """
-    found: set[str] = set()
-    before = b""
-    with store.open(reference.digest) as file:
-        while chunk := file.read(CHUNK):
-            text = before + chunk
-            found.update(match[1].decode("ascii") for match in _NAMED.finditer(text))
-            before = text[-_NAMED_BYTES:]
-    return found
 
 
 def _names(folder: RunFolder, part: str) -> list[str]:

@@ -16,6 +16,7 @@
     ├── OutputPlaceError        what is exported can not be written there     (also an OSError)
     ├── BundleError             a bundle that is not as it was written, or of no use here
     │   └── NotABundleError     a file that is something else
+    ├── MergeError              two copies of a run of which neither contains the other
     └── BlobError
         ├── BlobMissingError    the journal names a blob that is not there
         └── BlobDamagedError    a blob whose content is not what its name says
@@ -106,6 +107,10 @@ class NotABundleError(BundleError):
     """The file is no bundle of a run."""
 
     exit_code = 2
+
+
+class MergeError(JournalError):
+    """Two copies of one run can not be made one."""
 
 
 class BlobError(JournalError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sacred.journal.codec import BlobReference, unpack
 from sacred.journal.errors import JournalError
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
 
     from sacred.journal.events import Event
 
-__all__ = ["decode_checked", "decode_odd", "files_of", "references", "references_within"]
+__all__ = [
+    "decode_checked",
+    "decode_odd",
+    "digests_in",
+    "files_of",
+    "references",
+    "references_within",
+]
+
+#: A digest as msgpack writes it: the last byte of its length, and 64 digits.
+_NAMED = re.compile(rb"\x40([0-9a-f]{64})")
+_NAMED_BYTES = 64
+_CHUNK = 1 << 20
 
 
 class _OddTable(NamedTuple):
@@ -98,6 +111,20 @@ def references_within(content: bytes, *, files: bool) -> Iterator[BlobReference]
     if files:
         yield from _entries(value)
     yield from _within(value)
+
+
+def digests_in(file: BinaryIO) -> set[str]:
+    """Return what looks like a digest in a value that was too large for its event.
+
+    Such a value may be the list of a large folder. It is not decoded: it may be of any size.
+    """
+    found: set[str] = set()
+    before = b""
+    while chunk := file.read(_CHUNK):
+        text = before + chunk
+        found.update(match[1].decode("ascii") for match in _NAMED.finditer(text))
+        before = text[-_NAMED_BYTES:]
+    return found
 
 
 def _entries(value: Any) -> Iterator[BlobReference]:

@@ -43,6 +43,8 @@ LAYOUT_VERSION = 1
 #: What stands in the file that marks a root.
 _MARK = f'{{"layout": {LAYOUT_VERSION}}}'
 _HIGH_WATER = ".high-water"
+#: What the name of a copied run's folder begins with.
+_COPY = "journal-"
 #: The most digits of a run's number.
 _DIGITS = 18
 #: A row of numbers in the hint, the most that is read of it (characters), and how many are kept:
@@ -73,13 +75,24 @@ def is_run_number(name: str) -> bool:
     return _is_digits(name) and name[0] != "0" and len(name) <= _DIGITS
 
 
+def copy_name(journal_id: str) -> str:
+    """Return the name of the folder of a copied run: no number, whatever the digits of its id."""
+    return f"{_COPY}{journal_id}"
+
+
+def is_copy_name(name: str) -> bool:
+    """Tell whether a name is that of a copied run's folder: ``journal-`` and the journal's id."""
+    digits = name.removeprefix(_COPY)
+    return digits != name and len(digits) == 16 and not set(digits) - set("0123456789abcdef")
+
+
 def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
 def _is_ours(name: str) -> bool:
     """Tell whether a name may stand in a root besides ``blobs``."""
-    return name[0] == "." or is_run_number(name)
+    return name[0] == "." or is_run_number(name) or is_copy_name(name)
 
 
 def name_for_damage(path: Path) -> Path:
@@ -152,7 +165,7 @@ class RunFolder:
     def holds_nothing(self) -> bool:
         """Tell whether the folder was claimed for a run that never wrote anything."""
         try:
-            if not set(os.listdir(self.path)) <= {"journal", "views"}:
+            if not set(os.listdir(self.path)) <= {"journal", "views", "copy.json"}:
                 return False
             return not any(
                 parse_epoch_file_name(name) or name.endswith(".spool")
@@ -365,6 +378,42 @@ class JournalRoot:
         fsync_folder(self.path)
         return adopted
 
+    def link(self, name: str, preferred: int | None = None) -> RunFolder | None:
+        """Give a run that lies in the root under its journal's id a number: a link to it.
+
+        Parameters
+        ----------
+        name
+            Of its folder in the root.
+        preferred
+            Its number elsewhere, if that was never used here.
+
+        Returns
+        -------
+        The run's folder under its number; None where the system makes no links.
+
+        Raises
+        ------
+        JournalUnavailableError
+            The root can not be written.
+        """
+        none = frozenset({errno.EPERM, errno.EACCES, *CAN_NOT_SYNC})
+
+        def make(number: int) -> RunFolder | None:
+            path = self.path / str(number)
+            try:
+                os.symlink(name, path, target_is_directory=True)
+            except FileExistsError:
+                return None
+            return RunFolder(path, number)
+
+        try:
+            return self._given(preferred, make)
+        except JournalUnavailableError as error:
+            if error.errno in none and os.access(self.path, os.W_OK):
+                return None
+            raise
+
     def _given(self, preferred: int | None, take: Callable[[int], RunFolder | None]) -> RunFolder:
         """Have a number taken that was not used yet: the preferred one, or the next that is free."""
         high = self._high_water()
@@ -482,6 +531,27 @@ class JournalRoot:
             The folder is not there or can not be read.
         """
         return [RunFolder(self.path / str(number), number) for number in self.numbers()]
+
+    def every_run(self) -> list[RunFolder]:
+        """Return the folders of all runs, of copies too that have no number.
+
+        Returns
+        -------
+        Those with numbers in their order, then those that are named by their journal's id alone.
+
+        Raises
+        ------
+        NoRootError
+            The folder is not there or can not be read.
+        """
+        numbered = self.runs()
+        known = {os.path.realpath(folder.path) for folder in numbered}
+        try:
+            names = sorted(name for name in os.listdir(self.path) if is_copy_name(name))
+        except OSError as error:
+            raise NoRootError(f"{self.path} can not be read: {error.strerror}") from error
+        paths = (self.path / name for name in names)
+        return numbered + [RunFolder(p) for p in paths if os.path.realpath(p) not in known]
 
     def run(self, number: int) -> RunFolder:
         """Return the folder of one run.

@@ -13,9 +13,18 @@ from sacred.replayers.sink import SinkSpec, view_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sacred.replayers.objects.store import ObjectStore
     from sacred.replayers.sink import Sink
 
-__all__ = ["ENTRY_POINTS", "kinds", "load_sink", "parse_spec", "sink_class", "third_party_kinds"]
+__all__ = [
+    "ENTRY_POINTS",
+    "kinds",
+    "load_sink",
+    "object_store",
+    "parse_spec",
+    "sink_class",
+    "third_party_kinds",
+]
 
 #: Third parties register their sinks here: ``name = "package.module:ClassName"``. The class may have
 #: ``parse(text)``, which makes a ``SinkSpec`` of an address, or else ``options``, the names that may
@@ -122,15 +131,27 @@ _KINDS = {
         "",
         "package.module:MyObserver",
     ),
+    "journal": _Kind(
+        "sacred.replayers.sinks.journal:JournalSink",
+        "sacred.replayers.copies.address:journal_spec",
+        ("journal",),
+        "",
+        "journal:DIR",
+    ),
     "memory": _Kind(
         "sacred.replayers.sinks.memory:MemorySink", f"{_ADDRESSES}:memory_spec", ("memory",), "", ""
     ),
 }
 
+#: By the scheme of an address, the class of its buckets and what it needs.
+_STORES = {
+    "s3": ("sacred.replayers.sinks.s3.store:S3Store", "pip install boto3"),
+    "gs": ("sacred.replayers.sinks.gcs.store:GcsStore", "pip install google-cloud-storage"),
+}
+
 #: Addresses that people will try, and what to tell them.
 _UNAVAILABLE = {
     "parquet": "Parquet",
-    "journal": "journal copy",
 }
 
 
@@ -217,6 +238,28 @@ def load_sink(spec: SinkSpec) -> Sink:
     SinkSpecError, SinkMissingError
     """
     return sink_class(spec.kind)(spec)
+
+
+def object_store(spec: SinkSpec, *, reads: bool = False) -> ObjectStore:
+    """Return the bucket of a view whose address is one's; nothing is connected yet.
+
+    ``reads``: it is only read, and so not made if it is not there.
+
+    Raises
+    ------
+    SinkMissingError
+        The package that speaks to it is not installed.
+    """
+    scheme = spec.url.partition("://")[0]
+    where, needs = _STORES[scheme]
+    try:
+        options = {"probes": False, "makes": False} if reads and scheme == "s3" else {}
+        store: ObjectStore = _named(where)(spec, **options)
+    except ImportError as error:
+        raise SinkMissingError(
+            f"the view {spec.name} needs {error.name or error}: {needs}"
+        ) from error
+    return store
 
 
 def parse_spec(text: str) -> SinkSpec:

@@ -13,8 +13,8 @@ from sacred.journal.finding import find_runs, start_fields
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.root import JournalRoot
 from sacred.replayers.addresses import DEFAULT_DATABASE, DEFAULT_MONGO, mongo_spec
+from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
-from sacred.replayers.follower import Follower
 from sacred.replayers.listing import outline
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
+    from sacred.replayers.follower import Follower
 
 __all__ = ["ReplayOutcome", "ReplaySummary", "replay"]
 
@@ -226,7 +227,7 @@ class _Replay:
         try:
             spec = _declared(spec, folder)
             sink = self.sinks.borrow(spec)
-            follower = Follower(folder, sink, spec, rebuild=self.rebuild)
+            follower = follower_for(folder, sink, spec, rebuild=self.rebuild)
         except SinkError as error:
             self._done(key, folder, spec, ViewStatus.failed(str(error)))
             yield None, spec

@@ -20,14 +20,16 @@ from sacred.journal.position import Position
 from sacred.journal.root import RunFolder
 from sacred.journal.watch import FolderWatch
 from sacred.replayers.claims import claimed_fields
+from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import SinkError, TransientSinkError
-from sacred.replayers.follower import Follower
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sacred.replayers.follower import Follower
 
 __all__ = ["Service", "serve"]
 
@@ -65,7 +67,7 @@ class _View:
             return
         self._stop = threading.Event()
         try:
-            self.follower = Follower(
+            self.follower = follower_for(
                 self.folder, load_sink(self.spec), self.spec, on_status=self._on_status
             )
         except SinkError as error:

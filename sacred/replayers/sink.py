@@ -394,7 +394,8 @@ class Sink(Protocol):
         of a run stays linear. ``"rendered"``: some documents are finished only when a batch is
         complete; an empty complete batch comes for them. ``"whole"``: every write costs all that is
         there, of which the sink's attribute ``weight`` is the size in bytes; batches then wait until
-        they are worth it.
+        they are worth it. ``"journal"``: the sink takes no changes, it copies the run's own files
+        (``AttendingSink``); a batch says that there is something to copy.
 
     Notes
     -----

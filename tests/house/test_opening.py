@@ -13,16 +13,19 @@ PACKAGE = Path(sacred.__file__).parent
 
 #: Who opens files by itself: how often, and why nothing is waited at there.
 BY_THEMSELVES = {
-    "journal/blobs.py": (3, "the file that a program stores; new files"),
+    "journal/blobs.py": (4, "the file that a program stores; new files"),
     "journal/bundle_import.py": (1, "a new file"),
     "journal/file_writer.py": (2, "new files"),
     "journal/folder_lock.py": (1, "a folder"),
     "journal/identity.py": (1, "of the system"),
+    "journal/merging.py": (1, "a new file"),
     "journal/new_file.py": (1, "a new file"),
     "journal/regular_file.py": (1, "it is this place"),
     "journal/root.py": (1, "a folder"),
     "journal/sealer.py": (1, "a new file"),
     "replayers/contract/files.py": (1, "a test's own file"),
+    "replayers/copies/fetch.py": (2, "new files, in a folder of its own"),
+    "replayers/copies/folder.py": (1, "a new file"),
     "replayers/export.py": (1, "what was written a moment ago, in a folder of its own"),
     "replayers/notification_contract.py": (2, "a test's own files"),
     "replayers/sinks/file/disk.py": (1, "a folder"),

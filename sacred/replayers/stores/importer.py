@@ -12,9 +12,9 @@ from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle_import import (
     ASIDE,
     date_files,
-    only_one_import,
+    importing_alone,
     remove_aside,
-    sweep_imports,
+    sweep_asides,
 )
 from sacred.journal.codec import pack
 from sacred.journal.errors import InvalidEventError, JournalError, JournalUnavailableError
@@ -141,9 +141,9 @@ def import_runs(
     """
     known = _Known(root)
     if root.exists() and not dry_run:
-        with only_one_import(root) as alone:
+        with importing_alone(root) as alone:
             if alone:
-                sweep_imports(root)
+                sweep_asides(root)
     for run_id in run_ids:
         yield _Import(store, root, known, dry_run, partial, fresh).run(run_id)
 
@@ -293,7 +293,7 @@ class _Import:
 
     def _written(self, run: StoredRun, journal_id: int) -> RunFolder | RunImport:
         self._root.create()
-        with only_one_import(self._root):
+        with importing_alone(self._root):
             self._known.look()  # another process may have been faster
             found = self._found(run, journal_id)
             if found is not None:

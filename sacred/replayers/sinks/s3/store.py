@@ -49,11 +49,14 @@ class S3Store:
         The view; its address and its options ``endpoint_url`` and ``region`` count here.
     probes
         Find out whether conditions count, which leaves an object.
+    makes
+        Make the bucket if it is not there.
     """
 
-    def __init__(self, spec: SinkSpec, *, probes: bool = True) -> None:
+    def __init__(self, spec: SinkSpec, *, probes: bool = True, makes: bool = True) -> None:
         self.spec = spec
         self._probes = probes
+        self._makes = makes
         self.bucket, _, base = spec.url.partition("://")[2].partition("/")
         self._probe = f"{base}/.journal/conditions" if base else ".journal/conditions"
         self._endpoint = spec.options.get("endpoint_url")
@@ -85,6 +88,10 @@ class S3Store:
             except Exception as error:
                 if status_of(error) != 404:
                     raise
+                if not self._makes:
+                    raise TerminalSinkError(
+                        f"{self.spec.name}: there is no bucket {self.bucket}"
+                    ) from None
                 self._make_bucket()
         if self._probes and (self._endpoint, self.bucket) not in _conditions:
             self._look_for_conditions()
