@@ -23,6 +23,7 @@ from sacred.replayers.replay import replay
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
 from sacred.replayers.sinks.file import FileSink
 from sacred.replayers.sinks.file import folders as module
+from sacred.replayers.sinks.file import sink as sink_module
 from sacred.replayers.tree.names import artifact_file
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\Z")
@@ -463,3 +464,64 @@ def test_a_folder_that_another_run_took(tmp_path):
     assert found is not None
     assert 2 == found.view_id
     sink.close()
+
+
+def test_a_run_that_is_followed_costs_its_length(root, spec, tmp_path, run_writer, monkeypatch):
+    """R20: all that is written while a run grows is a small multiple of what is there at its end."""
+    written = []
+
+    def counted(path, content, replace=sink_module.replace):
+        pieces = [content] if isinstance(content, bytes) else list(content)
+        written.append(sum(map(len, pieces)))
+        replace(path, pieces)
+
+    monkeypatch.setattr(sink_module, "replace", counted)
+    writer = run_writer(root.claim(), ends=False)
+    follower = Follower(root.run(1), FileSink(spec), spec)
+    for begin in range(0, 30_000, 200):
+        for step in range(begin, begin + 200):
+            writer.log_point("loss", step, step / 2)
+        writer.flush()
+        follower._advance(complete=False)
+    follower._advance(complete=True)
+    follower.close()
+    writer.close()
+    there = sum(path.stat().st_size for path in (tmp_path / "tree" / "1").rglob("*.json"))
+    assert there < sum(written) < 30 * there
+
+
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_a_tree_that_is_copied_or_moved(root, spec, tmp_path, run_writer, how):
+    """Its runs are known in the other place, and go on there; nothing in it leads back."""
+    folder = root.claim()
+    writer = run_writer(folder, ends=False)
+    assert once(folder, spec).state == "current"
+    there = tmp_path / "another place"
+    how(tmp_path / "tree", there)
+    for step in range(50, 60):
+        writer.log_point("loss", step, 1.0)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=1)
+    writer.close()
+    moved = SinkSpec.parse(f"file:{there}")
+    status = once(folder, moved)
+    assert (status.state, status.view_id) == ("current", 1)
+    run = json.loads((there / "1" / "run.json").read_text())
+    assert run["status"] == "COMPLETED"
+    assert json.loads((there / "1" / "metrics.json").read_text())["loss"]["steps"] == [*range(60)]
+    ((_, source),) = run["experiment"]["sources"]
+    assert (there / source).read_text() == "print(1)\n"
+    assert sorted(os.listdir(there)) == ["1", "_resources", "_sources"]
+    if how is shutil.copytree:  # which is a view of its own from now on
+        assert json.loads((tmp_path / "tree/1/run.json").read_text())["status"] == "RUNNING"
+        assert once(folder, spec).state == "current"
+        assert (tmp_path / "tree/1/run.json").read_text() == (there / "1/run.json").read_text()
+
+
+def test_sources_of_many_runs_are_stored_once(root, spec, tmp_path, run_writer):
+    """FSO-04: each content once, whatever number of runs has it."""
+    for _ in range(3):
+        folder = root.claim()
+        run_writer(folder)
+        assert once(folder, spec).state == "current"
+    assert len(os.listdir(tmp_path / "tree" / "_sources")) == 1
+    assert len(os.listdir(tmp_path / "tree" / "_resources")) == 1
