@@ -12,6 +12,7 @@ from replayers import shown
 
 from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract.place import SinkPlace
+from sacred.replayers.contract.sizes import SizeContract
 from sacred.replayers.sink import SinkSpec
 
 
@@ -282,10 +283,14 @@ class RclonePlace(S3Place):
         return simple_s3_server
 
     excludes_others = False
+    runs = 1000  # a request each: it lists what it remembers, not what is in its folder by now
+    place_foreign_runs = SizeContract.place_foreign_runs
 
 
 class GcsPlace(SinkPlace):
     """Google Cloud Storage, on a stand-in that knows generations."""
+
+    runs = 1000  # a request each, and the stand-in takes its time
 
     @pytest.fixture
     def spec(self, gcs_server, gcs_place):

@@ -13,7 +13,9 @@ from sacred.replayers.contract.crashes import CRASHES, CRASHES_OF_TWO
 
 
 class _Tested(SinkContract):
-    """What is of chance is repeated for as long as a soak goes on."""
+    """What is of chance is repeated for as long as a soak goes on, and a million points are its too."""
+
+    points = 1_000_000 if soak.seconds(1) else 100_000
 
     def rounds(self):
         end = time.monotonic() + soak.seconds(1 / 30)
@@ -30,6 +32,8 @@ class TestMemorySink(places.MemoryPlace, _Tested):
 
 class TestFileSink(places.FilePlace, _Tested):
     """The file tree."""
+
+    points = 1_000_000
 
 
 class TestTinyDbSink(places.TinyDbPlace, _Tested):
