@@ -49,8 +49,8 @@ def _address(server: Any, name: str) -> str:
 def _take(address: str, root: JournalRoot, **options: Any) -> list[RunImport]:
     collection = options.pop("collection", None)
     store = store_at(address, collection=collection)
-    store.open()
     try:
+        store.open()
         return list(import_runs(store, root, store.runs(), **options))
     finally:
         store.close()
@@ -73,15 +73,19 @@ def test_odd_documents(mongo_server: Any, mongo_db: Any, root: JournalRoot) -> N
     mongo_db.runs.insert_many(
         [
             _run("name"),
-            _run(12, config={"n": bson.Int64(1 << 40), "d": bson.Decimal128("1.5"), "b": b"\x00"}),
+            _run(2.5),
+            _run(
+                bson.Int64(12),
+                config={"n": bson.Int64(1 << 40), "d": bson.Decimal128("1.5"), "b": b"\x00"},
+            ),
             _run(3, omniboard={"tags": ["good", "bad"], "notes": "see 12"}, mine={"x": 1}),
             _run(key, info={"metrics": [1, "mine"], "when": START}),
         ]
     )
     found = _take(_address(mongo_server, mongo_db.name), root)
-    assert [3, 12, str(key), "name"] == [one.run_id for one in found]
-    assert ["imported"] * 4 == [one.state for one in found]
-    tagged, typed, keyed, _ = found
+    assert [3, 12, "2.5", str(key), "name"] == [one.run_id for one in found]
+    assert ["imported"] * 5 == [one.state for one in found]
+    tagged, typed, _, keyed, _ = found
     assert ("the field 'mine', which is none of Sacred's, is left out",) == tagged.losses
     assert tagged.folder is not None
     notes = [e.fields for e in _events(tagged.folder) if e.type == EventType.ANNOTATED]

@@ -492,6 +492,7 @@ print(len(list(importer.import_runs(store, JournalRoot(place), store.runs()))), 
 """
 
 
+@pytest.mark.slow
 def test_killed_anywhere(tree: Tree, tmp_path: Path) -> None:
     """Killed at any step, and again: the next import goes on, each run comes once, and is whole."""
     for number in (1, 2):

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 def _import(address: str, root: JournalRoot, **options: Any) -> list[Any]:
     store = store_at(address)
-    store.open()
     try:
+        store.open()
         return list(import_runs(store, root, store.runs(), **options))
     finally:
         store.close()

@@ -89,7 +89,7 @@ def _stored(document: dict[str, Any], **more: Any) -> Any:
     return stored_run(1, document, **{**parts, **more})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents(), st.lists(TEXTS, max_size=3))
 def test_the_same_document(document: dict[str, Any], output: list[str]) -> None:
     """Whatever a document says, the events of its run make it again, field by field."""
@@ -104,7 +104,7 @@ def test_the_same_document(document: dict[str, Any], output: list[str]) -> None:
     assert document == found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         TEXTS.filter(bool),
@@ -210,7 +210,7 @@ COLUMNS = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(COLUMNS, st.sampled_from([None, 2]), st.booleans())
 def test_columns_are_read_as_json_reads_them(
     tmp_path_factory: pytest.TempPathFactory, content: Any, indent: int | None, ascii_only: bool
@@ -233,7 +233,7 @@ def test_columns_in_small_pieces(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
         assert content == _columns(tmp_path / "metrics.json")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(COLUMNS.filter(bool), st.data())
 def test_a_cut_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, content: Any, data: st.DataObject

@@ -49,6 +49,7 @@ class MongoStore:
         if self._collection != "runs":
             self.name = f"{spec.name}/{self._collection}"
         self._connection = MongoConnection(spec)
+        self._keys: dict[int | str, Any] = {}
         self._runs: Any = None
         self._metrics: Any = None
         self._fs: Any = None
@@ -100,20 +101,16 @@ class MongoStore:
             raise own
 
     def runs(self) -> list[int | str]:
-        """Return the ids: numbers, then names."""
+        """Return the ids: numbers, then names. What is neither stands here as text."""
         with self._errors():
             found = [one["_id"] for one in self._runs.find({}, {"_id": 1})]
-        numbers = sorted(one for one in found if type(one) is int)
-        return [*numbers, *sorted(str(one) for one in found if type(one) is not int)]
+        self._keys = {_public_id(key): key for key in found}
+        numbers = sorted(one for one in self._keys if isinstance(one, int))
+        return [*numbers, *sorted(one for one in self._keys if isinstance(one, str))]
 
     def _find(self, run_id: int | str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._runs.find_one({"_id": run_id})
-        if found is not None or not isinstance(run_id, str):
-            return found
-        from bson import ObjectId
-
-        if ObjectId.is_valid(run_id):
-            found = self._runs.find_one({"_id": ObjectId(run_id)})
+        key = self._keys.get(run_id, run_id)
+        found: dict[str, Any] | None = self._runs.find_one({"_id": key})
         return found
 
     def read(self, run_id: int | str, *, partial: bool = False) -> StoredRun:
@@ -290,6 +287,11 @@ class _GridFile:
 def _md5(facts: Mapping[str, Any]) -> str | None:
     found = facts.get("md5")
     return None if found is None else str(found)
+
+
+def _public_id(key: Any) -> int | str:
+    """Return an id as a run has it; a number of any width is a number."""
+    return int(key) if isinstance(key, int) and not isinstance(key, bool) else str(key)
 
 
 def _is_reference(entry: Any) -> bool:
