@@ -31,7 +31,7 @@ from sacred.replayers.errors import (
 )
 from sacred.replayers.fold import RunFold
 from sacred.replayers.growth import POINT_BYTES, Growth, is_due_in_whole
-from sacred.replayers.memo import ViewMemo
+from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.status import ViewStatus
@@ -62,6 +62,8 @@ RETRY_FIRST, RETRY_LAST = 0.2, 15.0
 MOVED_TRIES = 20
 #: What was held back is written when nothing was new for so long (s).
 IDLE_FLUSH = 30.0
+#: So often it is remembered how far a view is while nothing else changes (s).
+REMEMBER_INTERVAL = 10.0
 
 
 class Follower:
@@ -128,6 +130,11 @@ class Follower:
         self._missing: dict[str, None] = {}
         self._damage: tuple[str, ...] = ()
         self._memo: ViewMemo | None = None
+        #: Whether what is remembered lies on the disk, and when it was put there.
+        self._remembered = True
+        self._remembered_at = 0.0
+        self._journal_size: JournalSize | None = None
+        self._written: int | None = None
         self._complete = threading.Event()
         self.journal_id = ""
         self._references: dict[tuple[str, str, str | None, int], Any] = {}
@@ -226,6 +233,8 @@ class Follower:
 
     def close(self) -> None:
         """Close the sink and the files."""
+        if self._memo is not None and not self._remembered:
+            self._save_memo(self._memo)
         self._detach()
         self.sink.close()
 
@@ -321,14 +330,47 @@ class Follower:
         status = self.status
         if status.view_id is None and status.error is None:
             return
+        memo = self._memo_now(status)
+        before = self._memo
+        if before is not None and memo == before._replace(looked=memo.looked):
+            return
+        self._memo, self._remembered = memo, False
+        moved = ("position", "journal", "looked", "written")
+        told = {name: getattr(before, name) for name in moved} if before is not None else {}
+        # A run that goes on moves with every batch: that alone is worth a file now and then.
+        if before != memo._replace(**told) or (
+            time.monotonic() - self._remembered_at >= REMEMBER_INTERVAL
+        ):
+            self._save_memo(memo)
+
+    def _memo_now(self, status: ViewStatus) -> ViewMemo:
+        before = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        error, position = status.error, status.position.to_wire()
+        state = "current" if self._finished else "following"
         if isinstance(self.failure, RunDeletedError):
-            return  # the memory of it is why it is left alone
-        done = "current" if self._finished else "following"
-        state = "behind" if status.error else done
-        memo = ViewMemo(self.spec.name, status.view_id, state, status.error)
-        if memo != self._memo:
-            self._memo = memo
-            memo.save(self.folder.views, self.spec.key)
+            state, error = "deleted", None
+        elif error is not None:
+            state = "failed" if status.state == "failed" else "behind"
+        written, since = self._written, None
+        if before is not None:
+            written = written or before.written
+            if not position and before.view_id == status.view_id:
+                position = before.position  # it could not be asked where it stands
+        now = time.time_ns()
+        if error is not None:
+            since = before.since if before is not None and before.error == error else now
+        size = list(self._journal_size) if self._journal_size is not None else None
+        view_id = status.view_id
+        if view_id is None and before is not None:
+            view_id = before.view_id
+        return ViewMemo(
+            *(self.spec.name, view_id, state, error, self.spec.kind, position, size),
+            *(self.ended, written, now, since),
+        )
+
+    def _save_memo(self, memo: ViewMemo) -> None:
+        self._remembered, self._remembered_at = True, time.monotonic()
+        memo.save(self.folder.views, self.spec.key)
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -337,6 +379,7 @@ class Follower:
 
         With ``complete`` also what would otherwise wait for more.
         """
+        size = JournalSize.of(self.folder.journal)
         if not self._attached:
             self._attach()
             if not self._attached:
@@ -363,6 +406,7 @@ class Follower:
         if complete and self._has_several_orders(fold):
             fold = self._rebuild_in_order(fold)
         self._finished = complete
+        self._journal_size = size
         self.ended = fold.ended
         damage = [*filter(is_damage, fold.reader.verdicts), *fold.spool_flaws]
         self._damage = tuple(map(str, damage))
@@ -386,7 +430,9 @@ class Follower:
             return  # nothing whole is in the file yet
         self.journal_id = fold.journal_id
         memo = ViewMemo.load(self.folder.views, self.spec.key)
-        hint = memo.view_id if memo is not None else start_fields(self.folder).get("run_id")
+        hint = memo.view_id if memo is not None else None
+        if hint is None:
+            hint = start_fields(self.folder).get("run_id")
         key = RunKey(self.journal_id, hint)
         found = self.sink.position(key)
         self._references = {}
@@ -402,7 +448,7 @@ class Follower:
     def _attach_unknown(self) -> None:
         """Take up a run that the view does not know, unless it knew it before."""
         memo = ViewMemo.load(self.folder.views, self.spec.key)
-        had = self._had or (memo is not None and memo.state == "current")
+        had = self._had or (memo is not None and memo.had)
         if had and not self._rebuild and not self._connection_failed:
             raise RunDeletedError(
                 f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
@@ -528,6 +574,7 @@ class Follower:
         self._had = True
         self._last_write = time.monotonic()
         self._last_cost = self._last_write - begin
+        self._written = time.time_ns()
 
     def _blob(self, entry: FileEntry) -> Path | None:
         from sacred.journal.blobs import BlobStore

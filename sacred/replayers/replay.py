@@ -16,6 +16,7 @@ from sacred.replayers.addresses import DEFAULT_DATABASE, DEFAULT_MONGO, mongo_sp
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.listing import outline
+from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.status import ViewStatus
@@ -223,6 +224,7 @@ class _Replay:
             spec = _declared(spec, folder)
             follower = Follower(folder, load_sink(spec), spec, rebuild=self.rebuild)
         except SinkError as error:
+            ViewMemo.expect(folder.views, spec, str(error))
             self._done(key, folder, spec, ViewStatus.failed(str(error)))
             yield None, spec
             return

@@ -22,6 +22,7 @@ from sacred.journal.watch import FolderWatch
 from sacred.replayers.claims import claimed_fields
 from sacred.replayers.errors import SinkError, TransientSinkError
 from sacred.replayers.follower import Follower
+from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
@@ -64,11 +65,13 @@ class _View:
         if self._thread is not None and self._thread.is_alive():
             return
         self._stop = threading.Event()
+        ViewMemo.expect(self.folder.views, self.spec)
         try:
             self.follower = Follower(
                 self.folder, load_sink(self.spec), self.spec, on_status=self._on_status
             )
         except SinkError as error:
+            ViewMemo.expect(self.folder.views, self.spec, str(error))
             self._on_status(ViewStatus.failed(str(error)))
             return
         self._thread = threading.Thread(
