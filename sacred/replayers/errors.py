@@ -12,6 +12,7 @@
         ├── RunDeletedError     a person deleted the run in the view
         ├── ViewUnreadableError what is in the view's place is damaged, or no view   (also a ValueError)
         └── ViewDefectError     something went wrong that should not: a defect, for a report
+    ReplayConfigError           the settings of a replayer are wrong         (a ValueError)
     QueryError                  a query can not be answered                   (a ValueError)
 
 The class decides what happens; the text is one sentence for the person who asked for the view. Each
@@ -71,6 +72,23 @@ class ViewUnreadableError(TerminalSinkError, ValueError):
 
 class ViewDefectError(TerminalSinkError):
     """A defect, of ours or of a library, stopped this run's view; the others go on."""
+
+
+class ReplayConfigError(ValueError):
+    """The settings of a replayer are wrong.
+
+    Attributes
+    ----------
+    problems
+        All that is wrong, one sentence each; the text is the first of them.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        more = f" (and {len(problems) - 1} more: --check tells)" if len(problems) > 1 else ""
+        super().__init__(problems[0] + more)
+        self.problems = problems
 
 
 class QueryError(ValueError):

@@ -205,8 +205,12 @@ class Follower:
                 self._well("current")
                 return self.status
 
-    def follow(self, stop: threading.Event, watch: FolderWatch | None = None) -> ViewStatus:
+    def follow(
+        self, stop: threading.Event, watch: FolderWatch | None = None, *, until_over: bool = False
+    ) -> ViewStatus:
         """Keep the view up to date until ``stop`` is set or the view can not be written at all.
+
+        With ``until_over`` also until nothing more is to be expected of the run.
 
         When it returns, all that the journal held is in the view, or ``status`` says why not.
         """
@@ -215,7 +219,7 @@ class Follower:
         own = FolderWatch() if watch is None else None
         try:
             with (watch or own or FolderWatch()).watching(self.folder.journal, self.wake):
-                self._follow(stop)
+                self._follow(stop, until_over=until_over)
         finally:
             if own is not None:
                 own.close()
@@ -231,6 +235,16 @@ class Follower:
         """What was wrong with the journal, as far as it was read; one sentence each."""
         return (*self._damage, *self._missing)
 
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written into the view."""
+        return self._written is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be expected of the run; for the thread that follows."""
+        return self._fold is not None and self._fold.is_final()
+
     def close(self) -> None:
         """Close the sink and the files."""
         if self._memo is not None and not self._remembered:
@@ -240,12 +254,13 @@ class Follower:
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _follow(self, stop: threading.Event) -> None:
+    def _follow(self, stop: threading.Event, *, until_over: bool) -> None:
         from sacred.journal.watch import POLL_INTERVAL
 
         delay = RETRY_FIRST
+        over = False
         while True:
-            stopping = stop.is_set()
+            stopping = over or stop.is_set()
             self.wake.clear()
             asked = self._complete.is_set()
             self._complete.clear()
@@ -265,7 +280,7 @@ class Follower:
             except (NotAJournalError, JournalUnreadableError, OSError) as error:
                 # Its first file may be about to appear, its disk about to come back.
                 self._failed(error, "behind")
-                if stopping:
+                if stopping or (until_over and not self.folder.journal.is_dir()):
                     return
                 self.wake.wait(POLL_INTERVAL)
                 continue
@@ -284,6 +299,8 @@ class Follower:
                 pause = max(WRITE_INTERVAL, WRITE_COST * self._last_cost)
                 if not self._complete.is_set():
                     stop.wait(min(pause, 60.0))
+            elif until_over and self.is_over:
+                over = True
             else:
                 self.wake.wait(POLL_INTERVAL)
 
@@ -360,12 +377,13 @@ class Follower:
         if error is not None:
             since = before.since if before is not None and before.error == error else now
         size = list(self._journal_size) if self._journal_size is not None else None
+        ended = self.ended or (state == "current" and self.is_over)
         view_id = status.view_id
         if view_id is None and before is not None:
             view_id = before.view_id
         return ViewMemo(
             *(self.spec.name, view_id, state, error, self.spec.kind, position, size),
-            *(self.ended, written, now, since),
+            *(ended, written, now, since),
         )
 
     def _save_memo(self, memo: ViewMemo) -> None:

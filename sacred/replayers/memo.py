@@ -76,7 +76,7 @@ class ViewMemo(NamedTuple):
     journal
         ``JournalSize`` of which all was read, as a list; None if it is not known.
     ended
-        Whether the journal says that the run ended.
+        Whether the run ended, or its process is gone.
     written
         When the view was last written from this machine (ns since the epoch); None if never.
     looked

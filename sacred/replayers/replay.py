@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
 
-__all__ = ["ReplayOutcome", "ReplaySummary", "replay"]
+__all__ = ["ReplayOutcome", "ReplaySummary", "declared_spec", "replay"]
 
 #: Living runs that are followed at the same time, at most.
 MAX_FOLLOWED = 64
@@ -221,7 +221,7 @@ class _Replay:
     ) -> Iterator[tuple[Follower | None, SinkSpec]]:
         spec = self.views[key[1]]
         try:
-            spec = _declared(spec, folder)
+            spec = declared_spec(spec, folder)
             follower = Follower(folder, load_sink(spec), spec, rebuild=self.rebuild)
         except SinkError as error:
             ViewMemo.expect(folder.views, spec, str(error))
@@ -388,7 +388,7 @@ def _has_begun(folder: RunFolder) -> bool:
     return bool(start_fields(folder))
 
 
-def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
+def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
     """Return what a bare ``mongo`` or ``sql`` stands for with this run.
 
     Raises

@@ -26,6 +26,7 @@ from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
+from sacred.replayers.view_lock import give_back_view, take_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,8 @@ class _View:
         self._thread.start()
 
     def _run(self, follower: Follower) -> None:
+        # A service leaves the run to its own process's replayer; one that was faster goes on, too.
+        mine = take_view(self.folder, self.spec.key)
         try:
             self.service.clear_claims(follower, self.spec)
             follower.follow(self._stop, self.service.watch)
@@ -88,6 +91,8 @@ class _View:
             self._on_status(ViewStatus.failed("a defect stopped the replayer; its log says more"))
         finally:
             follower.close()
+            if mine:
+                give_back_view(self.folder, self.spec.key)
 
     def _on_status(self, status: ViewStatus) -> None:
         if (status.state, status.position) != (self.status.state, self.status.position):
