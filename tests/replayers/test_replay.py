@@ -185,7 +185,9 @@ def _declaring(root, *views):
 def test_a_bare_mongo_is_what_the_run_declared(root):
     """A bare ``mongo``: as the run declared it, else the server of this machine."""
     bare = parse_spec("mongo")
-    assert declared_spec(bare, _declaring(root)) == mongo_spec("mongodb://localhost:27017", "sacred")
+    assert declared_spec(bare, _declaring(root)) == mongo_spec(
+        "mongodb://localhost:27017", "sacred"
+    )
     options = {"db_name": "mine", "collection": "runs", "collection_prefix": "p", "overwrite": None}
     view = {"kind": "mongo", "url": "mongodb://far:1", "options": options, "name": "n"}
     found = declared_spec(bare, _declaring(root, {"kind": "file", "url": "/x"}, view))
