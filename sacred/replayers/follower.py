@@ -22,6 +22,7 @@ from sacred.journal.errors import (
 from sacred.journal.finding import start_fields
 from sacred.journal.position import Position
 from sacred.journal.verdicts import is_damage
+from sacred.replayers.checkpoint import CONTENT, Checkpoints
 from sacred.replayers.errors import (
     RunDeletedError,
     SinkError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
+    from sacred.replayers.checkpoint import Checkpoint
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
 
 __all__ = ["Follower"]
@@ -160,8 +162,9 @@ class Follower:
         self._settled = False
         self._complete_written = True
 
-    def _new_fold(self) -> RunFold:
-        self._fold = RunFold(self.folder, keep_output="output" in self.sink.rewrites)
+    def _new_fold(self, begin: Checkpoint | None = None) -> RunFold:
+        keep = "output" in self.sink.rewrites
+        self._fold = RunFold(self.folder, keep_output=keep, begin=begin)
         return self._fold
 
     # -- the public steps ----------------------------------------------------------------------
@@ -406,6 +409,7 @@ class Follower:
         if fold is None:
             return False
         news = False
+        self._keep_checkpoint(fold)
         projection = fold.projection
         for frame in fold.frames():
             news = True
@@ -415,6 +419,7 @@ class Follower:
                 projection.pending_output >= BATCH_CHARACTERS
             ):
                 self._flush(fold, complete=False, everything=True)
+            self._keep_checkpoint(fold)
         if fold.add_end():
             news = True
             self._settled = False
@@ -459,9 +464,36 @@ class Follower:
         elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
             self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
         else:
-            self._catch_up(key, found, fold)
+            self._catch_up(key, found, self._from_checkpoint(found, fold))
         self._rebuild = False
         self._attached = True
+
+    def _from_checkpoint(self, found: ViewPosition, fold: RunFold) -> RunFold:
+        """Return a fold that begins where an earlier one was kept, if that was before the view."""
+        if found.order != "arrival":
+            return fold
+        kept = self._checkpoints().find(self.journal_id, found.position)
+        if kept is None:
+            return fold
+        try:
+            begun = self._new_fold(kept)
+        except (ValueError, TypeError, KeyError):
+            self._checkpoints().drop()
+            return self._new_fold()
+        fold.close()
+        return begun
+
+    def _checkpoints(self) -> Checkpoints:
+        whole = "output" in self.sink.rewrites
+        return Checkpoints(self.folder, self.spec.key, f"{PROJECTOR} {'output' if whole else ''}")
+
+    def _keep_checkpoint(self, fold: RunFold) -> None:
+        if fold.content < CONTENT:
+            return
+        fold.content = 0
+        kept = fold.checkpoint() if self._order == "arrival" else None
+        if kept is not None:
+            self._checkpoints().save(self.journal_id, kept)
 
     def _attach_unknown(self) -> None:
         """Take up a run that the view does not know, unless it knew it before."""
@@ -490,6 +522,10 @@ class Follower:
         try:
             fresh = fold.add_known(found, self.spec.name)
         except PositionContradictedError as error:
+            if fold.begun:
+                self._checkpoints().drop()  # of another journal than this one is by now
+                self._catch_up(key, found, self._new_fold())
+                return
             self._begin_anew(key, str(error))
             return
         missing = fold.missing_points(found)
