@@ -42,6 +42,8 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       sqlite:///FILE.db        an SQL database; also postgresql://user:password@host/database
                                and mysql://..., or sql: where the runs declared
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
+      tinydb:DIR               a folder with a TinyDB
+      s3://bucket/path         an S3 store; gs://bucket/path Google Cloud Storage
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own
 

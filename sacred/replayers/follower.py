@@ -248,11 +248,15 @@ class Follower:
         """Whether nothing more is to be expected of the run; for the thread that follows."""
         return self._fold is not None and self._fold.is_final()
 
-    def close(self) -> None:
-        """Close the sink and the files."""
+    def release(self) -> None:
+        """Close the files; the sink stays open, for whoever lent it."""
         if self._memo is not None and not self._remembered:
             self._save_memo(self._memo)
         self._detach()
+
+    def close(self) -> None:
+        """Close the sink and the files."""
+        self.release()
         self.sink.close()
 
     # -- the loop ------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from sacred.journal.finding import start_fields
 from sacred.replayers.errors import RunDeletedError, SinkError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.registry import load_sink
 from sacred.replayers.replay import declared_spec
+from sacred.replayers.sink_pool import SinkPool
 from sacred.replayers.view_lock import give_back_view, take_view
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ class ViewWorker:
         self._changed = threading.Condition()
         self._state = _State()
         self._written = 0
+        self._sinks = SinkPool()
         self._rebuilt: set[Any] = set()
         self._last: int | None = None
         #: Why the view can not be reached, and until when nobody tries.
@@ -173,9 +174,14 @@ class ViewWorker:
 
     def join(self, deadline: float) -> bool:
         """Wait for the end until a time of the monotonic clock; False if something goes on."""
-        for thread in (*self._threads, *self._followers.values()):
+        with self._changed:
+            threads = [*self._threads, *self._followers.values()]
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(t.is_alive() for t in (*self._threads, *self._followers.values()))
+        if any(thread.is_alive() for thread in threads):
+            return False
+        self._sinks.close()
+        return True
 
     def add(self, key: Any) -> None:
         """Have a run looked at: a new one, or one that changed."""
@@ -302,7 +308,7 @@ class ViewWorker:
             self._state.elsewhere.discard(key)
             rebuild = self._rebuild and key not in self._rebuilt
             follower = Follower(
-                *(folder, load_sink(spec), spec),
+                *(folder, self._sinks.borrow(spec), spec),
                 rebuild=rebuild,
                 on_status=lambda status: self._heard(key, status),
             )
@@ -317,7 +323,7 @@ class ViewWorker:
                     self._done(key, follower)
             finally:
                 if not kept:
-                    follower.close()
+                    self._let_go(follower)
         except SinkError as error:
             self._note_failed(key, str(error))
             return None
@@ -325,6 +331,10 @@ class ViewWorker:
             if not kept:
                 give_back_view(folder, spec.key)
         return again
+
+    def _let_go(self, follower: Follower) -> None:
+        follower.release()
+        self._sinks.give_back(follower.spec, follower.sink, works=follower.failure is None)
 
     def _has_its_own(self, folder: RunFolder, spec: SinkSpec) -> bool:
         """Tell whether a run that just began declared this view: its process has a replayer."""
@@ -465,7 +475,7 @@ class ViewWorker:
             log.exception("%s: a defect", self.name)
             self._note_failed(key, f"a defect, please report it: {type(error).__name__}")
         finally:
-            follower.close()
+            self._let_go(follower)
             give_back_view(folder, spec.key)
             with self._changed:
                 self._followers.pop(key, None)
