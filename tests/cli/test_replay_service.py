@@ -415,3 +415,44 @@ def test_memory_while_runs_are_written(root, tmp_path, serve):
             sizes.append(next(int(line.split()[1]) for line in status if line.startswith("VmRSS")))
     assert 0 == service.end()
     assert sizes[3] - sizes[1] < 3000, sizes
+
+
+_EXPERIMENT = """
+import sys
+from sacred import Experiment
+from sacred.observers import MongoObserver
+ex = Experiment("served", save_git_info=False)
+ex.observers.append(MongoObserver(url=sys.argv[1], db_name=sys.argv[2]))
+
+@ex.main
+def main(_run):
+    for step in range(200):
+        _run.log_scalar("loss", 1 / (step + 1), step)
+    return 7
+
+ex.run()
+"""
+
+
+@pytest.mark.server
+def test_beside_the_replayers_of_experiments(mongo_db, root, tmp_path, serve):
+    """A service and the experiments' own replayers write one MongoDB: each run once, with all its points."""
+    url, name = mongo_address(mongo_db)
+    (tmp_path / "train.py").write_text(_EXPERIMENT)
+    settings(tmp_path, f'roots = ["sacred_runs"]\nhealth = "health.json"\n'
+             f'[views.lab]\nto = "{url}"\ndb = "{name}"\n')  # fmt: skip
+    service = serve()
+    for _ in range(3):
+        command = [sys.executable, "train.py", url, name]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=120, capture_output=True)
+    until(lambda: _health(tmp_path / "health.json", current=3), 120.0)
+    assert 0 == service.end()
+    documents = list(mongo_db.runs.find())
+    assert [("COMPLETED", 7)] * 3 == [(each["status"], each["result"]) for each in documents]
+    assert [200] * 3 == [len(each["values"]) for each in mongo_db.metrics.find()]
+    assert not [line for line in service.seen if "failed" in line]
+
+
+def mongo_address(database):
+    host, port = database.client.address
+    return f"mongodb://{host}:{port}", database.name
