@@ -134,6 +134,7 @@ def _leads_to(start: Position, goal: Position) -> bool:
 
 
 def _reaches(at: WriterPosition, goal: WriterPosition | None) -> bool:
-    if goal is None or goal.next_seq < at.next_seq:
+    if goal is None:
         return False
-    return goal.next_seq > at.next_seq or goal.chain == at.chain
+    # At the same place the chain tells whether it is the same journal; behind it, reading does.
+    return goal.next_seq > at.next_seq or (goal.next_seq, goal.chain) == (at.next_seq, at.chain)

@@ -110,6 +110,8 @@ def test_killed_after_every_frame(root, spec, sink):
         writer.flush()
         once(folder, spec, sink)
         began.append(begun_at(folder, spec, sink))
+        if step == 7:
+            assert repr(fresh(folder, spec, sink)) == repr(document(spec))
     writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=1)
     writer.close()
     once(folder, spec, sink)
@@ -202,6 +204,11 @@ def test_of_another_journal(root, spec):
     assert 0 == begun_at(folder, spec)
     assert None is kept.find(journal_id, stands.position)
     assert None is kept.find("another", stands.position)
+    kept.save(journal_id, found)
+    assert found == kept.find(journal_id, stands.position)
+    for seq, chain in ((at.next_seq, at.chain ^ 1), (at.next_seq - 1, at.chain)):
+        assert None is kept.find(journal_id, Position({0: at._replace(next_seq=seq, chain=chain)}))
+    assert None is kept.find(journal_id, Position())
     assert document(spec) == fresh(folder, spec)
 
 
