@@ -32,6 +32,7 @@ from sacred.cli_options import (
 from sacred.cli_query import query
 from sacred.cli_replay import replay
 from sacred.cli_run import run
+from sacred.cli_views import views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,22 @@ class _Group(click.Group):
 
 
 _COMMANDS = [
-    *(ls, show, events, run, verify, seal, repair, query, export, import_, merge, replay, gc),
+    *(
+        ls,
+        show,
+        events,
+        run,
+        verify,
+        seal,
+        repair,
+        query,
+        export,
+        import_,
+        merge,
+        replay,
+        views,
+        gc,
+    ),
     completion,
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,11 +25,12 @@ from sacred.cli_options import (
 from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from sacred.journal.root import RunFolder
+    from sacred.journal.root import JournalRoot, RunFolder
     from sacred.replayers.details import Message, Repository, Resumption, RunDetails
     from sacred.replayers.listing import RunOutline
+    from sacred.replayers.standings import Standing
 
 __all__ = ["events", "ls", "show"]
 
@@ -44,15 +46,28 @@ _SHOWN = 10
 def ls(last: int | None, as_json: bool, root: str | None) -> int:
     """List the runs and what became of them.
 
-    Times are those of this machine's zone; --json and SQL have UTC.
+    Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
+    failed are told of in one line on stderr; --json has the views of each run.
     """
     from sacred.journal.finding import command_for
+    from sacred.journal.root import RunFolder
     from sacred.replayers.listing import outlines
+    from sacred.replayers.standings import standings
 
     place = root_of(root)
     found = outlines(place, last=last)
     if as_json:
-        print_records(outline.record() for outline in found)
+        wrong_views: list[Standing] = []
+
+        def records() -> Iterator[dict[str, Any]]:
+            for outline in found:
+                folder = RunFolder(Path(outline.path), outline.run)
+                views = list(standings([folder], measure=False))
+                wrong_views.extend(view for view in views if not view.is_well)
+                yield {**outline.record(), "views": [_view_record(view) for view in views]}
+
+        print_records(records())
+        _tell_of_views(wrong_views, place)
         return 0
     listed = list(found)
     if not listed:
@@ -69,7 +84,42 @@ def ls(last: int | None, as_json: bool, root: str | None) -> int:
         if wrong:
             which = str(wrong[0].run) if len(wrong) == 1 else "--all"
             say(f"{command_for('verify', which, place)} says what to do")
+    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
+    views = [view for view in standings(folders, measure=False) if not view.is_well]
+    _tell_of_views(views, place)
     return 0
+
+
+def _view_record(view: Standing) -> dict[str, Any]:
+    return {
+        "kind": view.kind,
+        "view": view.view,
+        "view_id": view.view_id,
+        "state": view.state,
+        "error": view.error,
+    }
+
+
+def _tell_of_views(wrong: list[Standing], place: JournalRoot) -> None:
+    """Say in a line which views lack something."""
+    from sacred.journal.finding import command_for
+
+    if not wrong:
+        return
+    names = Counter(view.view for view in wrong)
+    states = Counter(view.state for view in wrong)
+    name, count = names.most_common(1)[0]
+    runs = "1 run" if count == 1 else f"{count:,} runs"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    if len(wrong) == 1:
+        text = f"the view {name} of run {wrong[0].run} {_IS[wrong[0].state]}"
+    else:
+        how = " or ".join(state for state in ("behind", "failed") if states[state])
+        text = f"the view {name} of {runs}{more}: {how}"
+    say(f"{terminal.clean(text)}; {command_for('views', '', place)} says why".replace("  ", " "))
+
+
+_IS = {"behind": "is behind", "failed": "failed"}
 
 
 def _listing(listed: list[RunOutline]) -> list[str]:
@@ -300,7 +350,12 @@ def _number_text(value: Any) -> str:
     return _shortened(to_json(value), 40)
 
 
-_VIEW_STATES = {"current": "up to date", "following": "being written", "behind": "behind"}
+_VIEW_STATES = {
+    "current": "up to date",
+    "following": "being written",
+    "behind": "behind",
+    "deleted": "deleted there",
+}
 
 
 def _view_line(view: Any) -> str:

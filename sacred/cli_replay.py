@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sacred import terminal
-from sacred.cli_options import SETTINGS, root_of, root_option, runs_of, say, version_option
+from sacred.cli_options import SETTINGS, root_of, runs_of, say, version_option, worst
+from sacred.cli_replay_plan import Asked
 
 if TYPE_CHECKING:
     import threading
 
-    from sacred.journal.root import JournalRoot
+    from sacred.cli_replay_plan import Plan
+    from sacred.journal.root import JournalRoot, RunFolder
     from sacred.replayers.replay import ReplayOutcome, ReplaySummary
-    from sacred.replayers.sink import SinkSpec
 
-__all__ = ["replay"]
+__all__ = ["replay", "root_here"]
+
+
+def _given_roots(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the folders that were named behind the command, else the one named before it."""
+    if "" in values:
+        raise click.BadParameter("a folder is needed, not an empty text", ctx, param)
+    if not values and ctx.parent is not None and ctx.parent.params.get("root"):
+        return (ctx.parent.params["root"],)
+    return values
+
 
 _REPLAY_HELP = """Write runs into views, such as MongoDB.
 
@@ -36,9 +50,18 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       package.module:MyObserver  an observer of your own, told what Sacred would
                                have told it; MyObserver?name=value gives arguments
 
+      NAME                     a view of that name in sacred-replay.toml
+
     Without RUN all runs of the root. What a view has already is not written
-    again. Exit code 0 if every view is up to date, 1 if one failed, 2 if
-    something is not as it must be, 3 if one is behind.
+    again. ${NAME} and ${file:PATH} in a SPEC are a variable and a file's line.
+
+    sacred-replay.toml, in this folder or in ~/.config/sacred, names roots and
+    views, jobs, follow and health; --config names another one. Without --to
+    its views are written. What is given here counts more than what is there.
+    With --follow, SIGHUP reads it again.
+
+    Exit code 0 if every view is up to date, 1 if one failed, 2 if something
+    is not as it must be, 3 if one is behind.
     """
 
 
@@ -59,66 +82,124 @@ class _ReplayCommand(click.Command):
 @click.command(cls=_ReplayCommand, help=_REPLAY_HELP, context_settings=SETTINGS)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--to", "specs", multiple=True, metavar="SPEC", help="The view; may be repeated.")
-@click.option("--follow", is_flag=True, help="Keep going: write what comes, until Ctrl-C.")
+@click.option(
+    "--follow/--no-follow",
+    default=None,
+    help="Keep going: write what comes, until Ctrl-C.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="So many at once.",
+    help="So many at once, with --follow for each view.  [default: 1]",
 )
 @click.option("--rebuild", is_flag=True, help="Write the views of these runs anew.")
 @click.option("--url", metavar="URL", help="Server of one --to mongo.")
 @click.option("--db", metavar="NAME", help="Database of one --to mongo.")
-@root_option
+@click.option("--config", metavar="FILE", help="Settings: a sacred-replay.toml.")
+@click.option(
+    "--health",
+    metavar="PLACE",
+    help="With --follow: a file to keep the state in, or HOST:PORT to answer it at.",
+)
+@click.option("--check", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--connect", is_flag=True, help="With --check: open the views, too.")
+@click.option(
+    "-J",
+    "--journal",
+    "--root",
+    "roots",
+    metavar="DIR",
+    multiple=True,
+    callback=_given_roots,
+    help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above); "
+    "may be repeated.",
+)
 @version_option
 def replay(
     runs: tuple[str, ...],
     specs: tuple[str, ...],
-    follow: bool,
-    jobs: int,
+    follow: bool | None,
+    jobs: int | None,
     rebuild: bool,
     url: str | None,
     db: str | None,
-    root: str | None,
+    config: str | None,
+    health: str | None,
+    check: bool,
+    connect: bool,
+    roots: tuple[str, ...],
 ) -> int:
     """Write runs into views."""
-    views = _views(specs, url, db)
+    if connect and not check:
+        raise click.UsageError("--connect goes with --check")
+    asked = Asked(specs, url, db, config, roots, follow, jobs, health)
+    if check:
+        from sacred.cli_replay_check import check_plan
+
+        return check_plan(asked, runs, connect=connect)
+    plan = asked.plan()
+    if plan.settings is not None and config is None:
+        say(f"the settings are those of {plan.settings}")
+    if plan.follow and not runs:
+        from sacred.cli_replay_service import serve_plan
+
+        return serve_plan(plan, asked, rebuild=rebuild)
+    if plan.health is not None and health is not None:
+        raise click.UsageError("--health goes with --follow, without RUN")
+    return _replay_once(plan, runs, rebuild=rebuild)
+
+
+def _replay_once(plan: Plan, runs: tuple[str, ...], *, rebuild: bool) -> int:
     from sacred.replayers.replay import replay as write_views
 
+    chosen: list[tuple[JournalRoot, tuple[RunFolder, ...]]] = []
     if runs and all(os.sep in run for run in runs):
-        folders = runs_of(root, runs)
-        place = folders[0].root
+        folders = runs_of(None, runs)
+        chosen.append((folders[0].root, folders))
+    elif runs and len(plan.roots) > 1:
+        raise click.UsageError("a RUN is one of one root: name the root with --root, or its path")
     else:
-        place = root_of(root)
-        if root is None and "SACRED_JOURNAL_ROOT" not in os.environ and _is_above(place):
-            raise click.UsageError(
-                f"the runs here are those of {place.path}, above this folder: "
-                f"to replay them, say so with --root {place.path}"
-            )
-        folders = runs_of(str(place.path), runs)
-    if not folders and not follow:
+        for root in plan.roots or (None,):
+            place = root_here(root)
+            chosen.append((place, runs_of(str(place.path), runs)))
+    if not any(folders for _, folders in chosen):
         say("there are no runs yet")
         return 0
-    shown = _ReplayShown()
-    try:
-        stop = _stopped_by_a_signal() if follow else None
-        summary = write_views(
-            place,
-            # Without names also runs that begin later are followed.
-            folders if runs or not follow else None,
-            views,
-            follow=follow,
-            jobs=jobs,
-            rebuild=rebuild,
-            progress=shown,
-            stop=stop,
+    codes = []
+    for place, folders in chosen:
+        if not folders:
+            continue
+        if len(chosen) > 1:
+            say(f"the runs of {place.path}")
+        shown = _ReplayShown()
+        try:
+            summary = write_views(
+                place,
+                folders,
+                plan.specs,
+                follow=plan.follow,
+                jobs=plan.jobs,
+                rebuild=rebuild,
+                progress=shown,
+                stop=_stopped_by_a_signal() if plan.follow else None,
+            )
+        finally:
+            shown.bar.close()
+        shown.end(summary)
+        codes.append(summary.exit_code)
+    return worst(codes)
+
+
+def root_here(given: str | None) -> JournalRoot:
+    """Find a root; one that lies above this folder, and so may be somebody else's, is named."""
+    place = root_of(given)
+    if given is None and "SACRED_JOURNAL_ROOT" not in os.environ and _is_above(place):
+        raise click.UsageError(
+            f"the runs here are those of {place.path}, above this folder: "
+            f"to replay them, say so with --root {place.path}"
         )
-    finally:
-        shown.bar.close()
-    shown.end(summary)
-    return summary.exit_code
+    return place
 
 
 def _is_above(root: JournalRoot) -> bool:
@@ -193,29 +274,8 @@ class _ReplayShown:
 
 
 def _see(outcome: ReplayOutcome) -> str:
-    from pathlib import Path
-
     from sacred.journal.finding import command_on
     from sacred.journal.root import RunFolder
 
     number = outcome.run if isinstance(outcome.run, int) else None
     return f"; {command_on('verify', RunFolder(Path(outcome.folder), number))} says what to do"
-
-
-def _views(specs: tuple[str, ...], url: str | None, db: str | None) -> list[SinkSpec]:
-    from sacred.replayers.addresses import DEFAULT_MONGO, mongo_spec
-    from sacred.replayers.registry import parse_spec
-
-    if not specs:
-        raise click.UsageError(
-            "name a view: --to mongo, --to mongodb://host/database, --to file:DIR, "
-            "--to package.module:MyObserver"
-        )
-    views = [parse_spec(spec) for spec in specs]
-    if url is None and db is None:
-        return views
-    bare = [number for number, spec in enumerate(specs) if spec.strip().lower() == "mongo"]
-    if len(bare) != 1:
-        raise click.UsageError("--url and --db go with exactly one --to mongo")
-    views[bare[0]] = mongo_spec(url or DEFAULT_MONGO, db)
-    return views

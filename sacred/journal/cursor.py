@@ -30,6 +30,8 @@ class Frame(NamedTuple):
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs
     events: list[Event]
     after: WriterPosition
+    #: How many bytes its events take, decompressed.
+    size: int = 0
 
 
 class WriterCursor:
@@ -432,7 +434,8 @@ class WriterCursor:
         if frame.count and skip > 0:
             events = drop_rows(events, at.next_seq)
         self.at = after
-        return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after)
+        size = len(frame.events)
+        return Frame(frame.writer, frame.epoch, frame.first_seq, frame.count, events, after, size)
 
     def _end_sealed(
         self, file: EpochFile, frame: RawFrame, seal: dict[str, Any], after: WriterPosition

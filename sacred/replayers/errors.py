@@ -12,6 +12,7 @@
         ├── RunDeletedError     a person deleted the run in the view
         ├── ViewUnreadableError what is in the view's place is damaged, or no view   (also a ValueError)
         └── ViewDefectError     something went wrong that should not: a defect, for a report
+    ReplayConfigError           the settings of a replayer are wrong         (a ValueError)
     QueryError                  a query can not be answered                   (a ValueError)
     StoreError                  a store of Sacred's runs can not be imported
     └── StoredRunError          one of its runs can not
@@ -85,6 +86,23 @@ class StoredRunError(StoreError):
     """One run of a store can not be read; the others can."""
 
     exit_code = 1
+
+
+class ReplayConfigError(ValueError):
+    """The settings of a replayer are wrong.
+
+    Attributes
+    ----------
+    problems
+        All that is wrong, one sentence each; the text is the first of them.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        more = f" (and {len(problems) - 1} more: --check tells)" if len(problems) > 1 else ""
+        super().__init__(problems[0] + more)
+        self.problems = problems
 
 
 class QueryError(ValueError):

@@ -10,7 +10,10 @@ from sacred.journal.errors import JournalError, PositionContradictedError
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.reader import JournalReader
+from sacred.journal.tables import decode_table
 from sacred.journal.verdicts import Gap
+from sacred.replayers.checkpoint import Checkpoint
+from sacred.replayers.counted_table import CountedTable
 from sacred.replayers.errors import JournalShorterError
 from sacred.replayers.held import HeldFrames
 from sacred.replayers.projection import RunProjection
@@ -43,6 +46,8 @@ class RunFold:
         Whether the whole output is kept, for a view that writes it anew each time.
     profile
         For whom the projection is: see ``RunProjection``.
+    begin
+        Where to begin, and with what; None for the beginning.
 
     Attributes
     ----------
@@ -63,16 +68,32 @@ class RunFold:
         There is no journal that can be read.
     """
 
-    def __init__(self, folder: RunFolder, *, keep_output: bool, profile: str = "sacred") -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        keep_output: bool,
+        profile: str = "sacred",
+        begin: Checkpoint | None = None,
+    ) -> None:
         self.folder = folder
-        self.reader = JournalReader(folder.journal)
+        #: What is read is in the view already: points are counted and not decoded.
+        self._silent = False
+        self._begin = begin.position if begin is not None else Position()
+        self.reader = JournalReader(folder.journal, self._begin, table_decoder=self._table)
         self.projection = RunProjection(
             profile=profile, resolve=self._resolve, keep_output=keep_output
         )
         self.spool = 0
         self.spool_flaws: list[SpoolFlaw] = []
         self.ended = False
-        self._held = HeldFrames(Position())
+        self._held = HeldFrames(self._begin)
+        #: Bytes of events that were folded since the last checkpoint.
+        self.content = 0
+        self._end_told = False
+        if begin is not None:
+            self.projection.restore(begin.state)
+            self.ended = self.projection.how not in {None, "queued", "running"}
         #: Per writer the first event whose output was not taken.
         self._output_from: dict[int, int] = {}
 
@@ -81,9 +102,26 @@ class RunFold:
         """16 hex digits; empty while nothing whole is in the file."""
         return f"{self.reader.journal_id:016x}" if self.reader.journal_id else ""
 
+    @property
+    def begun(self) -> bool:
+        """Whether it began at a checkpoint."""
+        return bool(self._begin)
+
     def close(self) -> None:
         """Close the files."""
         self.reader.close()
+
+    def _table(self, wire: dict[str, Any]) -> Any:
+        return CountedTable(wire) if self._silent else decode_table(wire)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what was folded so far, if it came from the journal's events alone.
+
+        None where damage was met, which has to be met again, and where a spool or a seal told more.
+        """
+        if self.reader.verdicts or self.spool or self._end_told or not self.projection.start_time:
+            return None
+        return Checkpoint(self.latest(), self.projection.state())
 
     def frames(self) -> Iterator[Frame]:
         """Yield what was not read yet, until there is no more."""
@@ -99,6 +137,7 @@ class RunFold:
         """Fold a frame; what lies before ``known`` in silence. True if anything was new."""
         projection = self.projection
         limit = known.next_seq if known is not None else 0
+        self.content += frame.size
         if frame.count and frame.after.next_seq <= limit:
             for event in frame.events:
                 projection.apply(event, silent=True)
@@ -108,7 +147,7 @@ class RunFold:
         if projection.start_time is None and frame.events and self._start_is_lost(frame):
             projection.apply(_start_instead(frame.events[0].time, self.folder.number))
         output_waits = projection.pending_output > 0
-        for event in frame.events:
+        for event in self._decoded(frame):
             for part, silent in _parts(event, limit):
                 projection.apply(part, silent=silent)
         if not output_waits and projection.pending_output > 0:
@@ -118,6 +157,21 @@ class RunFold:
         self._held.add(frame)
         self._note_end(frame)
         return frame.count > 0
+
+    def _decoded(self, frame: Frame) -> Iterator[Event]:
+        """Yield a frame's events, with the columns of tables that were only counted."""
+        for event in frame.events:
+            table = event.fields.get("table") if event.type == EventType.METRIC_TABLE else None
+            if not isinstance(table, CountedTable):
+                yield event
+                continue
+            try:
+                yield event._replace(fields={**event.fields, "table": table.decoded()})
+            except ValueError as error:  # as a reader that decodes it says
+                why = f"an event that is not one: {type(error).__name__}: {error}"[:200]
+                end = event.seq + table.rows
+                gap = Gap(frame.writer, frame.epoch, frame.after.offset, event.seq, end, why)
+                self.reader._report(gap)
 
     def _note_end(self, frame: Frame) -> None:
         if frame.writer == 0:
@@ -136,6 +190,7 @@ class RunFold:
         if status is None:
             return False
         self.projection.end_as(status)
+        self._end_told = True
         self.ended = True
         return True
 
@@ -188,7 +243,7 @@ class RunFold:
         for writer, at in known.items():
             if writer not in proof or proof[writer].next_seq < at.next_seq:
                 proof[writer] = at
-        reached: dict[int, int] = {}
+        reached = {writer: at.next_seq for writer, at in self._begin.items()}
         fresh = False
 
         def short(wanted: dict[int, WriterPosition]) -> dict[int, WriterPosition]:
@@ -198,13 +253,15 @@ class RunFold:
             self.projection.drop_changes()
         while short(proof):
             moved = False
+            self._silent = bool(short(known))
             for frame in self.reader.poll(_ROUND):
                 moved = True
                 self._prove(frame, known, proof)
                 was_short = bool(short(known))
                 fresh = self.add(frame, known.get(frame.writer)) or fresh
                 reached[frame.writer] = max(reached.get(frame.writer, 0), frame.after.next_seq)
-                if was_short and not short(known) and not fresh:
+                self._silent = bool(short(known))
+                if was_short and not self._silent and not fresh:
                     # All that is dirty is in the view already.
                     self.projection.drop_changes()
                     self._output_from = {}

@@ -22,6 +22,7 @@ from sacred.journal.errors import (
 from sacred.journal.finding import start_fields
 from sacred.journal.position import Position
 from sacred.journal.verdicts import is_damage
+from sacred.replayers.checkpoint import CONTENT, Checkpoints
 from sacred.replayers.errors import (
     RunDeletedError,
     SinkError,
@@ -31,7 +32,7 @@ from sacred.replayers.errors import (
 )
 from sacred.replayers.fold import RunFold
 from sacred.replayers.growth import POINT_BYTES, Growth, is_due_in_whole
-from sacred.replayers.memo import ViewMemo
+from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.status import ViewStatus
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
+    from sacred.replayers.checkpoint import Checkpoint
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
 
 __all__ = ["Follower"]
@@ -62,6 +64,8 @@ RETRY_FIRST, RETRY_LAST = 0.2, 15.0
 MOVED_TRIES = 20
 #: What was held back is written when nothing was new for so long (s).
 IDLE_FLUSH = 30.0
+#: So often it is remembered how far a view is while nothing else changes (s).
+REMEMBER_INTERVAL = 10.0
 
 
 class Follower:
@@ -128,6 +132,11 @@ class Follower:
         self._missing: dict[str, None] = {}
         self._damage: tuple[str, ...] = ()
         self._memo: ViewMemo | None = None
+        #: Whether what is remembered lies on the disk, and when it was put there.
+        self._remembered = True
+        self._remembered_at = 0.0
+        self._journal_size: JournalSize | None = None
+        self._written: int | None = None
         self._complete = threading.Event()
         self.journal_id = ""
         self._references: dict[tuple[str, str, str | None, int], Any] = {}
@@ -153,10 +162,13 @@ class Follower:
         self._settled = False
         self._complete_written = True
 
-    def _new_fold(self) -> RunFold:
-        keep_output = "output" in self.sink.rewrites
-        profile = getattr(self.sink, "profile", "sacred")
-        self._fold = RunFold(self.folder, keep_output=keep_output, profile=profile)
+    @property
+    def _profile(self) -> str:
+        return getattr(self.sink, "profile", "sacred")
+
+    def _new_fold(self, begin: Checkpoint | None = None) -> RunFold:
+        keep = "output" in self.sink.rewrites
+        self._fold = RunFold(self.folder, keep_output=keep, profile=self._profile, begin=begin)
         return self._fold
 
     # -- the public steps ----------------------------------------------------------------------
@@ -200,8 +212,12 @@ class Follower:
                 self._well("current")
                 return self.status
 
-    def follow(self, stop: threading.Event, watch: FolderWatch | None = None) -> ViewStatus:
+    def follow(
+        self, stop: threading.Event, watch: FolderWatch | None = None, *, until_over: bool = False
+    ) -> ViewStatus:
         """Keep the view up to date until ``stop`` is set or the view can not be written at all.
+
+        With ``until_over`` also until nothing more is to be expected of the run.
 
         When it returns, all that the journal held is in the view, or ``status`` says why not.
         """
@@ -210,7 +226,7 @@ class Follower:
         own = FolderWatch() if watch is None else None
         try:
             with (watch or own or FolderWatch()).watching(self.folder.journal, self.wake):
-                self._follow(stop)
+                self._follow(stop, until_over=until_over)
         finally:
             if own is not None:
                 own.close()
@@ -226,8 +242,20 @@ class Follower:
         """What was wrong with the journal, as far as it was read; one sentence each."""
         return (*self._damage, *self._missing)
 
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written into the view."""
+        return self._written is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be expected of the run; for the thread that follows."""
+        return self._fold is not None and self._fold.is_final()
+
     def release(self) -> None:
         """Close the files; the sink stays open, for whoever lent it."""
+        if self._memo is not None and not self._remembered:
+            self._save_memo(self._memo)
         self._detach()
 
     def close(self) -> None:
@@ -237,12 +265,13 @@ class Follower:
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _follow(self, stop: threading.Event) -> None:
+    def _follow(self, stop: threading.Event, *, until_over: bool) -> None:
         from sacred.journal.watch import POLL_INTERVAL
 
         delay = RETRY_FIRST
+        over = False
         while True:
-            stopping = stop.is_set()
+            stopping = over or stop.is_set()
             self.wake.clear()
             asked = self._complete.is_set()
             self._complete.clear()
@@ -262,7 +291,7 @@ class Follower:
             except (NotAJournalError, JournalUnreadableError, OSError) as error:
                 # Its first file may be about to appear, its disk about to come back.
                 self._failed(error, "behind")
-                if stopping:
+                if stopping or (until_over and not self.folder.journal.is_dir()):
                     return
                 self.wake.wait(POLL_INTERVAL)
                 continue
@@ -281,6 +310,8 @@ class Follower:
                 pause = max(WRITE_INTERVAL, WRITE_COST * self._last_cost)
                 if not self._complete.is_set():
                     stop.wait(min(pause, 60.0))
+            elif until_over and self.is_over:
+                over = True
             else:
                 self.wake.wait(POLL_INTERVAL)
 
@@ -327,14 +358,48 @@ class Follower:
         status = self.status
         if status.view_id is None and status.error is None:
             return
+        memo = self._memo_now(status)
+        before = self._memo
+        if before is not None and memo == before._replace(looked=memo.looked):
+            return
+        self._memo, self._remembered = memo, False
+        moved = ("position", "journal", "looked", "written")
+        told = {name: getattr(before, name) for name in moved} if before is not None else {}
+        # A run that goes on moves with every batch: that alone is worth a file now and then.
+        if before != memo._replace(**told) or (
+            time.monotonic() - self._remembered_at >= REMEMBER_INTERVAL
+        ):
+            self._save_memo(memo)
+
+    def _memo_now(self, status: ViewStatus) -> ViewMemo:
+        before = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        error, position = status.error, status.position.to_wire()
+        state = "current" if self._finished else "following"
         if isinstance(self.failure, RunDeletedError):
-            return  # the memory of it is why it is left alone
-        done = "current" if self._finished else "following"
-        state = "behind" if status.error else done
-        memo = ViewMemo(self.spec.name, status.view_id, state, status.error)
-        if memo != self._memo:
-            self._memo = memo
-            memo.save(self.folder.views, self.spec.key)
+            state, error = "deleted", None
+        elif error is not None:
+            state = "failed" if status.state == "failed" else "behind"
+        written, since = self._written, None
+        if before is not None:
+            written = written or before.written
+            if not position and before.view_id == status.view_id:
+                position = before.position  # it could not be asked where it stands
+        now = time.time_ns()
+        if error is not None:
+            since = before.since if before is not None and before.error == error else now
+        size = list(self._journal_size) if self._journal_size is not None else None
+        ended = self.ended or (state == "current" and self.is_over)
+        view_id = status.view_id
+        if view_id is None and before is not None:
+            view_id = before.view_id
+        return ViewMemo(
+            *(self.spec.name, view_id, state, error, self.spec.kind, position, size),
+            *(ended, written, now, since),
+        )
+
+    def _save_memo(self, memo: ViewMemo) -> None:
+        self._remembered, self._remembered_at = True, time.monotonic()
+        memo.save(self.folder.views, self.spec.key)
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -343,6 +408,7 @@ class Follower:
 
         With ``complete`` also what would otherwise wait for more.
         """
+        size = JournalSize.of(self.folder.journal)
         if not self._attached:
             self._attach()
             if not self._attached:
@@ -351,6 +417,7 @@ class Follower:
         if fold is None:
             return False
         news = False
+        self._keep_checkpoint(fold)
         projection = fold.projection
         for frame in fold.frames():
             news = True
@@ -360,6 +427,7 @@ class Follower:
                 projection.pending_output >= BATCH_CHARACTERS
             ):
                 self._flush(fold, complete=False, everything=True)
+            self._keep_checkpoint(fold)
         if fold.add_end():
             news = True
             self._settled = False
@@ -369,6 +437,7 @@ class Follower:
         if complete and self._has_several_orders(fold):
             fold = self._rebuild_in_order(fold)
         self._finished = complete
+        self._journal_size = size
         self.ended = fold.ended
         damage = [*filter(is_damage, fold.reader.verdicts), *fold.spool_flaws]
         self._damage = tuple(map(str, damage))
@@ -392,7 +461,9 @@ class Follower:
             return  # nothing whole is in the file yet
         self.journal_id = fold.journal_id
         memo = ViewMemo.load(self.folder.views, self.spec.key)
-        hint = memo.view_id if memo is not None else start_fields(self.folder).get("run_id")
+        hint = memo.view_id if memo is not None else None
+        if hint is None:
+            hint = start_fields(self.folder).get("run_id")
         key = RunKey(self.journal_id, hint)
         found = self.sink.position(key)
         self._references = {}
@@ -401,14 +472,43 @@ class Follower:
         elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
             self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
         else:
-            self._catch_up(key, found, fold)
+            self._catch_up(key, found, self._from_checkpoint(found, fold))
         self._rebuild = False
         self._attached = True
+
+    def _from_checkpoint(self, found: ViewPosition, fold: RunFold) -> RunFold:
+        """Return a fold that begins where an earlier one was kept, if that was before the view."""
+        if found.order != "arrival" or self._profile != "sacred":
+            return fold
+        kept = self._checkpoints().find(self.journal_id, found.position)
+        if kept is None:
+            return fold
+        try:
+            begun = self._new_fold(kept)
+        except (ValueError, TypeError, KeyError):
+            self._checkpoints().drop()
+            return self._new_fold()
+        fold.close()
+        return begun
+
+    def _checkpoints(self) -> Checkpoints:
+        whole = "output" in self.sink.rewrites
+        return Checkpoints(self.folder, self.spec.key, f"{PROJECTOR} {'output' if whole else ''}")
+
+    def _keep_checkpoint(self, fold: RunFold) -> None:
+        if fold.content < CONTENT:
+            return
+        fold.content = 0
+        if self._order != "arrival" or self._profile != "sacred":
+            return  # values as an observer is told them have no form in a file
+        kept = fold.checkpoint()
+        if kept is not None:
+            self._checkpoints().save(self.journal_id, kept)
 
     def _attach_unknown(self) -> None:
         """Take up a run that the view does not know, unless it knew it before."""
         memo = ViewMemo.load(self.folder.views, self.spec.key)
-        had = self._had or (memo is not None and memo.state == "current")
+        had = self._had or (memo is not None and memo.had)
         if had and not self._rebuild and not self._connection_failed:
             raise RunDeletedError(
                 f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
@@ -432,6 +532,10 @@ class Follower:
         try:
             fresh = fold.add_known(found, self.spec.name)
         except PositionContradictedError as error:
+            if fold.begun:
+                self._checkpoints().drop()  # of another journal than this one is by now
+                self._catch_up(key, found, self._new_fold())
+                return
             self._begin_anew(key, str(error))
             return
         missing = fold.missing_points(found)
@@ -536,6 +640,7 @@ class Follower:
         self._had = True
         self._last_write = time.monotonic()
         self._last_cost = self._last_write - begin
+        self._written = time.time_ns()
 
     def _blob(self, entry: FileEntry) -> Path | None:
         from sacred.journal.blobs import BlobStore

@@ -1,7 +1,9 @@
 """What a replayer remembers about a run's view on this machine: ``<run>/views/<view>.json``.
 
 The truth about a view is in the view. This says what the view can not: that it had the run once
-(a run that a person deleted there is not written again), and how it is doing, for ``sacred ls``.
+(a run that a person deleted there is not written again), and how it is doing, for ``sacred ls`` and
+``sacred views``. The replayer writes it, never the experiment's process: when something changes, and
+while a run goes on every few seconds.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.regular_file import create_regular, read_regular
@@ -16,10 +19,40 @@ from sacred.journal.regular_file import create_regular, read_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ViewMemo", "read_memos"]
+    from sacred.replayers.sink import SinkSpec
+
+__all__ = ["JournalSize", "ViewMemo", "read_memos"]
 
 #: No memo is larger (bytes): a reason why a view is behind is a sentence.
 _MOST = 1 << 20
+
+
+class JournalSize(NamedTuple):
+    """How much lies in a run's ``journal`` folder: by it a journal is known that nothing came to.
+
+    Attributes
+    ----------
+    files
+        How many files.
+    bytes
+        In all of them.
+    """
+
+    files: int
+    bytes: int
+
+    @classmethod
+    def of(cls, journal: Path) -> JournalSize | None:
+        """Look; None where that can not be done."""
+        files = size = 0
+        try:
+            with os.scandir(journal) as entries:
+                for entry in entries:
+                    files += 1
+                    size += entry.stat().st_size
+        except OSError:
+            return None
+        return cls(files, size)
 
 
 class ViewMemo(NamedTuple):
@@ -32,15 +65,61 @@ class ViewMemo(NamedTuple):
     view_id
         The run's id there.
     state
-        ``following``, ``current`` (it had everything there was) or ``behind``.
+        ``following``, ``current`` (it had everything there was), ``behind``, ``failed`` (nobody
+        tries any more) or ``deleted`` (by a person, in the view).
     error
-        Why it is behind.
+        Why it is behind or failed.
+    kind
+        Of the view: ``mongo``, ``file``.
+    position
+        Where the view stands in the journal, as ``Position.to_wire`` gives it.
+    journal
+        ``JournalSize`` of which all was read, as a list; None if it is not known.
+    ended
+        Whether the run ended, or its process is gone.
+    written
+        When the view was last written from this machine (ns since the epoch); None if never.
+    looked
+        When this was written (ns since the epoch).
+    since
+        Since when there is this error (ns since the epoch).
     """
 
     view: str
     view_id: Any
     state: str
     error: str | None = None
+    kind: str = ""
+    position: Any = ()
+    journal: Any = None
+    ended: bool = False
+    written: int | None = None
+    looked: int | None = None
+    since: int | None = None
+
+    def _is_sound(self) -> bool:
+        texts = (self.view, self.state, self.kind, self.error or "")
+        times = (self.written, self.looked, self.since)
+        return all(type(text) is str for text in texts) and all(
+            when is None or type(when) is int for when in times
+        )
+
+    @property
+    def had(self) -> bool:
+        """Whether the view had the run once: if it is not there, a person deleted it."""
+        return self.state in {"current", "deleted"}
+
+    def covers(self, size: JournalSize | None) -> bool:
+        """Tell whether the view has all of a journal of this size, without reading it.
+
+        An ended run gets new events in new files only; its files shrink when they are sealed.
+        """
+        if self.state != "current" or size is None or not isinstance(self.journal, list):
+            return False
+        known = tuple(self.journal)
+        if known == tuple(size):
+            return True
+        return self.ended and len(known) == 2 and known[0] == size.files and size.bytes < known[1]
 
     def save(self, folder: Path, key: str) -> None:
         """Write it into a run's ``views`` folder; in silence where that can not be written."""
@@ -57,11 +136,37 @@ class ViewMemo(NamedTuple):
                 raise
 
     @classmethod
+    def expect(cls, folder: Path, spec: SinkSpec, error: str | None = None) -> None:
+        """Remember that a view is to be written; what is known of it already stays.
+
+        Parameters
+        ----------
+        folder
+            The run's ``views`` folder.
+        spec
+            The view.
+        error
+            Why it can not even be tried.
+        """
+        known = cls.load(folder, spec.key)
+        now = time.time_ns()
+        if error is not None:
+            memo = known or cls(spec.name, None, "failed", kind=spec.kind)
+            if memo.error != error:
+                memo._replace(state="failed", error=error, looked=now, since=now).save(
+                    folder, spec.key
+                )
+        elif known is None:
+            cls(spec.name, None, "following", kind=spec.kind, looked=now).save(folder, spec.key)
+
+    @classmethod
     def load(cls, folder: Path, key: str) -> ViewMemo | None:
         """Read it; None if there is none."""
         try:
             found = json.loads(read_regular(folder / f"{key}.json", _MOST))
-            return cls(**found)
+            known = {name: found[name] for name in cls._fields if name in found}
+            memo = cls(**{"kind": key.rpartition("-")[0], **known})
+            return memo if memo._is_sound() else None
         except (OSError, ValueError, TypeError, RecursionError):
             return None
 

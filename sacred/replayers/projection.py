@@ -7,6 +7,7 @@ not on how they were cut into batches.
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import BlobReference
@@ -430,8 +431,8 @@ class RunProjection:
         names = [plain_text(name) for name in table.metrics]
         if not table.index:
             self._count(names[0], event.writer, rows)
-        for number in table.index:
-            self._count(names[number], event.writer, 1)
+        for number, times in Counter(table.index).items():
+            self._count(names[number], event.writer, times)
         if silent:
             return
         self._pending_points += rows
@@ -540,6 +541,60 @@ class RunProjection:
     def document(self) -> dict[str, Any]:
         """Return the run's document as it is now, without points and output."""
         return {name: self._field(name) for name in OWNED_FIELDS if name in self._fields}
+
+    # -- what it came to -----------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what was folded, without what waits to be taken; data for ``restore``."""
+        entries = [list(entry) for entry in self._sources.values()]
+        return {
+            "run_id": self.run_id,
+            "how": self.how,
+            "counts": [[name, count] for name, count in self.counts.items()],
+            "views": self.views,
+            "writers": sorted(self.writers),
+            "fields": self._fields,
+            "sources": [[name, *entry] for name, entry in zip(self._sources, entries, strict=True)],
+            "dependencies": list(self._dependencies),
+            "repositories": self._repositories,
+            "resources": [[*key, *entry] for key, entry in self._resources.items()],
+            "artifacts": [list(entry) for entry in self._artifacts],
+            "info": self._info,
+            "decoders": [[*key, *found.getstate()] for key, found in self._decoders.items()],
+            "spool_end": self._spool_end,
+            "filtered": self._filtered,
+            "text": self.output() if self._keep_output else "",
+            "length": self._length,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what ``state`` gave, as if it had been folded in silence.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            It is something else.
+        """
+        self.run_id, self.how = state["run_id"], state["how"]
+        self.counts = dict(state["counts"])
+        self.views, self.writers = list(state["views"]), set(state["writers"])
+        self._fields = dict(state["fields"])
+        self._sources = {name: FileEntry(*entry) for name, *entry in state["sources"]}
+        self._dependencies = dict.fromkeys(state["dependencies"])
+        self._repositories = list(state["repositories"])
+        self._resources = {
+            (name, digest, added): FileEntry(*entry)
+            for name, digest, added, *entry in state["resources"]
+        }
+        self._artifacts = [FileEntry(*entry) for entry in state["artifacts"]]
+        self._info = dict(state["info"])
+        self._decoders = {}
+        for writer, stream, rest, flag in state["decoders"]:
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            decoder.setstate((rest, flag))
+            self._decoders[writer, stream] = decoder
+        self._spool_end, self._filtered = state["spool_end"], state["filtered"]
+        self._text, self._length = [state["text"]], state["length"]
 
     def _field(self, name: str) -> Any:
         if name == "info":

@@ -16,6 +16,7 @@ from sacred.replayers.addresses import DEFAULT_DATABASE, DEFAULT_MONGO, mongo_sp
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.listing import outline
+from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sink_pool import SinkPool
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sacred.journal.watch import FolderWatch
     from sacred.replayers.follower import Follower
 
-__all__ = ["ReplayOutcome", "ReplaySummary", "replay"]
+__all__ = ["ReplayOutcome", "ReplaySummary", "declared_spec", "replay"]
 
 #: Living runs that are followed at the same time, at most.
 MAX_FOLLOWED = 64
@@ -225,10 +226,11 @@ class _Replay:
     ) -> Iterator[tuple[Follower | None, SinkSpec]]:
         spec = self.views[key[1]]
         try:
-            spec = _declared(spec, folder)
+            spec = declared_spec(spec, folder)
             sink = self.sinks.borrow(spec)
             follower = follower_for(folder, sink, spec, rebuild=self.rebuild)
         except SinkError as error:
+            ViewMemo.expect(folder.views, spec, str(error))
             self._done(key, folder, spec, ViewStatus.failed(str(error)))
             yield None, spec
             return
@@ -409,7 +411,7 @@ def _has_begun(folder: RunFolder) -> bool:
     return bool(start_fields(folder))
 
 
-def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
+def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
     """Return what a bare ``mongo`` or ``sql`` stands for with this run.
 
     Raises

@@ -22,9 +22,11 @@ from sacred.journal.watch import FolderWatch
 from sacred.replayers.claims import claimed_fields
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import SinkError, TransientSinkError
+from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
+from sacred.replayers.view_lock import give_back_view, take_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +68,13 @@ class _View:
         if self._thread is not None and self._thread.is_alive():
             return
         self._stop = threading.Event()
+        ViewMemo.expect(self.folder.views, self.spec)
         try:
             self.follower = follower_for(
                 self.folder, load_sink(self.spec), self.spec, on_status=self._on_status
             )
         except SinkError as error:
+            ViewMemo.expect(self.folder.views, self.spec, str(error))
             self._on_status(ViewStatus.failed(str(error)))
             return
         self._thread = threading.Thread(
@@ -79,6 +83,8 @@ class _View:
         self._thread.start()
 
     def _run(self, follower: Follower) -> None:
+        # A service leaves the run to its own process's replayer; one that was faster goes on, too.
+        mine = take_view(self.folder, self.spec.key)
         try:
             self.service.clear_claims(follower, self.spec)
             follower.follow(self._stop, self.service.watch)
@@ -87,6 +93,8 @@ class _View:
             self._on_status(ViewStatus.failed("a defect stopped the replayer; its log says more"))
         finally:
             follower.close()
+            if mine:
+                give_back_view(self.folder, self.spec.key)
 
     def _on_status(self, status: ViewStatus) -> None:
         if (status.state, status.position) != (self.status.state, self.status.position):

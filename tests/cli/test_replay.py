@@ -202,14 +202,15 @@ def test_following_until_a_signal(root, tmp_path, number):
     ) as process:
         try:
             lines = iter(process.stdout.readline, "")
-            assert next(lines) == f"run 1 -> file:{out}: up to date\n"
+            assert next(lines)[21:] == f"run 1 -> file:{out} as 1: up to date\n"
             writer = root.writer()  # a run that lives, in this process
             root.start(writer, 2)
             writer.append_output(1, b"hello\n")
             writer.flush()
             _until(lambda: _content(out / "2" / "cout.txt") == b"hello\n")
+            assert next(lines)[21:] == f"run 2 -> file:{out} as 2: being written\n"
             root.end(writer)
-            assert next(lines) == f"run 2 -> file:{out}: up to date\n"
+            assert next(lines)[21:] == f"run 2 -> file:{out} as 2: up to date\n"
             process.send_signal(number)
             rest, err = process.communicate(timeout=60)
         finally:

@@ -21,7 +21,7 @@ from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import JournalShorterError, RunDeletedError, TerminalSinkError
 from sacred.replayers.follower import BATCH_POINTS, Follower
 from sacred.replayers.growth import SHARE, SMALL, Growth
-from sacred.replayers.memo import ViewMemo, read_memos
+from sacred.replayers.memo import JournalSize, read_memos
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.sinks.chaos import ChaosSink
 from sacred.replayers.sinks.memory import PLACES, MemorySink
@@ -208,7 +208,10 @@ def test_what_is_remembered_on_this_machine(root, spec, run_writer):
     folder = root.claim(5)
     run_writer(folder)
     once(folder, spec)
-    assert read_memos(folder.views) == [ViewMemo(spec.name, 5, "current", None)]
+    (memo,) = read_memos(folder.views)
+    assert memo[:5] == (spec.name, 5, "current", None, "memory")
+    assert memo.ended and memo.written and memo.looked
+    assert memo.covers(JournalSize.of(folder.journal))
 
 
 # -- R18, R20 --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sacred.journal.writer import JournalWriter
 from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.errors import SinkSpecError, TransientSinkError
 from sacred.replayers.registry import parse_spec
-from sacred.replayers.replay import _declared, replay
+from sacred.replayers.replay import declared_spec, replay
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sinks.memory import PLACES, MemorySink
 
@@ -185,10 +185,12 @@ def _declaring(root, *views):
 def test_a_bare_mongo_is_what_the_run_declared(root):
     """A bare ``mongo``: as the run declared it, else the server of this machine."""
     bare = parse_spec("mongo")
-    assert _declared(bare, _declaring(root)) == mongo_spec("mongodb://localhost:27017", "sacred")
+    assert declared_spec(bare, _declaring(root)) == mongo_spec(
+        "mongodb://localhost:27017", "sacred"
+    )
     options = {"db_name": "mine", "collection": "runs", "collection_prefix": "p", "overwrite": None}
     view = {"kind": "mongo", "url": "mongodb://far:1", "options": options, "name": "n"}
-    found = _declared(bare, _declaring(root, {"kind": "file", "url": "/x"}, view))
+    found = declared_spec(bare, _declaring(root, {"kind": "file", "url": "/x"}, view))
     assert (found.url, found.options["db_name"], found.options["collection_prefix"]) == (
         "mongodb://far:1",
         "mine",
@@ -196,7 +198,7 @@ def test_a_bare_mongo_is_what_the_run_declared(root):
     )
     hidden = {**view, "url": "mongodb://user:***@far:1"}
     with pytest.raises(SinkSpecError, match="password"):
-        _declared(bare, _declaring(root, hidden))
+        declared_spec(bare, _declaring(root, hidden))
 
 
 class Unreachable(MemorySink):
