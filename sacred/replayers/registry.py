@@ -62,6 +62,13 @@ _KINDS = {
         "",
         "tinydb:DIR",
     ),
+    "parquet": _Kind(
+        "sacred.replayers.sinks.parquet:ParquetSink",
+        f"{_ADDRESSES}:parquet_spec",
+        ("parquet",),
+        "",
+        "parquet:DIR",
+    ),
     "slack": _Kind(
         "sacred.replayers.sinks.slack:SlackSink",
         f"{_NOTIFICATIONS}:parse_slack",
@@ -111,7 +118,6 @@ _KINDS = {
 
 #: Addresses that people will try, and what to tell them.
 _UNAVAILABLE = {
-    "parquet": "Parquet",
     "journal": "journal copy",
 }
 
