@@ -63,7 +63,7 @@ _KINDS = {
         "tinydb:DIR",
     ),
     "parquet": _Kind(
-        "sacred.replayers.sinks.parquet:ParquetSink",
+        "sacred.replayers.sinks.parquet.sink:ParquetSink",
         f"{_ADDRESSES}:parquet_spec",
         ("parquet",),
         "",

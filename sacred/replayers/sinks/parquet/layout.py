@@ -12,7 +12,6 @@ in the files.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 
@@ -51,6 +50,8 @@ def partition(experiment: str | None, view_id: int) -> str:
     )
     folder = f"experiment={name}"
     if len(folder.encode()) > _LONGEST:
+        import hashlib
+
         digest = hashlib.sha256((experiment or "").encode()).hexdigest()[:12]
         kept = folder.encode()[:_KEPT].decode("utf-8", "ignore")
         # Not in the middle of a %XX.

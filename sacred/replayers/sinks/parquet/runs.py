@@ -25,7 +25,13 @@ from sacred.journal.root import fsync_folder
 from sacred.replayers.errors import TerminalSinkError, ViewMovedError
 from sacred.replayers.plain import plain_text
 from sacred.replayers.sink import RunKey, wanted_id
-from sacred.replayers.sinks.parquet.disk import locked_file, read_file, replace, sync
+from sacred.replayers.sinks.parquet.disk import (
+    disk_errors,
+    locked_file,
+    read_file,
+    replace,
+    sync,
+)
 from sacred.replayers.sinks.parquet.layout import OWN, TABLES, part_name, part_of
 
 if TYPE_CHECKING:
@@ -190,7 +196,38 @@ class RunStates:
         state = self.known[run.journal_id] = RunState(self.base, kept)
         return state
 
-    def make(self, run: RunKey) -> RunState:
+    def own_folder(self) -> str:
+        """Make the folder that no reader looks into, and return it."""
+        own = os.path.join(self.base, OWN)
+        os.makedirs(os.path.join(own, "ids"), exist_ok=True)
+        return own
+
+    def claim(self, run: RunKey) -> int:
+        """Return a run's number; give it one if it has none.
+
+        Raises
+        ------
+        TransientSinkError, TerminalSinkError
+            The disk refuses.
+        """
+        # ENOENT, as in /proc: waiting makes no folder there.
+        with disk_errors(self.base, errno.ENOENT):
+            lock = os.path.join(self.own_folder(), "lock")
+            with locked_file(lock):
+                state = self.find(run)
+                if state is None:
+                    state = self._make(run)
+                else:
+                    state.finish_if_begun()
+                    if not state.is_shown():  # a person removed it, and wants it again
+                        with state.turn():
+                            before = {**state.kept}
+                            state.kept.update(cleared(), shown=False, metrics=None, output=None)
+                            state.commit(before)
+                number: int = state.kept["view_id"]
+                return number
+
+    def _make(self, run: RunKey) -> RunState:
         """Give a run a number: the wanted one if it is free, else the next.
 
         The caller holds a lock; that the number's file is new decides nevertheless.
@@ -262,17 +299,22 @@ class RunStates:
                 if name.isascii() and name.isdecimal():
                     yield int(name)
 
-    def release(self, state: RunState) -> None:
-        """Take a number back of which nobody has seen anything."""
+    def release(self, run: RunKey) -> bool:
+        """Take a number back of which nobody has seen anything; False if somebody has."""
         import shutil
 
-        journal_id = str(state.kept["journal_id"])
-        # The number last: a kill in between costs a number, and gives it to no second run.
-        os.unlink(os.path.join(state.own, "position.json"))
-        shutil.rmtree(state.own)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.base, OWN, "ids", str(state.kept["view_id"])))
-        self.known.pop(journal_id, None)
+        with disk_errors(self.base):
+            state = self.find(run)
+            if state is None or not state.kept.get("claimed"):
+                return False
+            with state.turn():
+                # The number last: a kill in between costs a number, and no two runs get one.
+                os.unlink(os.path.join(state.own, "position.json"))
+                shutil.rmtree(state.own)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.base, OWN, "ids", str(state.kept["view_id"])))
+            self.known.pop(run.journal_id, None)
+            return True
 
     def claims(self) -> Iterator[RunState]:
         """Yield the claims among the newest runs."""

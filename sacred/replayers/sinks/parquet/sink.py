@@ -28,9 +28,8 @@ from sacred.replayers.sink import (
     SinkSpec,
     ViewPosition,
 )
-from sacred.replayers.sinks.parquet.disk import disk_errors, locked_file, read_file, sync
+from sacred.replayers.sinks.parquet.disk import disk_errors, read_file, sync
 from sacred.replayers.sinks.parquet.layout import (
-    OWN,
     SCHEMA,
     TABLES,
     columns_of,
@@ -95,7 +94,7 @@ class ParquetSink:
         self._runs.known.clear()
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
-            own = self._own_folder()
+            own = self._runs.own_folder()
             for table in TABLES:
                 target = os.path.join(self.base, table, SCHEMA, part_name(0, 0))
                 if os.path.exists(target):
@@ -106,34 +105,11 @@ class ParquetSink:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(path, target)
 
-    def _own_folder(self) -> str:
-        own = os.path.join(self.base, OWN)
-        os.makedirs(os.path.join(own, "ids"), exist_ok=True)
-        return own
-
     # -- ids -----------------------------------------------------------------------------------
 
     def claim(self, run: RunKey) -> Any:
         """Take a number for the run; the tables show it with the first batch."""
-        with (
-            disk_errors(self.base, errno.ENOENT),
-            locked_file(os.path.join(self._own_folder(), "lock")),
-        ):
-            state = self._runs.find(run)
-            if state is None:
-                state = self._runs.make(run)
-            else:
-                state.finish_if_begun()
-                if not state.is_shown():  # a person removed it, and wants it again
-                    state.kept.update(cleared(), shown=False, metrics=None, output=None)
-                    self._save(state)
-            view_id: int = state.kept["view_id"]
-            return view_id
-
-    @staticmethod
-    def _save(state: RunState) -> None:
-        with state.turn():
-            state.commit(copy.deepcopy(state.kept))
+        return self._runs.claim(run)
 
     def clear_claims(self, max_age: float) -> int:
         """Take back claims among the newest numbers whose process is gone."""
@@ -148,13 +124,7 @@ class ParquetSink:
 
     def release(self, run: RunKey) -> bool:
         """Take a claimed number back."""
-        with disk_errors(self.base):
-            state = self._runs.find(run)
-            if state is None or not state.kept.get("claimed"):
-                return False
-            with state.turn():
-                self._runs.release(state)
-            return True
+        return self._runs.release(run)
 
     # -- positions -----------------------------------------------------------------------------
 
