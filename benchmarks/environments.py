@@ -44,12 +44,15 @@ class Environments:
         Sacred 0.8.7 and tensorboardX with numpy, or None where they could not be installed.
     others
         This project under the other Pythons that were found, by version ("3.10").
+    wheel
+        What is measured, or None where it is installed already.
     """
 
     ours: Path
     ours_numpy: Path
     peer: Path | None
     others: Mapping[str, Path] = field(default_factory=dict)
+    wheel: Path | None = None
 
 
 def prepare(source: Path | None = None) -> Environments:
@@ -82,7 +85,20 @@ def prepare(source: Path | None = None) -> Environments:
             )
         except EnvironmentMissingError as error:
             print(f"Python {version} is not measured: {error}", file=sys.stderr)
-    return Environments(ours, ours_numpy, peer, others)
+    return Environments(ours, ours_numpy, peer, others, wheel)
+
+
+def with_views(known: Environments) -> Path:
+    """Return the interpreter of an environment that has the drivers of all views, too.
+
+    Raises
+    ------
+    EnvironmentMissingError
+        They could not be installed.
+    """
+    if known.wheel is None:
+        return known.ours
+    return _environment("ours-views", [f"{known.wheel}[sql,s3]"], _fingerprint(known.wheel))
 
 
 def _interpreters() -> dict[str, Path]:

@@ -44,6 +44,8 @@ class Scale:
         are logged with a pause just above the writer's idle time.
     stream_rate, stream_seconds
         B6: points per second, seconds until the kill.
+    replayed, views
+        B9: numbers of runs and of points in each; kinds of views.
     """
 
     process_rounds: int
@@ -60,8 +62,11 @@ class Scale:
     idle_points: int
     stream_rate: int
     stream_seconds: float
+    replayed: tuple[tuple[int, int], ...]
+    views: tuple[str, ...]
 
 
+_VIEWS = ("mongo", "sqlite", "postgresql", "mariadb", "file", "s3")
 FULL = Scale(
     process_rounds=15,
     rounds=5,
@@ -77,6 +82,8 @@ FULL = Scale(
     idle_points=400,
     stream_rate=5_000,
     stream_seconds=5.0,
+    replayed=((1, 300_000), (1_000, 1_000)),
+    views=_VIEWS,
 )
 QUICK = Scale(
     process_rounds=5,
@@ -93,6 +100,8 @@ QUICK = Scale(
     idle_points=100,
     stream_rate=5_000,
     stream_seconds=1.0,
+    replayed=((1, 100_000), (100, 1_000)),
+    views=_VIEWS,
 )
 #: For the tests of the harness: every step once, no number worth a look.
 TINY = Scale(
@@ -110,6 +119,8 @@ TINY = Scale(
     idle_points=5,
     stream_rate=1_000,
     stream_seconds=0.2,
+    replayed=((2, 100),),
+    views=("file",),
 )
 
 

@@ -25,6 +25,7 @@ from benchmarks import (
     report,
     sizes,
     startup,
+    views,
 )
 from benchmarks.laboratory import FULL, QUICK, Laboratory
 
@@ -42,6 +43,7 @@ BUDGETS: dict[str, Callable[[Laboratory], Table]] = {
     "B6": losses.measure,
     "B7": reading.measure,
     "B-follow": following.measure,
+    "B9": views.measure,
 }
 _WHAT = (
     "Measure the budgets of docs/benchmarks.md beside Sacred 0.8.7 and tensorboardX. A budget that "

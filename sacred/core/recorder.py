@@ -28,6 +28,7 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.identity import host_name
+from sacred.journal.loss_note import note_losses, take_loss_notes
 from sacred.journal.regular_file import NO_FILE, open_regular, read_regular
 from sacred.journal.root import JournalRoot, RunFolder, unavailable
 from sacred.journal.writer import JournalWriter, journal_id_text, new_journal_id
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
     from sacred.core.recorded import RecordedRun
     from sacred.journal.blobs import StoredFile
     from sacred.journal.codec import BlobReference
+    from sacred.journal.loss_note import LossNote
     from sacred.journal.writer import Loss
 
-__all__ = ["Recorder", "number_of", "recordable", "words_of_losses"]
+__all__ = ["Recorder", "number_of", "recordable", "tell_losses_of_child", "words_of_losses"]
 
 #: After so many changes of info comes a snapshot, from which a reader may begin.
 _SNAPSHOT_EVERY = 64
@@ -54,6 +56,19 @@ _NOTE_BYTES = 64
 def words_of_losses(lost: int) -> tuple[str, str, str]:
     """Return what a sentence on lost events needs: ``2 events``, ``are``, ``them``."""
     return ("1 event", "is", "it") if lost == 1 else (f"{lost} events", "are", "them")
+
+
+def tell_losses_of_child(logger: Logger, pid: int, lost: int) -> None:
+    """Say what a child process lost."""
+    events, are, them = words_of_losses(lost)
+    logger.warning(
+        "%s that a child process (%d) recorded %s lost, because the disk of its run did not take "
+        "%s.",
+        events,
+        pid,
+        are,
+        them,
+    )
 
 
 class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
@@ -98,6 +113,8 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         self._info_events = 0
         self._result = ChangeTracker({"": None})
         self._versions: dict[str, int] = {}
+        #: What children lost that have ended: told in the journal, or still to be told by somebody.
+        self.losses_of_children: list[LossNote] = []
         #: Numbers of the child writers that were noted.
         self._children: set[int] = set()
         #: What is stored of each version of an artifact, by its name.
@@ -488,11 +505,26 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         writer = self.writer
         if writer is None:
             return
+        if writer.fault is None:
+            self.tell_losses_of_children()
         with contextlib.suppress(OSError):
             for number in writer.other_writers():
                 if number not in self._children:
                     self._children.add(number)
                     self._append(EventType.CHILD_SEEN, writer=number)
+
+    def tell_losses_of_children(self) -> None:
+        """Record what children lost that ended before the disk took anything of them.
+
+        Where it still takes nothing, only ``losses_of_children`` tells.
+        """
+        folder = self.folder
+        for note in take_loss_notes(self._number):
+            self.losses_of_children.append(note)
+            if folder is not None:
+                JournalWriter.tell_losses_of(
+                    note, folder.journal, journal_id=self._number, durability=self._durability
+                )
 
     def usage(self) -> None:
         """Record what the process used of the machine so far."""
@@ -542,7 +574,8 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
         Parameters
         ----------
         logger
-            What says it. Nobody does in a child that ends by ``os._exit``, or is killed.
+            What says it. Where the child ends by ``os._exit``, or is killed, the process that began
+            the run says it at its own end.
         """
         import atexit
 
@@ -557,15 +590,8 @@ class Recorder(SeriesRecorder, FileRecorder, SourceRecorder):
             writer.close()
             lost = sum(loss.count for loss in writer.losses)
             if lost:
-                events, are, them = words_of_losses(lost)
-                logger.warning(
-                    "%s that a child process (%d) recorded %s lost, because the disk of its run "
-                    "did not take %s.",
-                    events,
-                    child,
-                    are,
-                    them,
-                )
+                note_losses(self._number, lost, writer.losses[-1].reason, told=True)
+                tell_losses_of_child(logger, child, lost)
 
         atexit.register(tell)
         util = sys.modules.get("multiprocessing.util")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.core.life import Life
 from sacred.core.metrics import utc_now
 from sacred.core.passwords import mask_password
-from sacred.core.recorder import words_of_losses
+from sacred.core.recorder import tell_losses_of_child, words_of_losses
 from sacred.core.run_facts import record_typed
 from sacred.core.settings import journal_settings
 
@@ -127,6 +127,10 @@ class RunEnd:
             capture.poll()
         position = recorder.position()
         recorder.close()
+        recorder.tell_losses_of_children()
+        for note in recorder.losses_of_children:
+            if not note.told:
+                tell_losses_of_child(self.run_logger, note.pid, note.lost)
         # A child process that still prints writes into the spool after us.
         if getattr(capture, "is_damaged", False):
             self.run_logger.warning(

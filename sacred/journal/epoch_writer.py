@@ -15,6 +15,7 @@ from sacred.journal.codec import new_packer, pack
 from sacred.journal.events import EventType
 from sacred.journal.file_writer import FileWriter
 from sacred.journal.frames import FrameEncoder, chain_after
+from sacred.journal.loss_note import forget_losses, note_losses
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.root import CAN_NOT_SYNC, parse_epoch_file_name
 
@@ -76,6 +77,8 @@ class EpochWriter(FileWriter):
         #: With a fault: what has this number or a higher one is in no file.
         self._unwritten = 0
         self._unreported: list[Loss] = []
+        #: Whether a note of this process tells what is in no file.
+        self._is_noted = False
         #: Whether what is written is to be made durable: not where nobody asked for it, or where
         #: the file system has told that it can not.
         self._syncs = durability != "process"
@@ -122,6 +125,7 @@ class EpochWriter(FileWriter):
         self._try_again()
         if self.fault is not None:
             self._shrink_ring()
+            self._note(self.next_seq - self._unwritten)
 
     def _after_write(self) -> None:
         """Have what was written made durable, forgotten, and the file followed by the next."""
@@ -179,6 +183,20 @@ class EpochWriter(FileWriter):
                 else:
                     self.losses.append(losses[0])
         self._behind = behind
+
+    def _note(self, lost: int) -> None:
+        """Have a child's losses outlive it: it may end before the disk takes them."""
+        if self._joined is None:
+            return
+        fault = self.fault
+        reason = "unknown" if fault is None else str(fault.strerror or fault)
+        self._is_noted = note_losses(self.journal_id, lost, reason) or self._is_noted
+
+    def _withdraw_note(self) -> None:
+        """Take the note away as soon as what it tells is in a file."""
+        if self._is_noted and self.fault is None:
+            self._is_noted = False
+            forget_losses(self.journal_id)
 
     # -- the next file, and a disk that refuses -------------------------------------------------
 
@@ -266,6 +284,7 @@ class EpochWriter(FileWriter):
         self._retry_delay = _RETRY_FIRST
         self._dirty = True
         self._tell_losses()
+        self._withdraw_note()
 
     # -- numbers -----------------------------------------------------------------------------
 
@@ -289,8 +308,8 @@ class EpochWriter(FileWriter):
         before = (self.number, self.next_seq, self.durable_seq, self._chain)
         doubtful = self._is_doubtful()
         lost = sum(loss.count for loss in self._unreported)
-        self.next_seq, self.durable_seq, self._chain = lost, 0, 0
         number = max(_writer_numbers(self.folder), default=0)
+        self.next_seq, self.durable_seq, self._chain = lost, 0, 0
         try:
             self._ring.clear()
             for _ in range(100_000):
@@ -324,6 +343,7 @@ class EpochWriter(FileWriter):
                 # It stands in the old writer's file, so that it would be there twice.
                 self._in_doubt = True
         self._tell_losses()
+        self._withdraw_note()
 
     def _claim_as_child(self) -> None:
         self._unclaimed = False
@@ -370,6 +390,7 @@ class EpochWriter(FileWriter):
         self.fault = None
         self._unwritten = 0
         self.losses, self._unreported = [], []  # the parent's to tell
+        self._is_noted = False
         self._dirty = False
         self._unclaimed = True
 

@@ -34,6 +34,7 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import CONTROL, EventType
 from sacred.journal.exclusion import Exclusion
+from sacred.journal.loss_note import forget_losses
 from sacred.journal.packing import FRAME_BYTES, VALUE_BYTES
 from sacred.journal.pending_writer import PendingWriter
 from sacred.journal.piece import Piece
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sacred.journal.blobs import BlobStore
+    from sacred.journal.loss_note import LossNote
     from sacred.journal.position import WriterPosition
 
 __all__ = ["DURABILITIES", "JournalWriter", "Loss", "journal_id_text", "new_journal_id"]
@@ -290,6 +292,37 @@ class JournalWriter(PendingWriter):
         writer._patient, writer._unclaimed = False, True
         return writer
 
+    @classmethod
+    def tell_losses_of(
+        cls, note: LossNote, folder: str | os.PathLike[str], *, journal_id: int, durability: str
+    ) -> bool:
+        """Write the ``gap`` event of a child process that has ended and could not write it.
+
+        It stands in a file of its own, under the next free number, as if the child had found room
+        at its end.
+
+        Parameters
+        ----------
+        note
+            What the child left.
+        folder, journal_id, durability
+            As for ``join``.
+
+        Returns
+        -------
+        Whether the event is in a file.
+        """
+        label = f"process {note.pid}"
+        writer = cls.join(folder, journal_id=journal_id, durability=durability, label=label)
+        writer._unreported = [Loss(0, note.lost, note.reason)]
+        writer._exclusively(writer._claim_as_child)
+        written = writer.fault is None
+        writer._joined = None  # what fails here is said by whoever asked
+        if not written:
+            forget_losses(journal_id)
+        writer.close()
+        return written
+
     # -- recording ---------------------------------------------------------------------------
 
     def log_point(self, name: str, step: Any, value: Any) -> None:
@@ -471,11 +504,19 @@ class JournalWriter(PendingWriter):
         self._write_out()
         self._has_its_file()
         self._try_again(force=True)
+        untold = 0
         if self.fault is not None:
             for first, count, _, events in self._ring:
                 # What lies before is in a file, durable or not.
-                if first >= self._unwritten and not _tells_a_loss(count, events):
+                if first < self._unwritten:
+                    continue
+                told = _told_loss(count, events)
+                if told is None:
                     self._lose(first, count)
+                else:
+                    untold += told
+        if untold or self._unreported:
+            self._note(untold + sum(loss.count for loss in self._unreported))
         self.losses += self._unreported
         self.closed = True
         self._close_file()
@@ -487,9 +528,12 @@ def _checked_bytes(data: Any) -> bytes:
     raise InvalidEventError(f"output is bytes, not {type(data).__name__}: encode it")
 
 
-def _tells_a_loss(count: int, events: bytes) -> bool:
-    """Tell whether a frame holds a gap event and nothing else, as ``_tell_losses`` makes it."""
-    return count == 1 and len(events) < VALUE_BYTES and unpack(events)["e"] == EventType.GAP
+def _told_loss(count: int, events: bytes) -> int | None:
+    """Return how many lost events a frame tells of, if it is one that ``_tell_losses`` makes."""
+    if count != 1 or len(events) >= VALUE_BYTES:
+        return None
+    event = unpack(events)
+    return int(event["count"]) if event["e"] == EventType.GAP else None
 
 
 def _check_journal_id(journal_id: Any) -> None:

@@ -224,9 +224,13 @@ class Follower:
         """What was wrong with the journal, as far as it was read; one sentence each."""
         return (*self._damage, *self._missing)
 
+    def release(self) -> None:
+        """Close the files; the sink stays open, for whoever lent it."""
+        self._detach()
+
     def close(self) -> None:
         """Close the sink and the files."""
-        self._detach()
+        self.release()
         self.sink.close()
 
     # -- the loop ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from sacred.replayers.follower import Follower
 from sacred.replayers.listing import outline
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sink_pool import SinkPool
 from sacred.replayers.status import ViewStatus
 
 if TYPE_CHECKING:
@@ -152,10 +153,13 @@ def replay(
     every = runs is None
     folders = root.runs() if runs is None else find_runs(root, runs)
     work = _Replay(views, jobs, rebuild, patience, progress)
-    if follow:
-        work.follow(root if every else None, folders, stop or threading.Event())
-    else:
-        work.once(folders)
+    try:
+        if follow:
+            work.follow(root if every else None, folders, stop or threading.Event())
+        else:
+            work.once(folders)
+    finally:
+        work.sinks.close()
     return ReplaySummary(tuple(work.outcomes[key] for key in sorted(work.outcomes)))
 
 
@@ -177,6 +181,7 @@ class _Replay:
         self.progress = progress
         self.outcomes: dict[tuple[int, int], ReplayOutcome] = {}
         self.total = 0
+        self.sinks = SinkPool()
         self._lock = threading.Lock()
         self._unreachable: dict[str, ViewStatus] = {}
         #: What is to be tried again while others are followed.
@@ -221,7 +226,8 @@ class _Replay:
         spec = self.views[key[1]]
         try:
             spec = _declared(spec, folder)
-            follower = Follower(folder, load_sink(spec), spec, rebuild=self.rebuild)
+            sink = self.sinks.borrow(spec)
+            follower = Follower(folder, sink, spec, rebuild=self.rebuild)
         except SinkError as error:
             self._done(key, folder, spec, ViewStatus.failed(str(error)))
             yield None, spec
@@ -229,7 +235,8 @@ class _Replay:
         try:
             yield follower, spec
         finally:
-            follower.close()
+            follower.release()
+            self.sinks.give_back(spec, sink, works=follower.failure is None)
 
     def _done(
         self,

@@ -214,6 +214,7 @@ def test_a_view_that_is_down_is_waited_for_once(root, run_writer, memory, monkey
     for _ in range(3):
         run_writer(root.claim())
     monkeypatch.setattr("sacred.replayers.replay.load_sink", Unreachable)
+    monkeypatch.setattr("sacred.replayers.sink_pool.load_sink", Unreachable)
     Unreachable.calls = 0
     summary = replay(root, None, [memory])
     assert summary.exit_code == 3

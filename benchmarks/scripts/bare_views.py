@@ -1,0 +1,190 @@
+"""What a loop over the driver alone takes: ``bare_views.py KIND ADDRESS RUNS POINTS BATCH``.
+
+It writes the documents, rows, files or objects that the view of as many runs holds, in batches of as
+many points, from values that it draws: no journal is read, nothing is asked or guarded, and a kill
+anywhere leaves anything.
+"""
+
+import datetime as dt
+import json
+import os
+import random
+import sys
+
+OUTPUT = "an epoch has ended\n" * 20
+NAMES = ("loss", "accuracy")
+FACTS = {
+    "experiment": {"name": "replayed", "base_dir": "/base", "mainfile": "main.py"},
+    "command": "main",
+    "host": {"hostname": "host", "python_version": "3.11", "cpu_count": 2},
+    "meta": {"command": "main", "options": {}},
+    "status": "COMPLETED",
+    "resources": [],
+    "artifacts": [],
+    "captured_out": OUTPUT,
+    "result": 0.5,
+    "info": {},
+}
+
+
+def batches(points, batch):
+    """Yield the beginning of each batch and the steps, values and times of a metric in it."""
+    every = points // len(NAMES)
+    size = max(1, batch // len(NAMES))
+    for begin in range(0, every, size):
+        count = min(size, every - begin)
+        now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
+        values = [random.random() for _ in range(count)]
+        yield begin, list(range(begin, begin + count)), values, [now] * count
+
+
+def mongo(address, runs, points, batch):
+    import pymongo
+
+    client = pymongo.MongoClient(address)
+    database = client.get_default_database()
+    for number in range(1, runs + 1):
+        now = dt.datetime.now(dt.timezone.utc)
+        config = {"seed": number, "rate": 0.1, "layers": [64, 64, 10]}
+        document = {"_id": number, **FACTS, "config": config, "start_time": now, "heartbeat": now}
+        database.runs.insert_one(document)
+        for _, steps, values, times in batches(points, batch):
+            database.metrics.bulk_write(
+                [
+                    pymongo.UpdateOne(
+                        {"run_id": number, "name": name, "_id": f"{number}-{name}"},
+                        {
+                            "$push": {
+                                "steps": {"$each": steps},
+                                "values": {"$each": values},
+                                "timestamps": {"$each": times},
+                            }
+                        },
+                        upsert=True,
+                    )
+                    for name in NAMES
+                ]
+            )
+            database.runs.update_one({"_id": number}, {"$set": {"heartbeat": now}})
+    client.close()
+
+
+def connected(address):
+    """Return a connection of the driver, and how it writes a parameter."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    if parts.scheme == "sqlite":
+        import sqlite3
+
+        return sqlite3.connect(address.partition("///")[2]), "?"
+    login = {"host": parts.hostname, "port": parts.port, "user": parts.username}
+    if parts.scheme.startswith("postgres"):
+        import psycopg
+
+        name = parts.path.lstrip("/")
+        return psycopg.connect(dbname=name, password=parts.password, **login), "%s"
+    import pymysql
+
+    name = parts.path.lstrip("/")
+    return pymysql.connect(database=name, password=parts.password or "", **login), "%s"
+
+
+TABLES = (
+    (
+        "CREATE TABLE run (id INTEGER PRIMARY KEY, config TEXT, info TEXT, status VARCHAR(40), "
+        "captured_out TEXT, result DOUBLE PRECISION, start_time TIMESTAMP NULL)"
+    ),
+    "CREATE TABLE experiment (id INTEGER PRIMARY KEY, name VARCHAR(80), base_dir TEXT)",
+    "CREATE TABLE host (id INTEGER PRIMARY KEY, hostname VARCHAR(80), facts TEXT)",
+    (
+        "CREATE TABLE point (run INTEGER, writer INTEGER, seq BIGINT, metric INTEGER, "
+        "step DOUBLE PRECISION, value DOUBLE PRECISION, time TIMESTAMP NULL, exact TEXT, "
+        "PRIMARY KEY (run, writer, seq))"
+    ),
+)
+
+
+def sql(address, runs, points, batch):
+    connection, mark = connected(address)
+    cursor = connection.cursor()
+    for text in TABLES:
+        cursor.execute(text)
+    connection.commit()
+
+    def insert(table, width):
+        return f"INSERT INTO {table} VALUES ({', '.join([mark] * width)})"
+
+    for number in range(1, runs + 1):
+        now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
+        when = now.isoformat(" ")
+        config = json.dumps({"seed": number, "rate": 0.1, "layers": [64, 64, 10]})
+        cursor.execute(insert("experiment", 3), (number, "replayed", "/base"))
+        cursor.execute(insert("host", 3), (number, "host", json.dumps(FACTS["host"])))
+        row = (number, config, "{}", "COMPLETED", OUTPUT, 0.5, when)
+        cursor.execute(insert("run", 7), row)
+        for begin, steps, values, _ in batches(points, batch):
+            for metric in range(len(NAMES)):
+                rows = [
+                    (number, 0, len(NAMES) * step + metric, metric, float(step), value, when, None)
+                    for step, value in zip(steps, values, strict=True)
+                ]
+                for first in range(0, len(rows), 10_000):
+                    cursor.executemany(insert("point", 8), rows[first : first + 10_000])
+            if begin:
+                connection.commit()
+        connection.commit()
+    connection.close()
+
+
+def documents(number, points):
+    """Yield the names and contents of a run's files."""
+    now = dt.datetime.now(dt.timezone.utc).isoformat()
+    metrics = {name: {"steps": [], "values": [], "timestamps": []} for name in NAMES}
+    for _, steps, values, times in batches(points, points):
+        shown = [time.isoformat() for time in times]
+        for name in NAMES:
+            metrics[name]["steps"] += steps
+            metrics[name]["values"] += values
+            metrics[name]["timestamps"] += shown
+    yield "config.json", json.dumps({"seed": number, "rate": 0.1, "layers": [64, 64, 10]}, indent=2)
+    yield "cout.txt", OUTPUT
+    yield "metrics.json", json.dumps(metrics)
+    facts = {name: value for name, value in FACTS.items() if name != "captured_out"}
+    yield "run.json", json.dumps({**facts, "start_time": now, "heartbeat": now}, indent=2)
+
+
+def files(address, runs, points, batch):
+    base = address.partition(":")[2]
+    for number in range(1, runs + 1):
+        folder = os.path.join(base, str(number))
+        os.makedirs(folder)
+        for name, text in documents(number, points):
+            path = os.path.join(folder, name)
+            with open(path + ".new", "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(path + ".new", path)
+
+
+def s3(address, runs, points, batch):
+    from urllib.parse import parse_qs, urlsplit
+
+    import boto3
+
+    parts = urlsplit(address)
+    place = {name: found[-1] for name, found in parse_qs(parts.query).items()}
+    client = boto3.client("s3", endpoint_url=place["endpoint_url"], region_name=place["region"])
+    client.create_bucket(Bucket=parts.netloc)
+    for number in range(1, runs + 1):
+        for name, text in documents(number, points):
+            key = f"{parts.path.strip('/')}/{number}/{name}"
+            client.put_object(Bucket=parts.netloc, Key=key, Body=text.encode())
+
+
+KINDS = {"mongo": mongo, "sqlite": sql, "postgresql": sql, "mariadb": sql, "file": files, "s3": s3}
+
+if __name__ == "__main__":
+    kind, address, *counts = sys.argv[1:]
+    KINDS[kind](address, *map(int, counts))

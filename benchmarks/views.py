@@ -1,0 +1,170 @@
+"""B9: writing views of ended runs, beside a loop over the driver alone."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import environments, processes
+from benchmarks.laboratory import OURS
+from benchmarks.samples import interleave
+from benchmarks.tables import Column, Row, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.laboratory import Laboratory
+    from benchmarks.samples import Outcome, Samples
+
+#: As many points as the replayer writes at once.
+BATCH = 100_000
+#: 85 % of the speed of the bare loop.
+_LIMITS = {"times": 1 / 0.85}
+_SERVERS = environments.REPOSITORY / "tests"
+
+
+def measure(laboratory: Laboratory) -> Table:
+    """Write a long run and many short ones into each view, with ours and with the bare loop."""
+    scale = laboratory.scale
+    python = environments.with_views(laboratory.environments)
+    rows: list[Row] = []
+    for runs, points in scale.replayed:
+        root = laboratory.folder() / "root"
+        words = [root, runs, points]
+        _run(laboratory, python, "make_journals", words, limit=600.0)
+        for kind in scale.views:
+            with _server(kind, laboratory.folder()) as (address, extra):
+                samples = interleave(
+                    {
+                        "bare": _bare(laboratory, python, kind, address, extra, runs, points),
+                        "ours": _ours(laboratory, python, address, extra, root),
+                    },
+                    rounds=scale.bulk_rounds,
+                    progress=lambda text, kind=kind: laboratory.say(f"B9 {kind} {text}"),
+                )
+            _compare(samples)
+            case = f"{kind}: {runs:,} run{'s' if runs > 1 else ''} of {points:,} points"
+            rows += [
+                Row(case, OURS, samples["ours"], _LIMITS, reference=True),
+                Row(case, "bare driver", samples["bare"]),
+            ]
+    return Table(
+        "B9",
+        "writing a view",
+        (
+            Column("wall", "wall, s"),
+            Column("cpu", "processor, s"),
+            Column("rss", "memory, MB", 1e6),
+            Column("times", "times the bare loop"),
+        ),
+        tuple(rows),
+        scale.bulk_rounds,
+        (
+            "`sacred-replay` of sealed journals into an empty view, whole process, beside a process "
+            "that gives the driver the same points in batches of the same size, in a loop, from "
+            "values that it draws: it reads no journal, asks nothing, guards nothing. Each on a "
+            "server of its own kind on this machine (for MongoDB mongo-java-server with H2, as "
+            "the tests start it), which takes processor time as well."
+        ),
+    )
+
+
+def _compare(samples: dict[str, Samples]) -> None:
+    pairs = zip(samples["ours"].rounds, samples["bare"].rounds, strict=False)
+    for ours, bare in pairs:
+        ours["times"] = ours["wall"] / bare["wall"]
+
+
+def _run(
+    laboratory: Laboratory,
+    python: Path,
+    script: str,
+    words: list[Any],
+    *,
+    extra: dict[str, str] | None = None,
+    limit: float,
+) -> processes.Cost:
+    command = [python, laboratory.script(script), *words]
+    return processes.run(
+        [str(part) for part in command], cwd=laboratory.folder(), extra=extra, limit=limit
+    )
+
+
+def _bare(
+    laboratory: Laboratory,
+    python: Path,
+    kind: str,
+    address: Callable[[], str],
+    extra: dict[str, str],
+    runs: int,
+    points: int,
+) -> Callable[[], Outcome]:
+    def once() -> Outcome:
+        words = [kind, address(), runs, points, BATCH]
+        return _outcome(_run(laboratory, python, "bare_views", words, extra=extra, limit=600.0))
+
+    return once
+
+
+def _ours(
+    laboratory: Laboratory,
+    python: Path,
+    address: Callable[[], str],
+    extra: dict[str, str],
+    root: Path,
+) -> Callable[[], Outcome]:
+    def once() -> Outcome:
+        code = "from sacred.cli import replay_main; raise SystemExit(replay_main())"
+        command = [python, "-c", code, "--to", address(), "--root", root]
+        cost = processes.run(
+            [str(part) for part in command], cwd=laboratory.folder(), extra=extra, limit=600.0
+        )
+        return _outcome(cost)
+
+    return once
+
+
+def _outcome(cost: processes.Cost) -> Outcome:
+    return {"wall": cost.wall, "cpu": cost.cpu, "rss": float(cost.rss)}
+
+
+@contextlib.contextmanager
+def _server(kind: str, folder: Path) -> Iterator[tuple[Callable[[], str], dict[str, str]]]:
+    """Start a server; yield what makes the address of an empty place, and the variables to reach it."""
+    number = iter(range(1, 1_000_000))
+    if kind == "file":
+        yield lambda: f"file:{folder / str(next(number))}", {}
+        return
+    if kind == "sqlite":
+        yield lambda: f"sqlite:///{folder / str(next(number))}.db", {}
+        return
+    if str(_SERVERS) not in sys.path:
+        sys.path.append(str(_SERVERS))
+    from servers import databases, mongo, s3
+
+    if kind == "mongo":
+        server: Any = mongo.MongoServer(folder)
+    elif kind == "s3":
+        server = s3.VersityServer(folder)
+    else:
+        found = {"postgresql": databases.PostgresServer, "mariadb": databases.MariaServer}
+        server = found[kind](folder)
+    server.start()
+    try:
+        if kind == "mongo":
+            yield lambda: f"mongodb://127.0.0.1:{server.port}/bench{next(number)}", {}
+        elif kind == "s3":
+            where = f"?endpoint_url={server.url}&region={s3.REGION}"
+            yield lambda: f"s3://bench{next(number)}/runs{where}", server.environment()
+        else:
+
+            def address() -> str:
+                name = f"bench{next(number)}"
+                server.ask(f"CREATE DATABASE {name}")
+                return str(server.url(name))
+
+            yield address, {}
+    finally:
+        server.stop()
