@@ -28,6 +28,7 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       sqlite:///FILE.db        an SQL database; also postgresql://user:password@host/database
                                and mysql://..., or sql: where the runs declared
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
+      parquet:DIR              tables for DuckDB, pandas, Spark; parquet: where declared
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own
 

@@ -756,7 +756,7 @@ def test_a_folder_that_can_be_none(tmp_path, root):
     """A file, a place of journals and no folder at all are refused before anything is done."""
     (tmp_path / "file").write_text("mine")
     write_run(root.claim())
-    for address in (f"parquet:{tmp_path / 'file'}", f"parquet:{root.path / 'tables'}", "parquet:"):
+    for address in (f"parquet:{tmp_path / 'file'}", f"parquet:{root.path}", "parquet:"):
         with pytest.raises(SinkSpecError, match=r"--to parquet:DIR"):
             SinkSpec.parse(address)
 
