@@ -138,11 +138,14 @@ class ParquetSink:
             if not state.is_shown():
                 return None
             kept = state.kept
+            whole = _is_whole(state)
+            if not whole and _revision(self._runs.find(run)) != _revision(state):
+                return self.position(run)  # another replayer moved them meanwhile
             self._weigh(state)
             return ViewPosition(
                 kept["view_id"],
                 Position.from_wire(kept.get("position")),
-                int(kept.get("projector", 0)) if _is_whole(state) else -1,
+                int(kept.get("projector", 0)) if whole else -1,
                 str(kept.get("order", "arrival")),
                 points=dict(kept["counts"]),
                 claimed=bool(kept.get("claimed")),
@@ -296,9 +299,13 @@ class ParquetSink:
                 fsync_folder(folder)
 
     def close(self) -> None:
-        """Give back DuckDB's memory, and forget what was known."""
+        """Forget what was known."""
         self._runs.known.clear()
         self._writer.close()
+
+
+def _revision(state: RunState | None) -> Any:
+    return state.kept.get("revision") if state is not None else None
 
 
 def _is_whole(state: RunState) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
@@ -30,6 +31,8 @@ _SETTINGS = (
     "set python_enable_replacements = false",
 )
 _FORMAT = f"(format parquet, compression zstd, row_group_size {ROW_GROUP}, use_tmp_file false)"
+_LOCK = threading.Lock()
+_DATABASES: dict[int, Any] = {}
 #: What of DuckDB's errors waiting does not mend.
 _FINAL = re.compile("Permission denied|Read-only file system|Not a directory|Is a directory")
 
@@ -100,19 +103,14 @@ class TableWriter:
         return found
 
     def close(self) -> None:
-        """Give DuckDB's memory back."""
+        """Forget what DuckDB has of this view."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def _connected(self) -> Any:
         if self._connection is None:
-            import duckdb
-
-            connection = duckdb.connect(":memory:")
-            for setting in _SETTINGS:
-                connection.execute(setting)
-            self._connection = connection
+            self._connection = _database().cursor()
         return self._connection
 
     @contextlib.contextmanager
@@ -129,12 +127,28 @@ class TableWriter:
             ) from error
         except duckdb.Error as error:
             self.close()
+            if isinstance(error, duckdb.FatalException):  # that DuckDB says no more
+                _DATABASES.clear()
             text = f"the Parquet view {self._base} can not be written: {_sentence(error)}"
             if _FINAL.search(text):
                 raise TerminalSinkError(
                     f"{text}. Make it writable, or choose another folder"
                 ) from error
             raise TransientSinkError(text) from error
+
+
+def _database() -> Any:
+    """Return the DuckDB of this process: to make one for each run takes as long as its files."""
+    import duckdb
+
+    with _LOCK:
+        database = _DATABASES.get(os.getpid())
+        if database is None:
+            _DATABASES.clear()  # of the process that forked this one
+            database = _DATABASES[os.getpid()] = duckdb.connect(":memory:")
+            for setting in _SETTINGS:
+                database.execute(setting)
+        return database
 
 
 def _fresh(table: str, columns: Sequence[list[Any]]) -> tuple[str, dict[str, list[Any]]]:
