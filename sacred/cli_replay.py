@@ -29,6 +29,8 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
                                and mysql://..., or sql: where the runs declared
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
       parquet:DIR              tables for DuckDB, pandas, Spark; parquet: where declared
+      tinydb:DIR               a folder with a TinyDB
+      s3://bucket/path         an S3 store; gs://bucket/path Google Cloud Storage
       slack:FILE               messages to Slack; telegram:FILE to Telegram
       webhook:https://host/..  messages as JSON, to an address of your own
 

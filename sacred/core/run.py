@@ -545,6 +545,8 @@ class Run(FileRecording, SeriesLogging, RunBeat, RunEnd):
                 continue
             if self._id is None:
                 self._id = given
+        for sentence in self._views.refused() if self._views is not None else ():
+            self.run_logger.warning("%s The run goes on: its journal has everything.", sentence)
 
     def _open_journal(self, command: str) -> None:
         recorder = self._recorder

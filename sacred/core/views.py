@@ -28,6 +28,7 @@ __all__ = [
     "RunViews",
     "check_given_id",
     "declared_view",
+    "ended",
     "plain_document",
 ]
 
@@ -125,6 +126,7 @@ class RunViews:
         self._views: list[tuple[Any, dict[str, Any]]] = []
         self._folder: str | None = None
         self._link_or_none: ReplayerLink | None = None
+        self._refused: list[str] = []
         names: set[str] = set()
         for observer in observers:
             view = declared_view(observer)
@@ -267,6 +269,7 @@ class RunViews:
                     raise ViewRequiredError(
                         f"The view {view['name']} can not be written: {error}"
                     ) from error
+                self._refused.append(_refusal(str(view["name"]), str(error)))
                 return None
             return given if run_id is None else None
         if run_id is not None and not required:
@@ -281,7 +284,14 @@ class RunViews:
         if answer.id is None and required:
             why = answer.error or "it did not answer in time"
             raise ViewRequiredError(f"The view {view['name']} can not be written: {why}")
+        if answer.id is None and answer.error:
+            self._refused.append(_refusal(str(view["name"]), answer.error))
         return answer.id
+
+    def refused(self) -> list[str]:
+        """Return what the views said that gave no id, a sentence for each, once."""
+        refused, self._refused = self._refused, []
+        return refused
 
     # -- following -------------------------------------------------------------------------------
 
@@ -325,6 +335,21 @@ def _refusals() -> Iterator[None]:
         raise RunIdTakenError(str(error)) from None
     except ValueError as error:
         raise RunIdError(str(error)) from None
+
+
+def ended(text: str) -> str:
+    """Return a sentence with a mark at its end."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _refusal(name: str, error: str) -> str:
+    """Return what a view said, as a sentence that names it."""
+    error = " ".join(error.split())
+    if error.startswith(f"{name} "):
+        return ended(f"The view {error}")
+    if name.partition(":")[2] in error:
+        return ended(error[:1].upper() + error[1:])
+    return ended(f"The view {name} can not be written: {error}")
 
 
 def _unique(name: str, names: set[str]) -> str:

@@ -44,7 +44,7 @@ class FileEntry(TreeEntry):
     basedir: str
     resource_dir: str | os.PathLike[str]
     source_dir: str | os.PathLike[str]
-    template: str | os.PathLike[str] | None
+    template: str | os.PathLike[str] | bool | None
     copy_artifacts: bool
     copy_sources: bool
     dir: str | None
@@ -151,28 +151,68 @@ class FileEntry(TreeEntry):
 
         The template is ``template``, else a ``template.html`` in the folder of the runs. It is
         rendered by mako, which executes the code in it, with ``run``, ``config``, ``info``,
-        ``cout`` and ``savedir``.
+        ``cout`` and ``savedir``; by jinja2, with the same names, if its own ends with ``.j2``.
+        One that fails costs the report and nothing else.
         """
+        if self.template is True:
+            self._write_report()
+            return
         template = self._template()
         if template is None:
             return
+        name = template.removesuffix(".j2")
+        names = {
+            "run": self.run_entry,
+            "config": self.config,
+            "info": self.info,
+            "cout": self.cout,
+            "savedir": self.dir,
+        }
         try:
-            from mako.template import Template
-        except ImportError:
-            logger().warning("%s is not rendered: it needs mako (pip install mako)", template)
+            text = _by_mako(template, names) if name == template else _by_jinja(template, names)
+        except ImportError as error:
+            package = str(error.name).partition(".")[0]
+            if package not in {"mako", "jinja2"}:
+                package = "mako" if name == template else "jinja2"
+            logger().warning(
+                "%s is not rendered: it needs %s (pip install %s)", template, package, package
+            )
             return
-        text = Template(filename=template).render(  # noqa: S702 - the user's own
-            run=self.run_entry,
-            config=self.config,
-            info=self.info,
-            cout=self.cout,
-            savedir=self.dir,
-        )
-        report = self._path("report" + os.path.splitext(template)[1])
-        with open(report, "w", encoding="utf-8") as file:
+        except Exception as error:  # whatever the code of a template raises
+            logger().warning(
+                "%s is not rendered, and there is no report of the run: %s: %s",
+                template,
+                type(error).__name__,
+                " ".join(str(error).split())[:300],
+            )
+            return
+        ending = os.path.splitext(name)[1] or (".txt" if name != template else "")
+        with open(self._path(f"report{ending}"), "w", encoding="utf-8") as file:
             file.write(text)
 
+    def _write_report(self) -> None:
+        """Write the report that is built in."""
+        import json
+
+        from sacred.journal.new_file import written_aside
+        from sacred.observers.direct import plain_value
+        from sacred.replayers.tree.report import REPORT, report_page
+
+        if REPORT in self._entry().get("artifacts", ()):
+            logger().warning("%s: an artifact is called %s: no report is written", self.dir, REPORT)
+            return
+        metrics: dict[str, Any] = {}
+        if os.path.exists(self._path("metrics.json")):
+            with open(self._path("metrics.json"), encoding="utf-8") as file:
+                metrics = json.load(file)
+        run, config, info = (plain_value(one) for one in (self.run_entry, self.config, self.info))
+        path = self._path(REPORT)
+        with written_aside(path, os.path.dirname(path)) as page:
+            page.writelines(report_page(run, config, info, self.cout, metrics))
+
     def _template(self) -> str | None:
+        if self.template is True:
+            return None
         given = self.template or os.path.join(self.basedir, "template.html")
         template = os.path.join(self._where, given)
         return template if os.path.exists(template) else None
@@ -280,3 +320,20 @@ class FileEntry(TreeEntry):
         """Return where files are written here: an artifact that is a folder may have it in it."""
         places = (self.basedir, self.source_dir, self.resource_dir)
         return {os.path.realpath(os.path.join(self._where, place)) for place in places}
+
+
+def _by_mako(template: str, names: dict[str, Any]) -> str:
+    from mako.template import Template
+
+    return str(Template(filename=template).render(**names))  # noqa: S702 - the user's own
+
+
+def _by_jinja(template: str, names: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    folder, name = os.path.split(template)
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=select_autoescape(("html", "htm", "xml", "html.j2")),
+    )
+    return environment.get_template(name).render(**names)

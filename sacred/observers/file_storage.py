@@ -38,8 +38,9 @@ class FileStorageObserver(FileEntry):
     resource_dir, source_dir
         Where resources and sources are kept; ``_resources`` and ``_sources`` by default.
     template
-        A mako template for a report at the end of each run; a ``template.html`` in ``basedir`` by
-        default.
+        What a report of each run is made of at its end: a file for mako, or for jinja2 if its name
+        ends with ``.j2``; ``True`` for the report that is built in, which a replayer writes as it
+        does everything else. By default a ``template.html`` in ``basedir``, if there is one.
     priority
         Higher ones are asked for a run's id first.
     copy_artifacts, copy_sources
@@ -58,7 +59,7 @@ class FileStorageObserver(FileEntry):
         basedir: str | os.PathLike[str],
         resource_dir: str | os.PathLike[str] | None = None,
         source_dir: str | os.PathLike[str] | None = None,
-        template: str | os.PathLike[str] | None = None,
+        template: str | os.PathLike[str] | bool | None = None,
         priority: int = DEFAULT_FILE_STORAGE_PRIORITY,
         copy_artifacts: bool = True,
         copy_sources: bool = True,
@@ -66,11 +67,15 @@ class FileStorageObserver(FileEntry):
     ) -> None:
         name = type(self).__name__
         base = Path(file_name(basedir, f"{name}(PATH)"))
-        given = {"resource_dir": resource_dir, "source_dir": source_dir, "template": template}
+        given: dict[str, Any] = {"resource_dir": resource_dir, "source_dir": source_dir}
+        if template is False:
+            template = None
+        if not isinstance(template, bool):
+            given["template"] = template
         for argument, path in given.items():
             if path is not None:
                 file_name(path, f"{name}({argument}=PATH)")
-        if template is not None and not os.path.exists(template):
+        if isinstance(template, (str, os.PathLike)) and not os.path.exists(template):
             raise FileNotFoundError(f"Couldn't find template file '{template}'")
         self.required = required
         self.initialize(
@@ -106,7 +111,7 @@ class FileStorageObserver(FileEntry):
         basedir: str,
         resource_dir: str | os.PathLike[str],
         source_dir: str | os.PathLike[str],
-        template: str | os.PathLike[str] | None,
+        template: str | os.PathLike[str] | bool | None,
         priority: int = DEFAULT_FILE_STORAGE_PRIORITY,
         copy_artifacts: bool = True,
         copy_sources: bool = True,
@@ -143,6 +148,7 @@ class FileStorageObserver(FileEntry):
                 "copy_artifacts": self.copy_artifacts,
                 "copy_sources": self.copy_sources,
                 "priority": self.priority,
+                **({"report": True} if self.template is True else {}),
             },
         }
 

@@ -119,6 +119,24 @@ class SqlObserver(SqlEntry):
             return None
         return self._view.to_wire()
 
+    def check_run_id(self, run_id: Any) -> None:
+        """See that a run could have this id, in a database that is a file of this machine.
+
+        A server is not asked: a run does not wait for one.
+
+        Raises
+        ------
+        FileExistsError
+            There is a run with it.
+        """
+        from sacred.replayers.sinks.sql.lookup import has_run
+
+        if self._specification() is not None and self.url and has_run(self.url, run_id):
+            raise FileExistsError(
+                f"There is a run with the id {run_id} in {mask_password(self.url)}. "
+                "Leave out --id, or choose another one."
+            )
+
     def run_began(self, *, journal_id: str, **_: Any) -> None:
         """Remember the run, for ``run``."""
         self._journal_id = journal_id

@@ -1,6 +1,6 @@
 """Posting: one HTTP request with a message in it, and what the answer means for a view.
 
-By ``urllib``, with its proxies of the environment. A SOCKS proxy needs ``requests[socks]``.
+With the proxies of the environment; one that speaks SOCKS needs ``requests[socks]``.
 Addresses and tokens of chats are their passwords: nothing that is raised here holds any of them.
 """
 
@@ -17,10 +17,12 @@ from sacred.replayers.errors import SinkMissingError, TerminalSinkError, Transie
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "without"]
+__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "seconds_of", "without"]
 
 #: Seconds that a server may be silent.
 TIMEOUT = 10.0
+#: A request may take so many times as long, all in all: a server may send a byte now and then.
+_WHOLE = 3
 #: Bytes of an answer that are read.
 _MOST = 64 << 10
 #: Seconds: after a 429 that does not say how long, and at most, whatever it says.
@@ -93,75 +95,34 @@ class Place(NamedTuple):
         TerminalSinkError
             There will be none: the server's certificate is not trusted, the proxy refuses.
         """
-        headers = {"User-Agent": "sacred-journal", **headers}
-        proxy = self.proxy or _proxy_of_environment(self.url)
-        if proxy is not None and proxy.lower().startswith("socks"):
-            return self._post_by_requests(body, headers, proxy)
-        return self._post_by_urllib(body, headers)
-
-    def _post_by_urllib(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         import http.client
-        import urllib.error
-        import urllib.request
 
-        class NoRedirect(urllib.request.HTTPRedirectHandler):
-            """A redirected POST would become a GET, and the message would be lost."""
+        from sacred.replayers.bounded_http import post
 
-            def redirect_request(self, *_: Any, **__: Any) -> None:
-                return None
-
-        proxies = {"http": self.proxy, "https": self.proxy} if self.proxy is not None else None
-        opener = urllib.request.build_opener(
-            NoRedirect,
-            urllib.request.ProxyHandler(proxies),
-        )
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-            self.url, data=body, headers=dict(headers), method="POST"
-        )
         try:
-            try:
-                response = opener.open(request, timeout=self.timeout)
-            except urllib.error.HTTPError as error:
-                response = error
-            with response:
-                content = response.read(_MOST)
-                length = str(response.headers.get("Content-Length") or "")
-                if length.isdecimal() and len(content) < min(int(length[:9]), _MOST):
-                    raise http.client.IncompleteRead(content)  # a limited read says nothing of it
-                text = content.decode("utf-8", "replace")
-                return Answer(int(response.status), text, _seconds(response.headers))
+            status, answered, content = post(
+                self.url,
+                body,
+                {"User-Agent": "sacred-journal", **headers},
+                silence=self.timeout,
+                total=_WHOLE * self.timeout,
+                most=_MOST,
+                proxy=self.proxy or _proxy_of_environment(self.url),
+            )
+        except ImportError:
+            raise SinkMissingError(
+                f"{self.name}: a SOCKS proxy needs requests with its socks extra: "
+                "pip install 'requests[socks]'"
+            ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._no_answer(error) from None  # the traceback may name the address
-
-    def _post_by_requests(self, body: bytes, headers: Mapping[str, str], proxy: str) -> Answer:
-        missing = SinkMissingError(
-            f"{self.name}: a SOCKS proxy needs requests with its socks extra: "
-            "pip install 'requests[socks]'"
-        )
-        try:
-            import requests
-            import socks  # noqa: F401 - PySocks, which requests would ask for in words of its own
-        except ImportError:
-            raise missing from None
-        try:
-            with requests.post(
-                self.url,
-                data=body,
-                headers=dict(headers),
-                timeout=self.timeout,
-                proxies={"http": proxy, "https": proxy},
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = response.raw.read(_MOST, decode_content=True)
-                text = content.decode("utf-8", "replace")
-                return Answer(response.status_code, text, _seconds(response.headers))
-        except Exception as error:  # of requests, urllib3 and PySocks
-            raise self._no_answer(error) from None
+        return Answer(status, content.decode("utf-8", "replace"), seconds_of(answered))
 
     def _no_answer(self, error: Exception) -> TransientSinkError | TerminalSinkError:
         import http.client
         import ssl
+
+        from sacred.replayers.bounded_http import OverdueError
 
         reason = getattr(error, "reason", None)
         cause = reason if isinstance(reason, Exception) else error
@@ -177,7 +138,9 @@ class Place(NamedTuple):
             )
         if isinstance(cause, http.client.IncompleteRead):
             text = "the connection ended in the middle of the answer"
-        if isinstance(cause, TimeoutError):
+        if isinstance(cause, OverdueError):
+            text = str(cause)
+        elif isinstance(cause, TimeoutError):
             text = f"nothing came for {self.timeout:g} s"
         return TransientSinkError(f"{self.name} does not answer: {text}")
 
@@ -257,6 +220,7 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 def _proxy_of_environment(url: str) -> str | None:
+    """Return a proxy of the environment that urllib does not take itself: SOCKS, ``all_proxy``."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
 
@@ -264,10 +228,13 @@ def _proxy_of_environment(url: str) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    own = proxies.get(parts.scheme)
+    if own is not None:
+        return own if own.lower().startswith("socks") else None
+    return proxies.get("all")
 
 
-def _seconds(headers: Any) -> float | None:
+def seconds_of(headers: Any) -> float | None:
     """Return what ``Retry-After`` says: seconds, or a date."""
     said = str(headers.get("Retry-After") or "").strip()
     if re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", said):

@@ -384,3 +384,76 @@ def test_a_template_without_mako(
     observer.completed_event(NOW, 42)
     assert "it needs mako (pip install mako)" in caplog.text
     assert "COMPLETED" == _json("runs/1/run.json")["status"]
+
+
+@pytest.mark.parametrize(
+    ("name", "report"),
+    [("mine.html.j2", "report.html"), ("mine.j2", "report.txt"), ("mine.tex.j2", "report.tex")],
+)
+def test_a_template_of_jinja(name: str, report: str) -> None:
+    """FSO-08: a name that ends with .j2 is jinja2's; HTML is escaped, and parts of it are found beside it."""
+    pytest.importorskip("jinja2")
+    Path("part").write_text("({{ savedir }})")
+    Path(name).write_text(
+        "{{ run.status }} {{ config.a }} {{ info.x }} {{ cout }} {% include 'part' %}"
+    )
+    observer = FileStorageObserver("runs", template=name)
+    assert declared_view(observer) is None
+    start(observer)
+    beat(observer, {"x": 2}, "<b>")
+    observer.completed_event(NOW, 42)
+    shown = "&lt;b&gt;" if report.endswith("html") else "<b>"
+    assert f"COMPLETED 1 2 {shown} (runs/1)" == Path("runs/1", report).read_text()
+
+
+@pytest.mark.parametrize("name", ["mine.html", "mine.html.j2"])
+@pytest.mark.parametrize(
+    "text", ["${1 / 0} {{ 1 / 0 }}", "${ {{ never closed", "${nobody} {{ nobody.knows }}"]
+)
+def test_a_template_that_raises(name: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """FSO-08: one sentence with the file and the error; the run is stored, and no half report is there."""
+    Path(name).write_text(text)
+    observer = FileStorageObserver("runs", template=name)
+    start(observer)
+    observer.completed_event(NOW, 42)
+    (record,) = caplog.records
+    assert f"{name} is not rendered, and there is no report of the run: " in record.message
+    assert record.exc_info is None
+    assert "COMPLETED" == _json("runs/1/run.json")["status"]
+    assert [] == list(Path("runs/1").glob("report*"))
+
+
+def test_a_template_without_jinja(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FSO-08: a sentence says what is missing, and the run is stored."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    Path("mine.j2").write_text("x")
+    observer = FileStorageObserver("runs", template="mine.j2")
+    start(observer)
+    observer.completed_event(NOW, 42)
+    assert "it needs jinja2 (pip install jinja2)" in caplog.text
+    assert "COMPLETED" == _json("runs/1/run.json")["status"]
+
+
+def test_the_built_in_report(caplog: pytest.LogCaptureFixture) -> None:
+    """FSO-08: called event by event it is written at the end; an artifact of its name is not written over."""
+
+    class Own(FileStorageObserver):
+        pass
+
+    observer = Own("runs", template=True)
+    start(observer, lr="<script>")
+    observer.log_metrics({"loss": points(3.0, float("nan"), 1.0)}, {})
+    beat(observer, {"x": {"deep": 2}}, "out & more")
+    observer.completed_event(NOW, 42)
+    page = Path("runs/1/report.html").read_text()
+    for part in ("COMPLETED", "42", "&lt;script&gt;", "x.deep", "out &amp; more", "<polyline"):
+        assert part in page
+    assert "<script>" not in page
+    start(observer)
+    Path("report.html").write_text("mine")
+    observer.artifact_event("report.html", "report.html")
+    observer.completed_event(NOW, 42)
+    assert "mine" == Path("runs/2/report.html").read_text()
+    assert "an artifact is called report.html: no report is written" in caplog.text

@@ -11,11 +11,14 @@ from unittest import mock
 
 import pytest
 
+from sacred import Experiment
 from sacred.core.run import Run, RunIdError, RunIdTakenError
 from sacred.core.settings import SETTINGS
 from sacred.core.views import declared_view
 from sacred.journal.root import JournalRoot
 from sacred.observers.file_storage import FileStorageObserver
+from sacred.replayers.replay import replay
+from sacred.replayers.sink import SinkSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +67,31 @@ def test_a_template_that_does_not_exist() -> None:
     """FSO-01: said at once."""
     with pytest.raises(FileNotFoundError, match="template"):
         FileStorageObserver("runs", template="none.html")
+
+
+def test_the_report_that_is_built_in(tmp_path: Path) -> None:
+    """FSO-08: it is no code of the user's: the view stays one that another process writes."""
+    observer = FileStorageObserver("runs", template=True)
+    view = declared_view(observer)
+    assert view is not None
+    assert True is view["options"]["report"]
+    assert "report" not in declared_view(FileStorageObserver("runs"))["options"]  # type: ignore[index]
+    ex = Experiment("reported", save_git_info=False)
+    ex.observers.append(observer)
+
+    @ex.main
+    def main(_run: Any) -> int:
+        for step in range(50):
+            _run.log_scalar("loss", 1 / (step + 1), step)
+        print("<output>")
+        return 42
+
+    ex.run()
+    summary = replay("sacred_runs", None, [SinkSpec.from_wire(view)])
+    assert 0 == summary.exit_code
+    page = (tmp_path / "runs" / "1" / "report.html").read_text()
+    for part in ("COMPLETED", "42", "<b>loss</b> 50 points", "&lt;output&gt;", "<polyline"):
+        assert part in page
 
 
 def test_the_folder_is_there_inside_main() -> None:

@@ -115,6 +115,33 @@ def test_nothing_is_loaded_to_declare() -> None:
     assert "[]" == done.stdout.strip()
 
 
+def test_an_id_that_is_taken(tmp_path: Path) -> None:
+    """R14: in a SQLite file it is looked up, without SQLAlchemy; what is no such file says nothing."""
+    observer = SqlObserver("sqlite:///runs.db")
+    observer.check_run_id(5)  # there is no file, and none is made
+    assert [] == os.listdir()
+    SqlObserver.create_from(observer.engine, observer.session).session.close()
+    ex = Experiment("taken", save_git_info=False)
+    ex.main(lambda: None)
+    for given in ("5", "my run"):
+        ex.observers[:] = [SqlObserver("sqlite:///runs.db")]
+        assert given == str(ex.run(options={"--id": given})._id)
+        with pytest.raises(FileExistsError, match=f"There is a run with the id {given} in sqlite"):
+            observer.check_run_id(given)
+    observer.check_run_id(6)
+    (tmp_path / "noise.db").write_bytes(b"noise" * 1000)
+    SqlObserver("sqlite:///noise.db").check_run_id(5)
+    SqlObserver("postgresql://127.0.0.1:1/db").check_run_id(5)
+    SqlObserver("sqlite://").check_run_id(5)
+    code = (
+        "import sys\nfrom sacred.observers import SqlObserver\n"
+        "try:\n    SqlObserver('sqlite:///runs.db').check_run_id(5)\nexcept FileExistsError: "
+        "print('sqlalchemy' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "False" == said.stdout.strip()
+
+
 def test_no_name_shows_a_password() -> None:
     """Passwords are masked in everything printed."""
     observer = SqlObserver("postgresql://me:secret@h:5/db")

@@ -6,15 +6,20 @@ import hashlib
 import json
 import os
 import re
+import shutil
 
 import pytest
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
+from sacred.journal.root import JournalRoot
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.claims import claim_in_process
+from sacred.replayers.contract import write_run
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
+from sacred.replayers.registry import load_sink
+from sacred.replayers.replay import replay
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
 from sacred.replayers.sinks.file import FileSink
 from sacred.replayers.sinks.file import folders as module
@@ -404,3 +409,57 @@ def test_metrics_are_rendered_at_last(root, spec, tmp_path):
     assert len(json.loads(path.read_text())["m"]["steps"]) == 10_001
     follower.close()
     writer.close()
+
+
+def test_many_runs_cost_no_more_each(tmp_path, monkeypatch):
+    """What a run costs does not grow with the runs that are there: no folder is opened for another's run."""
+    opened = []
+    real = module.load_position
+    monkeypatch.setattr(module, "load_position", lambda *a: (opened.append(a), real(*a))[1])
+    root = JournalRoot(tmp_path / "root")
+    root.create()
+    view = tmp_path / "view"
+    for number in range(1, 41):  # runs of another program, and of nobody
+        (view / str(number)).mkdir(parents=True)
+    for _ in range(60):
+        write_run(root.claim(None), points=2)
+    spec = [f"file:{view}"]
+    assert 0 == replay(root, None, spec).exit_code
+    assert len(opened) < 60 * 8
+    assert 100 == sum(path.name.isdigit() for path in view.iterdir())
+
+
+def test_a_folder_that_another_replayer_claims_meanwhile(tmp_path):
+    """What was looked at without the lock is looked at again with it: a run has one folder."""
+    view = tmp_path / "view"
+    (view / "1").mkdir(parents=True)
+    one = load_sink(SinkSpec.parse(f"file:{view}"))
+    one.open()
+    key = RunKey("00000000000000ab", None, {"config": {}})
+    assert one.position(key) is None  # "1" has no position yet: the other is about to write it
+    other = load_sink(SinkSpec.parse(f"file:{tmp_path / 'elsewhere'}"))
+    other.open()
+    assert 1 == other.claim(key)
+    (tmp_path / "elsewhere/1/.journal").rename(view / "1/.journal")
+    assert 1 == one.claim(key)
+    assert ["1"] == [path.name for path in view.iterdir() if path.name.isdigit()]
+    for sink in (one, other):
+        sink.close()
+
+
+def test_a_folder_that_another_run_took(tmp_path):
+    """A folder that was removed and made again for another run is not taken for the first one's."""
+    view = tmp_path / "view"
+    sink = load_sink(SinkSpec.parse(f"file:{view}"))
+    sink.open()
+    first, second = RunKey("00000000000000ab", None, {}), RunKey("00000000000000cd", None, {})
+    assert 1 == sink.claim(first)
+    assert 2 == sink.claim(second)
+    shutil.rmtree(view / "1")
+    (view / "2").rename(view / "1")
+    sink.open()
+    assert sink.position(first) is None
+    found = sink.position(second)
+    assert found is not None
+    assert 2 == found.view_id
+    sink.close()

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from replayers.buckets import PROGRAM, agrees, follow
+from servers.web import HttpServer, Reply
 
 from sacred.replayers.errors import (
     SinkMissingError,
@@ -19,6 +20,7 @@ from sacred.replayers.errors import (
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sinks.gcs.errors import meaning
+from sacred.replayers.sinks.gcs.pace import Pace
 from sacred.replayers.sinks.gcs.store import GcsStore
 
 server = pytest.mark.server
@@ -106,6 +108,100 @@ def test_addresses_that_are_none(text, says):
     """GCS-01: one sentence, exit 2."""
     with pytest.raises(SinkSpecError, match=says):
         SinkSpec.parse(text)
+
+
+# -- networks, and what Google bears ---------------------------------------------------------------
+
+
+def _documents(gcs_server, place, number):
+    base = f"lab/{number}/"
+    found = gcs_server.objects(place, base)
+    return {name[len(base) :]: content for name, content in found.items()}
+
+
+@server
+@pytest.mark.parametrize("size", [500, 2000, 5000, 9000])
+def test_a_network_that_is_cut(
+    root, run_writer, gcs_server, gcs_place, fault_proxy, monkeypatch, size
+):
+    """Wherever the connection ends: the run arrives, nothing twice."""
+    proxy = fault_proxy(gcs_server.port)
+    spec = SinkSpec.parse(f"gs://{gcs_place}/lab")
+    folder, other = root.claim(), root.claim()
+    run_writer(folder)
+    run_writer(other)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{proxy.port}")
+    proxy.cut_after(size)
+    status, _ = follow(folder, spec, patience=0.0)
+    assert "behind" == status.state
+    assert "does not answer" in status.error
+    proxy.heal()
+    status, _ = follow(folder, spec)
+    assert ("current", None) == (status.state, status.error)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    follow(other, spec)
+    one, two = (_documents(gcs_server, gcs_place, number) for number in (1, 2))
+    assert json.loads(one["metrics.json"])["loss"]["values"] == list(
+        json.loads(two["metrics.json"])["loss"]["values"]
+    )
+    assert one["cout.txt"] == two["cout.txt"]
+    assert sorted(one) == sorted(two)
+
+
+class _Clock:
+    def __init__(self):
+        self.now, self.slept = 100.0, []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_one_object_is_written_once_a_second():
+    """A burst of three passes; from then on writes of one object wait, and those of others do not."""
+    clock = _Clock()
+    pace = Pace("gcs:b", clock, clock.sleep)
+    for _ in range(3):
+        pace.wait("position.json")
+    assert [] == clock.slept
+    for _ in range(5):
+        pace.wait("position.json")
+        pace.wait("other.json") if clock.now == 101 else None
+    assert [1.0] * 5 == clock.slept
+    clock.now += 60
+    pace.wait("position.json")
+    assert 5 == len(clock.slept)
+
+
+def test_a_bucket_that_asks_for_patience():
+    """A 429 is kept to: as long as it says, a second if it does not say, not for ever."""
+    clock = _Clock()
+    pace = Pace("gcs:b", clock, clock.sleep)
+    for said, seconds in ((7.0, 7), (None, 1), (1e9, 600)):
+        pace.refused(said)
+        for call in (pace.check, lambda: pace.wait("x")):
+            with pytest.raises(TransientSinkError, match="asked for patience"):
+                call()
+        clock.now += seconds
+        pace.check()
+
+
+def test_retry_after_of_a_store(monkeypatch):
+    """The driver's 429 is transient, and its header is what the bucket is left alone for."""
+    with HttpServer(Reply(429, "slow down", (("Retry-After", "3600"),))) as stand_in:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", stand_in.url)
+        store = GcsStore(SinkSpec.parse("gs://patient-bucket/lab"))
+        with pytest.raises(TransientSinkError, match="can not write now"):
+            store.open()
+        asked = len(stand_in.requests)
+        for _ in range(2):
+            with pytest.raises(TransientSinkError, match="asked for patience"):
+                GcsStore(SinkSpec.parse("gs://patient-bucket/other")).open()
+        assert asked == len(stand_in.requests)
+        store.close()
 
 
 @server

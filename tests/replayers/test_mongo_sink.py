@@ -6,6 +6,8 @@ import datetime as dt
 import math
 
 import pytest
+from servers.tls import TlsFront
+from servers.web import make_certificate
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
@@ -13,7 +15,8 @@ from sacred.journal.writer import JournalWriter
 from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.errors import SinkSpecError, TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
-from sacred.replayers.sink import PointsAdded
+from sacred.replayers.registry import parse_spec
+from sacred.replayers.sink import FileEntry, PointsAdded, RunKey, SinkSpec
 from sacred.replayers.sinks.mongo import MongoSink
 from sacred.replayers.sinks.mongo import series as module
 from sacred.replayers.sinks.mongo import sink as sink_module
@@ -169,6 +172,117 @@ def test_a_long_series_goes_on_in_another_document(root, spec, mongo_db, monkeyp
 
 
 @server
+@pytest.mark.slow
+def test_a_metric_of_more_than_16_mb(root, spec, mongo_db):
+    """MGO-03: 400,000 points, without any limit of the tests': clients find all, in order, by its name."""
+    import bson
+
+    folder = root.claim()
+    writer = _simple(folder)
+    for step in range(400_000):
+        writer.log_point("m", step, step / 7)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    assert once(folder, spec).state == "current"
+    references = mongo_db.runs.find_one()["info"]["metrics"]
+    assert {reference["name"] for reference in references} == {"m"}
+    # As Omniboard asks: by the ids that the run names, and by the run.
+    ids = [bson.ObjectId(reference["id"]) for reference in references]
+    assert len(ids) > 1
+    found = {one["_id"]: one for one in mongo_db.metrics.find({"run_id": 1, "name": "m"})}
+    assert set(found) == set(ids)
+    sizes = [len(bson.encode(one)) for one in found.values()]
+    assert max(sizes) < 16 << 20 < sum(sizes)
+    steps = [step for one in ids for step in found[one]["steps"]]
+    assert steps == list(range(400_000))
+
+
+@server
+def test_the_indexes(root, spec, mongo_db, run_writer):
+    """A sparse unique one on the journal's id, made once: Sacred's own documents have none."""
+    mongo_db.runs.insert_many(
+        [{"_id": 1000 + n, "format": "MongoObserver-0.8.7"} for n in range(2)]
+    )
+    for _ in range(2):
+        folder = root.claim()
+        run_writer(folder)
+        assert once(folder, spec).state == "current"
+    found = mongo_db.runs.index_information()
+    assert sorted(found) == ["_id_", "_journal.id_1"]
+    assert found["_journal.id_1"]["unique"]
+    assert found["_journal.id_1"]["sparse"]
+    from pymongo.errors import DuplicateKeyError
+
+    known = mongo_db.runs.find_one({"_id": 1})["_journal"]["id"]
+    with pytest.raises(DuplicateKeyError):
+        mongo_db.runs.insert_one({"_id": 7, "_journal": {"id": known}})
+
+
+@server
+def test_every_file_has_its_md5(root, spec, mongo_db, run_writer):
+    """MGO-04: no driver writes one any more, and clients look for it; also where the journal has none."""
+    import hashlib
+
+    import gridfs
+
+    folder = root.claim()
+    run_writer(folder)
+    assert once(folder, spec).state == "current"
+    sink = MongoSink(spec)
+    sink.open()
+    for text in ("one", "another"):
+        blob = folder.path / f"{text}.py"
+        blob.write_text(text)
+        entry = FileEntry("source", "x.py", "/base/x.py", None, None, len(text))
+        first, again = (sink.put_file(RunKey("0" * 16, 1), entry, blob) for _ in range(2))
+        assert first == again
+    sink.close()
+    files = list(gridfs.GridFS(mongo_db).find())
+    assert len(files) == 5
+    said = {one["_id"]: one["md5"] for one in mongo_db.fs.files.find()}
+    assert said == {
+        one._id: hashlib.md5(one.read(), usedforsecurity=False).hexdigest() for one in files
+    }
+
+
+@server
+def test_tls(root, run_writer, mongo_server, mongo_db, tmp_path):
+    """USE-17: the old ``ssl*`` arguments of an observer reach the driver; who is not trusted is told of."""
+    from sacred.observers import MongoObserver
+
+    certificate = make_certificate(tmp_path / "certificate.pem")
+    folder = root.claim()
+    run_writer(folder)
+    host, port = mongo_server.url.rpartition("/")[2].rsplit(":", 1)
+    assert host in {"127.0.0.1", "localhost"}
+    with TlsFront(int(port), certificate) as front:
+        url = f"mongodb://127.0.0.1:{front.port}"
+        stranger = MongoObserver(url, mongo_db.name, ssl=True)
+        status = once(folder, SinkSpec.from_wire(stranger.declare_view()))
+        assert status.state == "failed"
+        assert "was not trusted" in status.error
+        assert "check tlsCAFile and the server's name" in status.error
+        trusting = MongoObserver(url, mongo_db.name, ssl=True, ssl_ca_certs=str(certificate))
+        assert once(folder, SinkSpec.from_wire(trusting.declare_view())).state == "current"
+        by_url = parse_spec(f"{url}/{mongo_db.name}?tls=true&tlsCAFile={certificate}")
+        assert once(folder, by_url).state == "current"
+    assert mongo_db.runs.count_documents({}) == 1
+
+
+@pytest.mark.parametrize("login", ["", "me:s3cret@"])
+def test_a_login_that_is_refused(root, run_writer, locked_mongo, login):
+    """It is no use to wait: a sentence says what to check, and shows no password."""
+    folder = root.claim()
+    run_writer(folder)
+    spec = parse_spec(locked_mongo.url.replace("//", f"//{login}") + "/d?authSource=admin")
+    status = once(folder, spec)
+    assert status.state == "failed"
+    assert "refuses the connection" in status.error
+    assert "Check user, password and authSource" in status.error
+    assert "s3cret" not in status.error
+
+
+@server
 def test_long_output_is_kept_in_gridfs(root, spec, mongo_db, monkeypatch):
     """Output beyond the limit is whole in GridFS, its end readable in the document."""
     import gridfs
@@ -306,9 +420,22 @@ def test_a_wrong_address(address):
     assert "zzz" not in str(caught.value)
 
 
-def test_an_unknown_option_is_the_drivers_business():
-    """PyMongo warns of an option it does not know, and so does not stop a view."""
-    MongoSink(mongo_spec("mongodb://far/db?bogus=1"))
+def test_an_option_of_other_programs(recwarn):
+    """MongoDB's addresses are shared: what PyMongo does not know is passed over, without a word of it."""
+    spec = mongo_spec("mongodb://127.0.0.1:1/d?gssapiServiceName=x&somethingElse=1")
+    with pytest.raises(TransientSinkError):
+        MongoSink(spec).open()
+    assert [] == [str(one.message) for one in recwarn]
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("tsl", "tls"), ("tlss", "tls"), ("replicaset_", "replicaSet"), ("authsorce", "authSource")],
+)
+def test_a_misspelt_option(option, meant):
+    """One that is nearly one is refused before anything is connected: "tsl" would mean no TLS."""
+    with pytest.raises(SinkSpecError, match=f"did you mean {meant}"):
+        MongoSink(mongo_spec(f"mongodb://me:s3cret@127.0.0.1:1/d?w=1&{option}=true"))
 
 
 def test_a_sentence_of_the_driver_becomes_a_part_of_ours():

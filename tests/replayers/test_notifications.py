@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 from servers.socks import SocksProxy
-from servers.web import CLOSE, HALF, HANG, PAGE, HttpServer, Reply
+from servers.web import (
+    CLOSE,
+    HALF,
+    HANG,
+    PAGE,
+    TRICKLE,
+    TRICKLE_BODY,
+    HttpServer,
+    Reply,
+    make_certificate,
+)
 
 from sacred.journal.events import EventType
 from sacred.replayers import posting
@@ -477,6 +487,75 @@ def test_nobody_listens(root):
     assert summary.exit_code == 3
     assert f"slack:127.0.0.1:{port} does not answer" in summary.outcomes[0].error
     assert "SECRET" not in summary.outcomes[0].error
+
+
+def test_a_server_with_a_certificate(root, tmp_path, monkeypatch):
+    """Over https: a certificate that nobody trusts is refused, with what to check; one that is trusted, not."""
+    certificate = make_certificate(tmp_path / "certificate.pem")
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    with HttpServer(certificate=certificate) as server:
+        spec = slack_spec(f"{server.url}/services/T/B/XSECRET")
+        status, failure = follow(folder, spec, patience=0.0)
+        assert isinstance(failure, TerminalSinkError)
+        assert "was not trusted" in status.error
+        assert "check its address and this machine's certificates" in status.error
+        assert "SECRET" not in status.error
+        assert server.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        status, _ = follow(folder, spec)
+        assert status.state == "current", status.error
+        assert server.requests[0].path == "/services/T/B/XSECRET"
+        wrong = slack_spec(f"https://localhost:{server.port}/x")  # a name that it does not have
+        status, failure = follow(folder, wrong, patience=0.0)
+        assert isinstance(failure, TerminalSinkError), status.error
+
+
+@pytest.mark.parametrize("how", [TRICKLE, TRICKLE_BODY])
+@pytest.mark.parametrize("certificate", [False, True])
+def test_a_server_that_sends_a_byte_now_and_then(root, tmp_path, monkeypatch, how, certificate):
+    """No single wait is long, and all of them together are bounded: the view is behind, and is repeated."""
+    monkeypatch.setattr(posting, "_WHOLE", 2)
+    file = make_certificate(tmp_path / "certificate.pem") if certificate else None
+    if file is not None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    with HttpServer(certificate=file) as server:
+        server.plan = [how]
+        spec = slack_spec(f"{server.url}/x", timeout=0.5)
+        status, failure = follow(folder, spec, patience=0.0)
+        assert isinstance(failure, TransientSinkError)
+        assert "not all of it came in 1 s" in status.error
+        assert follow(folder, spec)[0].state == "current"
+        assert len(server.requests) == 2
+
+
+def test_a_proxy_of_the_environment_that_speaks_socks(root, server, monkeypatch):
+    """``all_proxy=socks5h://user:password@host``: the message goes through it; without PySocks it is said."""
+    monkeypatch.setenv("no_proxy", "")
+    folder, other = root.claim(), root.claim()
+    for one in (folder, other):
+        ended(one, how="completed", status="COMPLETED", result=3)
+    spec = slack_spec("http://slack.invalid:81/x")
+    with SocksProxy("me", "p:w@SECRET", ("127.0.0.1", server.port)) as proxy:
+        monkeypatch.setenv("all_proxy", f"socks5h://me:p%3Aw%40SECRET@127.0.0.1:{proxy.port}")
+        assert follow(folder, spec)[0].state == "current"
+        assert proxy.targets == [("slack.invalid", 81)]
+    monkeypatch.setitem(sys.modules, "socks", None)
+    status, failure = follow(other, spec)
+    assert isinstance(failure, SinkMissingError)
+    assert "pip install 'requests[socks]'" in status.error
+
+
+def test_one_proxy_for_all(root, server, monkeypatch):
+    """``all_proxy=http://...`` counts where no other does."""
+    monkeypatch.setenv("all_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    folder = root.claim()
+    ended(folder, how="completed", status="COMPLETED", result=3)
+    assert follow(folder, slack_spec("http://slack.invalid/x"))[0].state == "current"
+    assert server.requests[0].path == "http://slack.invalid/x"
 
 
 def test_a_proxy_of_the_environment(root, server, monkeypatch):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
+import socket
+import sqlite3
 import threading
 
 import pytest
@@ -12,6 +15,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
+from sacred.journal.position import Position
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.errors import (
     SinkMissingError,
@@ -21,8 +25,9 @@ from sacred.replayers.errors import (
 )
 from sacred.replayers.follower import Follower
 from sacred.replayers.replay import replay
-from sacred.replayers.sink import RunKey, SinkSpec
+from sacred.replayers.sink import Batch, RunKey, SinkSpec
 from sacred.replayers.sinks.sql import connection as connection_module
+from sacred.replayers.sinks.sql import patience as patience_module
 from sacred.replayers.sinks.sql.address import anchored, driver_url, parse_sql, sql_spec
 from sacred.replayers.sinks.sql.connection import SqlConnection
 from sacred.replayers.sinks.sql.sink import SqlSink
@@ -386,6 +391,21 @@ def test_a_database_that_sacred_made(place, root):
 # -- ids -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["run", "journal_point"])
+def test_a_database_of_something_else(place, root, name):
+    """A table of one of the names that is another program's: a sentence, and nothing is made or changed."""
+    place.do(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, athlete VARCHAR(20))")
+    place.do(f"INSERT INTO {name} VALUES (1, 'me')")
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, place.spec)
+    assert status.state == "failed"
+    assert f"the database has a table {name!r} that is not Sacred's" in status.error
+    assert "choose another database" in status.error
+    assert inspect(place.engine).get_table_names() == [name]
+    assert place.row(f"SELECT * FROM {name}") == (1, "me")  # noqa: S608
+
+
 def test_many_claims_at_once(place):
     """SQL-05: of eight replayers that ask at the same moment each gets an id of its own."""
     given = []
@@ -449,6 +469,31 @@ def test_a_run_that_somebody_deleted(place, root):
     assert place.rows("SELECT id FROM run") == []
     assert once(folder, place.spec, rebuild=True).state == "current"
     assert place.rows("SELECT value FROM journal_point") == [(1.0,)]
+
+
+def test_what_goes_with_a_run(place, root, run_writer):
+    """A row of ``run`` that is deleted in a client takes with it what is this run's alone."""
+    gone, kept = root.claim(), root.claim()
+    run_writer(gone, points=3)
+    run_writer(kept, points=3)
+    for folder in (gone, kept):
+        assert once(folder, place.spec).state == "current"
+    if place.engine.dialect.name == "sqlite":
+        path = place.spec.url.partition(":///")[2]
+        with contextlib.closing(sqlite3.connect(path)) as client:  # as one of a person's
+            client.execute("DELETE FROM run WHERE run_id = '1'")
+            client.commit()
+    else:  # Sacred's tables have to be asked first
+        place.do(
+            "DELETE FROM artifact WHERE run_id = '1'",
+            "DELETE FROM runs_resources WHERE run_id = '1'",
+            "DELETE FROM run WHERE run_id = '1'",
+        )
+    for table in ("journal_run", "journal_point", "journal_metric", "journal_artifact"):
+        assert place.rows(f"SELECT DISTINCT run_key FROM {table}") == [(2,)]  # noqa: S608
+    assert place.rows("SELECT run_id FROM artifact") == [("2",)]
+    assert place.rows("SELECT run_id FROM runs_resources") == [("2",)]
+    assert once(kept, place.spec).state == "current"
 
 
 # -- addresses -------------------------------------------------------------------------------------
@@ -686,6 +731,93 @@ def test_tables_that_somebody_dropped(place, root):
     assert follower.run_once(patience=20).state == "current"
     follower.close()
     assert sorted(place.rows("SELECT value FROM journal_point")) == [(1.0,), (2.0,)]
+
+
+def _ended(call):
+    """Return what a call raised that has to come to an end by itself."""
+    raised = []
+
+    def run():
+        try:
+            call()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "it still waits"
+    return raised[0] if raised else None
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+def test_a_server_that_never_greets(scheme, monkeypatch):
+    """Connections are taken and nothing is said: that costs what a connection may, not an answer."""
+    monkeypatch.setattr(connection_module, "CONNECT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        spec = sql_spec(f"{scheme}://me:s3cret@127.0.0.1:{silent.getsockname()[1]}/d")
+        sink = SqlSink(spec)
+        error = _ended(sink.open)
+        sink.close()
+    assert isinstance(error, TransientSinkError)
+    assert "s3cret" not in str(error)
+
+
+@server
+@pytest.mark.parametrize("kind", ["postgres", "maria"])
+def test_a_server_that_falls_silent(kind, request, root, fault_proxy, monkeypatch):
+    """A network that swallows everything in the middle of a run: behind, then whole, nothing twice."""
+    url = request.getfixturevalue(f"{kind}_url")
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    proxy = fault_proxy(port, server_greets=kind == "maria")
+    for module in (connection_module, patience_module):
+        monkeypatch.setattr(module, "ANSWER", 2.0)
+        monkeypatch.setattr(module, "CONNECT", 2.0)
+    spec = SinkSpec.parse(url.replace(f":{port}/", f":{proxy.port}/"))
+    folder = root.claim()
+    writer = _simple(folder)
+    sink = SqlSink(spec)
+    key = RunKey(f"{writer.journal_id:016x}", 1)
+    sink.open()
+    sink.claim(key)
+    sink.position(key)
+    proxy.swallow()
+    error = _ended(lambda: sink.write(Batch(key, (), Position())))
+    assert isinstance(error, TransientSinkError)
+    assert "does not answer" in str(error)
+    proxy.heal()
+    sink.close()
+    writer.log_point("m", 0, 0.5)
+    writer.close()
+    assert once(folder, spec).state == "current"
+    place = _Place(url)
+    assert place.rows("SELECT step FROM journal_point") == [(0.0,)]
+    place.engine.dispose()
+
+
+@server
+def test_answers_are_waited_for_longer_than_greetings(maria_url):
+    """The bound of a greeting does not hold for a query that takes its time."""
+    sink = SqlSink(sql_spec(maria_url))
+    sink.open()
+    with sink._connection.begin() as connection:
+        line = connection.connection.dbapi_connection
+        assert line._read_timeout == patience_module.ANSWER
+    sink.close()
+
+
+def test_a_given_time_for_answers_counts():
+    """``read_timeout`` of an address is that of the connection."""
+    engine = connection_module.engine_for("mysql://h/d?read_timeout=3")
+    patience_module.Patience(engine)
+    keywords = {"connect_timeout": 5, "read_timeout": 3}
+
+    class Record:
+        info: dict = {}
+
+    engine.dialect.dispatch.do_connect(engine.dialect, Record, [], keywords)
+    assert keywords["read_timeout"] == 3
+    assert Record.info == {}
 
 
 @server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import pytest
 
 from sacred.journal.events import EventType
+from sacred.journal.position import Position
 from sacred.replayers.contract import SinkContract
 from sacred.replayers.errors import (
     RunDeletedError,
@@ -23,9 +25,13 @@ from sacred.replayers.errors import (
 )
 from sacred.replayers.follower import Follower
 from sacred.replayers.growth import is_due_in_whole
-from sacred.replayers.sink import RunKey, SinkSpec
+from sacred.replayers.replay import replay
+from sacred.replayers.sink import PointsAdded, RunKey, SinkSpec
 from sacred.replayers.sinks.tinydb import TinyDbSink
+from sacred.replayers.sinks.tinydb import database as database_module
 from sacred.replayers.sinks.tinydb import disk as disk_module
+from sacred.replayers.sinks.tinydb import points as points_module
+from sacred.replayers.sinks.tinydb.database import DatabaseFile
 
 batch, events = SinkContract.batch, SinkContract.events
 
@@ -236,7 +242,7 @@ def test_points_that_were_written_ahead(root, spec, base, run_writer, monkeypatc
         raise OSError(errno.EIO, "killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sink._database, "write", fails)
+        patched.setattr(sink._database, "replace", fails)
         assert "behind" == once(folder, spec, sink).state
     ahead = json.loads((base / "metrics" / "1.json").read_text())["metrics"]["loss"]["steps"]
     assert 60 == len(ahead)
@@ -333,6 +339,89 @@ def test_what_kills_leave_behind(spec, base):
     assert [".mine.json", "1.json", "metadata.json"] == left
 
 
+def test_what_kills_leave_of_stored_files(spec, base):
+    """One that nobody has written for an hour is removed; one that may be on its way is not."""
+    begun(spec)
+    files = base / "hashfs"
+    files.mkdir(exist_ok=True)
+    old = [".new.0123456789ab", "..new.0123456789ab.0123456789ab", ".mine"]
+    for name in (*old, ".new.ba9876543210"):
+        (files / name).write_text("half")
+    for name in old:
+        os.utime(files / name, (1, 1))
+    TinyDbSink(spec).open()
+    assert [".mine", ".new.ba9876543210"] == sorted(one.name for one in files.iterdir())
+
+
+# -- what is known of the file ---------------------------------------------------------------------
+
+
+def test_a_replay_of_many_runs_reads_the_file_once(root, spec, base, run_writer, monkeypatch):
+    """Neither is the file parsed anew for each run, nor is what did not change made text anew."""
+    read, written = [], []
+    parse, dump = DatabaseFile._parsed, database_module.json.dumps
+    monkeypatch.setattr(DatabaseFile, "_parsed", lambda *args: (read.append(1), parse(*args))[1])
+    monkeypatch.setattr(
+        database_module.json,
+        "dumps",
+        lambda *args, **more: (written.append(1), dump(*args, **more))[1],
+    )
+    for _ in range(20):
+        run_writer(root.claim(), points=2)
+    assert 0 == replay(root, None, [spec]).exit_code
+    assert 20 == len(tables(base)["runs"])
+    assert len(read) <= 1
+    assert len(written) < 20 * 35, "grows with the number of runs that are there"
+
+
+def test_what_is_written_in_pieces_is_what_is_written_at_once(spec, base, monkeypatch):
+    """To the letter: names with quotes, nothing at all, what JSON has no form for."""
+    sink, _ = begun(spec)
+    found = sink._database.look()
+    found['a "table"'] = {"7": {"ä": [1, None, {}], "when": {1: "x"}, "odd": object}}
+    found["empty"] = {}
+    sink._database.replace(found)
+    assert json.dumps(found, default=str) == (base / "metadata.json").read_text()
+    sink._database.replace(sink._database.look())
+    assert json.dumps(found, default=str) == (base / "metadata.json").read_text()
+    monkeypatch.setattr(points_module, "_PIECE", 3)
+    points = points_module.RunPoints(str(base / "metrics" / "9.json"), "ab")
+    for name in ('a "metric"', "b"):
+        points.add(PointsAdded(name, [0] * 7, list(range(7)), [*range(7)], [math.nan] * 7, [5] * 7))
+    points.metrics["none"] = {"steps": [], "values": [], "timestamps": []}
+    points.save(Position())
+    ours = {"id": "ab", "next": points.next_seqs, "at": []}
+    whole = json.dumps({"metrics": points.metrics, "_journal": ours})
+    assert whole == (base / "metrics" / "9.json").read_text()
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_what_another_program_writes_is_seen(spec, base, how):
+    """Also where it has the same size: nothing that was known before counts, and nothing is lost."""
+    sink, run = begun(spec)
+    path = base / "metadata.json"
+    text = path.read_text().replace('"command": "main"', '"command": "niam"')
+    assert text != path.read_text()
+    if how == "in place":
+        os.utime(path, (1, 1))  # as after a while: clocks of files tick in milliseconds
+        with open(path, "r+") as file:
+            file.write(text)
+    else:
+        (base / "other").write_text(text)
+        os.replace(base / "other", path)
+    sink.write(batch(run, events(30)[20:], 30)._replace(changes=()))
+    assert "niam" == tables(base)["runs"]["1"]["command"]
+
+
+def test_a_file_that_is_gone_is_not_known(spec, base):
+    """A database that was moved away is none, whatever was in it."""
+    sink, run = begun(spec)
+    os.rename(base / "metadata.json", base / "away.json")
+    assert sink.position(run) is None
+    os.rename(base / "away.json", base / "metadata.json")
+    assert sink.position(run) is not None
+
+
 def test_a_folder_that_is_a_file(spec, base):
     """A sentence that says so."""
     base.write_text("")
@@ -376,7 +465,7 @@ def test_the_file_is_durable_before_it_has_its_name(spec, monkeypatch):
             os, name, lambda *args, call=call, name=name: (done.append(name), call(*args))[1]
         )
     monkeypatch.setattr(disk_module, "fsync_folder", lambda path: done.append(f"folder {path}"))
-    sink._database.write(sink._database.read())
+    sink._database.replace(sink._database.look())
     assert ["fsync", "replace", f"folder {sink.base}"] == done
     assert sink.position(run) is not None
 

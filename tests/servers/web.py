@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 #: What a login in front of a network answers, whatever is asked.
@@ -35,6 +39,37 @@ class Reply(NamedTuple):
 
 #: Take the message, and say nothing; and close the connection; and close it in the middle of the answer.
 HANG, CLOSE, HALF = "hang", "close", "half"
+#: Take it, and send a byte now and then, for ever: in the headers; behind them.
+TRICKLE, TRICKLE_BODY = "trickle", "trickle in the body"
+
+
+def make_certificate(path: Path) -> Path:
+    """Write a key and a certificate for 127.0.0.1, which nobody else trusts, into one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    now = dt.datetime.now(dt.timezone.utc)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    path.write_bytes(key.private_bytes(pem, *form) + made.public_bytes(pem))
+    return path
 
 
 class HttpServer:
@@ -47,11 +82,17 @@ class HttpServer:
     requests : list of Request
         What was posted, in order, also what was answered with an error.
     plan : list
-        The answers to come: ``Reply``, ``HANG``, ``CLOSE``, ``HALF``, or a function of the request that
-        gives one of these. Behind them ``default`` is answered.
+        The answers to come: ``Reply``, ``HANG``, ``CLOSE``, ``HALF``, ``TRICKLE``, ``TRICKLE_BODY``, or a
+        function of the request that gives one of these. Behind them ``default`` is answered.
+
+    Parameters
+    ----------
+    default : Reply
+    certificate : path, optional
+        A file with a key and a certificate: then it speaks TLS.
     """
 
-    def __init__(self, default: Reply = Reply()) -> None:
+    def __init__(self, default: Reply = Reply(), certificate: Path | None = None) -> None:
         self.requests: list[Request] = []
         self.plan: list[Any] = []
         self.default = default
@@ -80,6 +121,8 @@ class HttpServer:
                         self.connection.shutdown(socket.SHUT_RDWR)
                 elif reply == HALF:
                     self._say(Reply(200, "o"), length=100)
+                elif reply in (TRICKLE, TRICKLE_BODY):
+                    self._trickle(reply)
                 else:
                     self._say(reply)
 
@@ -95,6 +138,16 @@ class HttpServer:
                     self.end_headers()
                     self.wfile.write(content)
 
+            def _trickle(self, reply: str) -> None:
+                start = b"HTTP/1.1 200 OK\r\n"
+                start += b"X-Y: " if reply == TRICKLE else b"Content-Length: 60000\r\n\r\n"
+                with contextlib.suppress(OSError):
+                    self.wfile.write(start)
+                    for _ in range(60_000):
+                        if outer._over.wait(0.02):
+                            return
+                        self.wfile.write(b"x")
+
             def log_message(self, *_: Any) -> None:
                 pass
 
@@ -105,7 +158,14 @@ class HttpServer:
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake is the thread's of the connection: one that fails stops no other.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )

@@ -60,6 +60,12 @@ def load_position(folder: str, journal_id: str | None = None) -> dict[str, Any] 
     return kept
 
 
+def _stamp(folder: str) -> tuple[int, int, int]:
+    """Return what changes whenever something comes into a folder or goes."""
+    state = os.stat(folder)
+    return state.st_mtime_ns, state.st_nlink, state.st_ino
+
+
 class RunFolders:
     """The runs below one base folder.
 
@@ -75,6 +81,13 @@ class RunFolders:
         self.base = base
         self._taken = taken
         self.states: dict[str, State] = {}
+        #: Of each folder how it stood, and the journal whose view it is; None for what is no view.
+        self._whose: dict[str, tuple[tuple[int, int, int], str | None]] = {}
+        #: The folder of each journal.
+        self._known: dict[str, str] = {}
+        #: How the base folder stood when they were looked at, and whether its lock was held.
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_locked = False
 
     def _next_number(self) -> int:
         return max((int(name) for name in os.listdir(self.base) if is_number(name)), default=0) + 1
@@ -86,8 +99,17 @@ class RunFolders:
         yield from sorted(numbers, key=int, reverse=True)
         yield from (name for name in names if not is_number(name))
 
-    def find(self, run: RunKey) -> State | None:
-        """Look for a run's folder: where it is wanted first, then everywhere."""
+    def find(self, run: RunKey, *, locked: bool = False) -> State | None:
+        """Look for a run's folder: where it is wanted first, then everywhere.
+
+        Parameters
+        ----------
+        run
+            The run.
+        locked
+            Whether the caller holds the base folder's lock: a folder that is not a run's yet will
+            never be one then.
+        """
         state = self.states.get(run.journal_id)
         if state is not None and load_position(state.folder, run.journal_id) is not None:
             return state
@@ -96,14 +118,52 @@ class RunFolders:
         if found is not None:
             return found
         try:
-            for name in self._names():
-                found = self._at(name, run.journal_id)
-                if found is not None:
-                    return found
+            found = self._look_everywhere(run.journal_id, locked)
         except FileNotFoundError:
             return None
-        self.states.pop(run.journal_id, None)
-        return None
+        if found is None:
+            self.states.pop(run.journal_id, None)
+        return found
+
+    def _look_everywhere(self, journal_id: str, locked: bool) -> State | None:
+        """Look into the folders that came since the last look; of the others it is known whose they are.
+
+        Opening each of them for each new run would make the cost of n runs n times n.
+        """
+        stamp = _stamp(self.base)
+        if stamp != self._seen or (locked and not self._looked_locked):
+            self._learn_names()
+            self._seen = stamp
+            self._looked_locked = locked
+        name = self._known.get(journal_id)
+        found = self._at(name, journal_id) if name is not None else None
+        if name is not None and found is None:  # another run took its place
+            self._whose.clear()
+            self._learn_names()
+            name = self._known.get(journal_id)
+            found = self._at(name, journal_id) if name is not None else None
+        return found
+
+    def _learn_names(self) -> None:
+        """Look into the folders that are new, or changed since, and note whose they are."""
+        whose: dict[str, tuple[tuple[int, int, int], str | None]] = {}
+        for name in self._names():
+            folder = os.path.join(self.base, name)
+            try:
+                stamp = _stamp(folder)
+            except OSError:  # taken away meanwhile
+                continue
+            before, journal_id = self._whose.get(name, (None, None))
+            if before != stamp or (journal_id is None and not self._looked_locked):
+                kept = load_position(folder)
+                journal_id = None if kept is None else str(kept.get("journal_id"))
+            whose[name] = stamp, journal_id
+        self._whose = whose
+        # The highest number counts where there are several.
+        self._known = {}
+        for name, (_, journal_id) in whose.items():
+            if journal_id is not None:
+                self._known.setdefault(journal_id, name)
 
     def _at(self, name: str, journal_id: str) -> State | None:
         folder = os.path.join(self.base, name)
@@ -128,6 +188,7 @@ class RunFolders:
         wanted = folder_name(run.run_id, self._taken)
         if wanted is None or os.path.lexists(os.path.join(self.base, wanted)):
             wanted = str(self._next_number())
+        before = _stamp(self.base)
         for _ in range(100_000):
             folder = os.path.join(self.base, wanted)
             try:
@@ -150,6 +211,10 @@ class RunFolders:
         }
         state = State(folder, kept)
         os.mkdir(state.own(""))
+        if before == self._seen:
+            self._whose[wanted] = _stamp(folder), run.journal_id
+            self._known[run.journal_id] = wanted
+            self._seen = _stamp(self.base)
         self.states[run.journal_id] = state
         return state
 

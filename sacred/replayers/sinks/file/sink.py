@@ -44,6 +44,7 @@ from sacred.replayers.tree.documents import (
     run_fields,
 )
 from sacred.replayers.tree.names import artifact_file, below, first_names, shared_file
+from sacred.replayers.tree.report import REPORT, report_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,12 +57,15 @@ log = logging.getLogger("sacred.replayers")
 #: ``metrics.json`` goes with every batch up to so many points, then when it grew by a twentieth.
 _SMALL_POINTS = 4096
 _SHARE = 20
+#: A document that is larger is not in the report (bytes).
+_REPORTED = 256 << 20
 
 
 class FileSink:
     """Writes runs as folders of files.
 
-    Options: ``resource_dir``, ``source_dir``, ``copy_artifacts``, ``copy_sources``.
+    Options: ``resource_dir``, ``source_dir``, ``copy_artifacts``, ``copy_sources``, ``report`` (write
+    ``report.html`` when everything that there is was written).
     """
 
     rewrites: frozenset[str] = frozenset({"rendered"})
@@ -76,6 +80,7 @@ class FileSink:
         )
         self.copy_artifacts = bool(options.get("copy_artifacts", True))
         self.copy_sources = bool(options.get("copy_sources", True))
+        self.report = bool(options.get("report"))
         taken = first_names(self.base, (self.source_dir, self.resource_dir))
         self._folders = RunFolders(self.base, taken)
         self._states = self._folders.states
@@ -101,7 +106,7 @@ class FileSink:
                 return self._claim(run)
 
     def _claim(self, run: RunKey) -> int | str:
-        state = self._folders.find(run)
+        state = self._folders.find(run, locked=True)
         if state is None:
             state = self._folders.make(run)
             self._save_fields(state, dict(run.fields), (), {})
@@ -211,6 +216,8 @@ class FileSink:
             due = True
         if total != rendered and due:
             self._render_metrics(state)
+        if self.report and batch.complete:
+            self._write_report(state)
         kept["position"] = batch.position.to_wire()
         kept["projector"], kept["order"] = batch.projector, batch.order
         kept["spool"], kept["claimed"] = batch.spool, False
@@ -306,6 +313,20 @@ class FileSink:
         # A large one that is written again and again must not be all that a replayer does.
         state.render_after = time.monotonic() + _SHARE * (time.monotonic() - began)
 
+    # the report
+
+    def _write_report(self, state: State) -> None:
+        """Write ``report.html`` from the other documents, which are complete by now."""
+        if REPORT in (state.run.get("artifacts") or ()):
+            log.warning("%s: an artifact is called %s: no report is written", state.folder, REPORT)
+            return
+        documents = [
+            _document(state.path(f"{name}.json")) for name in ("config", "info", "metrics")
+        ]
+        config, info, metrics = documents
+        page = report_page(state.run, config, info, _end_of(state.path("cout.txt")), metrics)
+        replace(state.path(REPORT), page)
+
     # -- files ---------------------------------------------------------------------------------
 
     def put_file(self, run: RunKey, entry: FileEntry, blob: Path | None) -> Any:
@@ -375,6 +396,27 @@ class FileSink:
     def close(self) -> None:
         """Forget what was known."""
         self._states.clear()
+
+
+def _document(path: str) -> dict[str, Any]:
+    """Return what a document holds; nothing, if it is not there, no map, or too much for a report."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            if os.fstat(file.fileno()).st_size > _REPORTED:
+                return {}
+            found = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _end_of(path: str) -> str:
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 18)))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _copy_below(folder: str, name: str, source: str) -> None:

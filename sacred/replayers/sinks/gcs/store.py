@@ -18,6 +18,7 @@ from sacred.replayers.objects.store import (
     content_type,
 )
 from sacred.replayers.sinks.gcs.errors import meaning
+from sacred.replayers.sinks.gcs.pace import Pace, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ __all__ = ["GcsStore"]
 _ONCE: dict[str, Any] = {"retry": None, "timeout": 60}
 #: So often an object is read that changes between two requests.
 _READS = 10
+#: One for each bucket: the sinks of all runs of this process write there.
+_paces: dict[str, Pace] = {}
 #: Larger objects are put in parts of this size (bytes).
 _PART = 64 << 20
 
@@ -50,17 +53,21 @@ class GcsStore:
         self._project = spec.options.get("project")
         self._client: Any = None
         self._bucket: Any = None
+        self._pace = _paces.setdefault(self.bucket, Pace(spec.name))
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            if isinstance(error, exceptions.TooManyRequests) or retry_after(error) is not None:
+                self._pace.refused(retry_after(error))
             # Without the driver's traceback: its frames hold keys.
             raise meaning(error, self.spec.name, self.bucket) from None
 
     def open(self) -> None:
         """Look that the bucket is there; it is not made here."""
+        self._pace.check()
         with self._errors():
             if self._client is None:
                 self._client = storage.Client(
@@ -97,6 +104,7 @@ class GcsStore:
         condition: dict[str, Any] = {}
         if expected is not None:
             condition["if_generation_match"] = int(expected) if expected != ABSENT else 0
+        self._pace.wait(key)
         with self._errors():
             blob = self._bucket.blob(key)
             try:

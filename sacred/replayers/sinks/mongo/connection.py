@@ -17,6 +17,7 @@ from sacred.replayers.errors import (
     TerminalSinkError,
     TransientSinkError,
 )
+from sacred.replayers.sinks.mongo.options import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +52,11 @@ def _borrow_client(url: str, options: Mapping[str, Any]) -> Any:
                 "appname": "sacred-journal",
             }
             keywords.update({k: v for k, v in defaults.items() if k.lower() not in named})
-            found = _clients[key] = [pymongo.MongoClient(url, connect=False, **keywords), 0]
+            with warnings.catch_warnings():
+                # Of options that other programs know, to whoever looks at a terminal.
+                warnings.simplefilter("ignore", UserWarning)
+                client = pymongo.MongoClient(url, connect=False, **keywords)
+            found = _clients[key] = [client, 0]
         found[1] += 1
         return found[0]
 
@@ -99,6 +104,7 @@ class MongoConnection:
         self._client: Any = None
         self._seeds: list[tuple[str, int | None]] = []
         _check_database(self.db_name)
+        check_options(spec.url, spec.name)
         if spec.url.startswith("mongodb://"):  # +srv would ask the network
             with self.errors(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

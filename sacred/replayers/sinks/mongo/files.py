@@ -21,6 +21,16 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def md5_of(path: Path) -> str:
+    """Return the md5 of a file's content, in hexadecimal."""
+    import hashlib
+
+    found = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks(path):
+        found.update(chunk)
+    return found.hexdigest()
+
+
 def put_file(
     fs: Any,
     file_id: Any,

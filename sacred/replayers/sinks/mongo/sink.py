@@ -22,7 +22,7 @@ from sacred.replayers.sink import (
     wanted_id,
 )
 from sacred.replayers.sinks.mongo.connection import REFUSED, MongoConnection
-from sacred.replayers.sinks.mongo.files import chunks, put_file
+from sacred.replayers.sinks.mongo.files import chunks, md5_of, put_file
 from sacred.replayers.sinks.mongo.series import Series, load_series, push_points
 from sacred.replayers.sinks.mongo.values import bson_document, bson_value, object_id
 
@@ -429,6 +429,9 @@ class MongoSink:
         if blob is None or self._fs is None:
             return None
         with self._connection.errors():
+            md5 = entry.md5 or md5_of(
+                blob
+            )  # no driver writes one any more, and clients look for it
             if entry.role == "artifact":
                 state = self._states.get(run.journal_id)
                 if state is None:
@@ -439,14 +442,14 @@ class MongoSink:
                 content_type, metadata = entry.content_type, bson_value(entry.metadata)
             else:
                 name = entry.path
-                known = self._fs.find_one({"filename": name, "md5": entry.md5})
+                known = self._fs.find_one({"filename": name, "md5": md5})
                 if known is not None:
                     return known._id
-                file_id = object_id("file", name, str(entry.md5))
+                file_id = object_id("file", name, md5)
                 content_type, metadata = None, None
             if not self._fs.exists(file_id):
                 content = chunks(blob)
-                put_file(self._fs, file_id, content, name, entry.md5, content_type, metadata)
+                put_file(self._fs, file_id, content, name, md5, content_type, metadata)
             return file_id
 
     # -- the end -------------------------------------------------------------------------------

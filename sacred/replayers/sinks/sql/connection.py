@@ -12,9 +12,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from sacred.replayers.errors import SinkMissingError, SinkSpecError
+from sacred.replayers.errors import SinkMissingError, SinkSpecError, TransientSinkError
 from sacred.replayers.sinks.sql.address import driver_of, driver_url
 from sacred.replayers.sinks.sql.meaning import meaning_of, said
+from sacred.replayers.sinks.sql.patience import ANSWER, CONNECT, Patience
 from sacred.replayers.sinks.sql.schema import make_tables
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlConnection", "engine_for"]
 
-#: What a server that swallows packets may cost (s): a connection, an answer.
-_CONNECT, _ANSWER = 5, 60
 #: How long a SQLite file may be locked by another process (s).
 _LOCKED = 10.0
 #: Longer contents are not stored: they are held in memory on their way (bytes).
@@ -54,13 +53,29 @@ def engine_for(url: str, **keywords: Any) -> Engine:
     SinkMissingError
         A package is not installed.
     """
+    parsed = checked_url(url)
+    try:
+        return create_engine(parsed, **{**_defaults(parsed), **keywords})
+    except ImportError as error:
+        raise SinkMissingError(
+            f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
+        ) from None
+
+
+def checked_url(url: str) -> URL:
+    """Return an address as SQLAlchemy has it, with the driver that is installed here.
+
+    Raises
+    ------
+    SinkSpecError, SinkMissingError
+        As ``engine_for``.
+    """
     missing = driver_of(url)
     if missing is not None:
         raise SinkMissingError(f"an SQL view needs {missing}: pip install 'sacred-journal[sql]'")
     try:
         parsed = make_url(driver_url(url))
-        _check_options(parsed)
-        return create_engine(parsed, **_defaults(parsed), **keywords)
+        parsed.get_dialect()
     except NoSuchModuleError:
         known = "sqlite, postgresql, mysql"
         scheme = url.partition("://")[0][:80]
@@ -74,6 +89,8 @@ def engine_for(url: str, **keywords: Any) -> Engine:
         raise SinkMissingError(
             f"the address of the SQL view needs the package {error.name}: pip install {error.name}"
         ) from None
+    _check_options(parsed)
+    return parsed
 
 
 def _defaults(url: URL) -> dict[str, Any]:
@@ -91,10 +108,11 @@ def _defaults(url: URL) -> dict[str, Any]:
     else:
         more = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 16, "pool_recycle": 1800}
     if dialect == "postgresql":
-        wanted = {"connect_timeout": _CONNECT, "tcp_user_timeout": 1000 * _ANSWER}
+        wanted = {"connect_timeout": int(CONNECT), "tcp_user_timeout": int(1000 * ANSWER)}
         wanted |= {"application_name": "sacred-journal"}
-    elif driver == "pymysql":
-        timeouts = {"connect_timeout": _CONNECT, "read_timeout": _ANSWER, "write_timeout": _ANSWER}
+    elif driver in {"pymysql", "mysqldb"}:
+        timeouts = {"connect_timeout": int(CONNECT), "read_timeout": int(ANSWER)}
+        timeouts |= {"write_timeout": int(ANSWER)}
         wanted = {**timeouts, "charset": "utf8mb4"}
     if dialect in {"postgresql", "mysql", "mariadb"}:
         # Each statement sees what others committed, and MySQL locks no gaps between rows.
@@ -147,8 +165,10 @@ def _borrow(url: str) -> list[Any]:
     with _pools_lock:
         found = _pools.get(key)
         if found is None:
-            # engine, how many use it, whether the tables were looked at
-            found = _pools[key] = [engine_for(url), 0, False]
+            engine = engine_for(url, pool_pre_ping=False)
+            patience = Patience(engine) if engine.dialect.name != "sqlite" else None
+            # engine, how many use it, where the tables were looked at, room for an id
+            found = _pools[key] = [engine, 0, None, patience, 255]
         found[1] += 1
         return found
 
@@ -161,6 +181,18 @@ def _give_back(pool: list[Any]) -> None:
         for key in [key for key, found in _pools.items() if found is pool]:
             del _pools[key]
     pool[0].dispose()
+
+
+def _place_of(engine: Engine) -> object:
+    """Return what tells a database from another that took its place: a file may be exchanged."""
+    name = engine.url.database
+    if engine.dialect.name != "sqlite" or not name or name == ":memory:":
+        return True
+    try:
+        state = os.stat(name)
+    except OSError:
+        return object()  # a name of another kind (file:...?): looked at each time
+    return state.st_dev, state.st_ino
 
 
 class SqlConnection:
@@ -177,10 +209,17 @@ class SqlConnection:
         Longer values the database does not take.
     id_length
         How many characters ``run.run_id`` has room for.
+
+    Raises
+    ------
+    SinkSpecError, SinkMissingError
+        The address can be none, whatever the server; a package is not installed.
     """
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
+        if spec.url:  # a bare "sql" is what each run declared
+            checked_url(spec.url)
         self.most_bytes = MOST_BYTES
         self.id_length = 255
         self._pool: list[Any] | None = None
@@ -198,10 +237,12 @@ class SqlConnection:
             engine: Engine = self._pool[0]
             with self._options_of_driver(), engine.connect() as connection:
                 self._learn_limits(connection)
-            if not self._pool[2] or engine.dialect.name == "sqlite":
+            place = _place_of(engine)
+            if self._pool[2] != place:
                 make_tables(engine, journal=True)
-                self._pool[2] = True
-            self.id_length = self._length_of_ids(engine)
+                self._pool[4] = self._length_of_ids(engine)
+                self._pool[2] = place
+            self.id_length = self._pool[4]
 
     @contextlib.contextmanager
     def _options_of_driver(self) -> Iterator[None]:
@@ -256,9 +297,15 @@ class SqlConnection:
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """Turn what the driver raises into what it means for the view."""
+        patience: Patience | None = self._pool[3] if self._pool is not None else None
+        overdue = patience.overdue if patience is not None else 0
         try:
             yield
         except (SQLAlchemyError, OSError, EOFError, ImportError) as error:
             if self._pool is not None:
-                self._pool[2] = False  # the tables may be gone
+                self._pool[2] = None  # the tables may be gone
+            if patience is not None and patience.overdue > overdue:
+                raise TransientSinkError(
+                    f"{self.spec.name} does not answer: nothing came for a minute"
+                ) from None
             raise meaning_of(error, self.spec) from None  # its text may show what was written

@@ -9,6 +9,7 @@ from sqlalchemy import Enum, Float, LargeBinary, String, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from sacred.replayers.errors import TerminalSinkError
 from sacred.replayers.sinks.sql import tables
 
 if TYPE_CHECKING:
@@ -39,18 +40,42 @@ def make_tables(engine: Engine, *, journal: bool) -> None:
     ------
     sqlalchemy.exc.SQLAlchemyError
         They can not be made.
+    TerminalSinkError
+        There is a table of such a name that is something else; nothing is made or changed.
     """
     kinds = [tables.SACRED, tables.JOURNAL] if journal else [tables.SACRED]
     for left in reversed(range(_TRIES)):
         try:
+            _check_foreign(engine, kinds)
             for metadata in kinds:
                 _make(engine, metadata)
             _make_room(engine)
+            if journal and engine.dialect.name == "sqlite":
+                _make_trigger(engine)
         except DBAPIError as error:
             if not left or error.connection_invalidated:
                 raise
         else:
             return
+
+
+def _check_foreign(engine: Engine, kinds: list[MetaData]) -> None:
+    """Raise where a table has one of the names and is neither Sacred's nor ours."""
+    inspector = inspect(engine)
+    there = set(inspector.get_table_names())
+    for table in (table for metadata in kinds for table in metadata.sorted_tables):
+        if table.name not in there:
+            continue
+        found = {column["name"] for column in inspector.get_columns(table.name)}
+        wanted = {column.name for column in table.columns}
+        keys = {column.name for column in table.primary_key.columns}
+        # An older Sacred may have had fewer columns.
+        if not keys <= found or 2 * len(wanted & found) < len(wanted):
+            raise TerminalSinkError(
+                f"the database has a table {table.name!r} that is not Sacred's (no column "
+                f"{', '.join(sorted(wanted - found)[:3])}): choose another database, it is left as "
+                "it is"
+            )
 
 
 def _make(engine: Engine, metadata: MetaData) -> None:
@@ -63,6 +88,32 @@ def _make(engine: Engine, metadata: MetaData) -> None:
         except DBAPIError:
             if not inspect(engine).has_table(table.name):
                 raise  # else another process was faster
+
+
+#: A SQLite client minds foreign keys only if it was told to. What is deleted in one of these goes
+#: with the row of ``run``, as it does on servers; what Sacred's tables have of the run goes as well.
+_WITH_A_RUN = (
+    "DELETE FROM artifact WHERE artifact_id IN (SELECT artifact_id FROM journal_artifact WHERE run_key = OLD.id)",
+    "DELETE FROM runs_resources WHERE run_id = OLD.run_id",
+    "DELETE FROM journal_point WHERE run_key = OLD.id",
+    "DELETE FROM journal_metric WHERE run_key = OLD.id",
+    "DELETE FROM journal_artifact WHERE run_key = OLD.id",
+    "DELETE FROM journal_run WHERE run_key = OLD.id",
+)
+_TRIGGER = "journal_run_deleted"
+
+
+def _make_trigger(engine: Engine) -> None:
+    """See that what belongs to a run goes with its row, whichever client deletes it."""
+    look = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = '{_TRIGGER}'"  # noqa: S608
+    with engine.connect() as connection:
+        if connection.exec_driver_sql(look).first() is not None:
+            return  # without a lock for writing
+    body = "; ".join(_WITH_A_RUN)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER IF NOT EXISTS {_TRIGGER} AFTER DELETE ON run BEGIN {body}; END"
+        )
 
 
 def _make_room(engine: Engine) -> None:

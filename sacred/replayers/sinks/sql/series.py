@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select
 
 from sacred.replayers.sinks.sql import tables
-from sacred.replayers.sinks.sql.values import double, exact_point, sql_text
+from sacred.replayers.sinks.sql.insertion import insert_points, rows_of
+from sacred.replayers.sinks.sql.values import sql_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from sacred.replayers.sink import PointsAdded
 
 __all__ = ["Series", "add_points", "load_series"]
-
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
-#: So many rows go to the driver at once.
-_ROWS = 10_000
 
 
 class Series:
@@ -67,7 +63,7 @@ def add_points(
     connection: Connection, run_key: int, every: dict[str, Series], changes: list[PointsAdded]
 ) -> None:
     """Insert points, but for those that are there."""
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for change in changes:
         name = sql_text(change.metric) or ""
         series = every.get(name)
@@ -79,25 +75,8 @@ def add_points(
         new = change.beyond(series.next_seqs)
         if new is None:
             continue
-        rows += (
-            {
-                "run_key": run_key,
-                "writer": writer,
-                "seq": seq,
-                "metric": series.number,
-                "step": double(step),
-                "value": double(value),
-                "time": _EPOCH + dt.timedelta(microseconds=micros),
-                "exact": exact_point(step, value),
-            }
-            for _, writer, seq, step, value, micros in _rows(new)
-        )
+        rows += rows_of(new, run_key, series.number)
         series.total += len(new.seqs)
         series.next_seqs.update(new.next_seqs())
-    for begin in range(0, len(rows), _ROWS):
-        connection.execute(insert(tables.journal_point), rows[begin : begin + _ROWS])
-
-
-def _rows(change: PointsAdded) -> Any:
-    columns = (change.writers, change.seqs, change.steps, change.values, change.times)
-    return ((change.metric, *row) for row in zip(*columns, strict=True))
+    if rows:
+        insert_points(connection, rows)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sacred.replayers.sink import FileEntry
 
 __all__ = [
+    "EXACT",
     "blob_bytes",
     "bounded_json",
     "bounded_output",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 #: Integers beyond are rounded by a double.
-_EXACT = 1 << 53
+EXACT = 1 << 53
 #: Of an output that is too long so much is kept (bytes).
 _TAIL = 1 << 20
 
@@ -66,7 +67,7 @@ def exact_point(step: Any, value: Any) -> str | None:
 def _is_double(value: Any) -> bool:
     if type(value) is float:
         return math.isfinite(value)
-    return type(value) is int and -_EXACT <= value <= _EXACT
+    return type(value) is int and -EXACT <= value <= EXACT
 
 
 def bounded_json(value: Any, most: int) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from sacred.replayers.errors import ViewUnreadableError
 from sacred.replayers.sinks.tinydb.disk import FolderLock, read_file, replace
+from sacred.replayers.sinks.tinydb.known import (
+    KnownFile,
+    Table,
+    Tables,
+    Texts,
+    forget,
+    known_file,
+    remember,
+)
 
 __all__ = ["DatabaseFile", "Table", "Tables", "next_key"]
-
-#: Documents by the text of their number.
-Table = dict[str, dict[str, Any]]
-Tables = dict[str, Table]
 
 #: What Sacred calls it.
 FILE_NAME = "metadata.json"
@@ -49,9 +53,34 @@ class DatabaseFile:
             The disk failed, or it is no regular file.
         """
         try:
-            content = read_file(self.path)
+            return self._parsed(read_file(self.path))
         except FileNotFoundError:
             return {}
+
+    def look(self) -> Tables:
+        """Return the tables as ``read`` does; what is as this process last saw it is not read again.
+
+        The tables are the caller's own, their documents are not: they are replaced, never changed.
+
+        Raises
+        ------
+        ViewUnreadableError, OSError
+            As ``read`` does.
+        """
+        known = known_file(self.path)
+        if known is None:
+            known = KnownFile.opened(self.path)
+            if known is None:
+                return {}
+            try:
+                known.tables = self._parsed(known.content())
+            except BaseException:
+                known.close()
+                raise
+            remember(self.path, known)
+        return {name: dict(table) for name, table in known.tables.items()}
+
+    def _parsed(self, content: bytes) -> Tables:
         if not content.strip():
             return {}  # as TinyDB makes it, before anything is in it
         try:
@@ -82,7 +111,28 @@ class DatabaseFile:
         OSError
             The disk refuses; the file is as it was.
         """
-        replace(self.path, json.dumps(tables, default=str).encode())
+        replace(self.path, [json.dumps(tables, default=str).encode()])
+
+    def replace(self, tables: Tables) -> None:
+        """Replace the file by tables that ``look`` gave, of which only what is new costs anything.
+
+        Raises
+        ------
+        OSError
+            As ``write`` does.
+        """
+        before = known_file(self.path)
+        texts = {} if before is None else before.texts
+        content, texts = _written(tables, texts)
+        replace(self.path, [content])
+        after = KnownFile.opened(self.path)
+        if after is None or after.size != len(content):  # somebody was faster, without the lock
+            forget(self.path)
+            if after is not None:
+                after.close()
+            return
+        after.tables, after.texts = {name: dict(table) for name, table in tables.items()}, texts
+        remember(self.path, after)
 
     def size(self) -> int:
         """Return how many bytes it has; 0 if it is not there."""
@@ -90,6 +140,25 @@ class DatabaseFile:
             return os.stat(self.path).st_size
         except OSError:
             return 0
+
+
+def _written(tables: Tables, texts: Texts) -> tuple[bytes, Texts]:
+    """Return the file's content, and the text of each document, taken from ``texts`` if it is there.
+
+    To the letter what ``json.dumps`` makes of the tables.
+    """
+    new: Texts = {}
+    parts = []
+    for name, table in tables.items():
+        pieces = []
+        for key, document in table.items():
+            found = texts.get((name, key))
+            if found is None or found[0] is not document:
+                found = document, json.dumps(document, default=str)
+            new[name, key] = found
+            pieces.append(f'"{key}": {found[1]}')
+        parts.append(f"{json.dumps(name)}: {{{', '.join(pieces)}}}")
+    return f"{{{', '.join(parts)}}}".encode(), new
 
 
 def next_key(table: Table) -> str:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from sacred.journal.new_file import written_aside
@@ -15,12 +16,15 @@ from sacred.journal.root import fsync_folder
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["FolderLock", "disk_errors", "read_file", "replace", "sweep"]
+__all__ = ["FolderLock", "disk_errors", "read_file", "replace", "sweep", "sweep_files"]
 
 #: The names under which files are written aside.
 _ASIDE = re.compile(r"\..{1,100}\.json\.[0-9a-f]{12}")
+#: And those of stored files, which nobody goes on writing after so long (s).
+_NEW = re.compile(r"\.{1,2}new\.[0-9a-f]{12}(?:\.[0-9a-f]{12})?")
+_ABANDONED = 3600.0
 #: Errors that waiting does not mend; EEXIST is a file of the folder's name.
 _FINAL = frozenset(
     {
@@ -120,8 +124,15 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
-def replace(path: str, content: bytes) -> None:
+def replace(path: str, content: Iterable[bytes]) -> None:
     """Give a file a new content, whole or not at all, and durable; who may read it stays.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        In pieces.
 
     Raises
     ------
@@ -135,13 +146,23 @@ def replace(path: str, content: bytes) -> None:
         if hasattr(os, "fchmod"):
             with contextlib.suppress(OSError):
                 os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
-        file.write(content)
+        file.writelines(content)
     fsync_folder(folder)
 
 
 def sweep(folder: str) -> None:
     """Remove what kills left of files that were being replaced; the caller holds the lock."""
+    _remove(folder, _ASIDE)
+
+
+def sweep_files(folder: str) -> None:
+    """Remove what kills left of stored files: they have no lock, so that one may be on its way."""
+    _remove(folder, _NEW, older_than=_ABANDONED)
+
+
+def _remove(folder: str, names: re.Pattern[str], older_than: float = 0.0) -> None:
     with contextlib.suppress(OSError):  # another one's, or a folder that is not there
         for name in os.listdir(folder):
-            if _ASIDE.fullmatch(name):
-                os.unlink(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            if names.fullmatch(name) and time.time() - os.lstat(path).st_mtime >= older_than:
+                os.unlink(path)

@@ -12,6 +12,8 @@ from sacred.journal.position import Position
 from sacred.replayers.sinks.tinydb.disk import read_file, replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sacred.replayers.sink import PointsAdded
 
 __all__ = ["FOLDER", "RunPoints"]
@@ -27,6 +29,8 @@ _NO_POINTS = (
     RecursionError,
     JournalError,
 )
+#: So many entries of a column are made text at once.
+_PIECE = 1 << 14
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - Sacred's times are naive UTC
 
 
@@ -107,8 +111,24 @@ class RunPoints:
         self.at = at
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         ours = {"id": self._journal_id, "next": self.next_seqs, "at": at.to_wire()}
-        content = json.dumps({"metrics": self.metrics, "_journal": ours}, default=str)
-        replace(self.path, content.encode())
+        replace(self.path, self._pieces(ours))
+
+    def _pieces(self, ours: dict[str, Any]) -> Iterator[bytes]:
+        """Yield the file in pieces, to the letter as ``json.dumps`` makes it in one.
+
+        A million points are some 60 MB as text, and half as much again as long as that is encoded.
+        """
+        yield b'{"metrics": {'
+        for number, (name, columns) in enumerate(self.metrics.items()):
+            yield f"{', ' if number else ''}{json.dumps(name)}: {{".encode()
+            for place, (part, column) in enumerate(columns.items()):
+                yield f"{', ' if place else ''}{json.dumps(part)}: [".encode()
+                for begin in range(0, len(column), _PIECE):
+                    text = json.dumps(column[begin : begin + _PIECE], default=str)[1:-1]
+                    yield f"{', ' if begin else ''}{text}".encode()
+                yield b"]"
+            yield b"}"
+        yield f'}}, "_journal": {json.dumps(ours, default=str)}}}'.encode()
 
 
 def _columns(found: dict[str, list[Any]]) -> dict[str, list[Any]]:

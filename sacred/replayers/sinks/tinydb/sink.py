@@ -26,7 +26,7 @@ from sacred.replayers.sink import (
     wanted_id,
 )
 from sacred.replayers.sinks.tinydb.database import DatabaseFile, Table, Tables, next_key
-from sacred.replayers.sinks.tinydb.disk import disk_errors, sweep
+from sacred.replayers.sinks.tinydb.disk import disk_errors, sweep, sweep_files
 from sacred.replayers.sinks.tinydb.files import HashedFiles
 from sacred.replayers.sinks.tinydb.points import FOLDER, RunPoints
 from sacred.replayers.sinks.tinydb.tags import file_tag, tagged
@@ -73,10 +73,11 @@ class TinyDbSink:
         self._seen.clear()
         self._make_folder()
         with disk_errors(self.base):
-            self._database.read()
+            self._database.look()
             with self._database.lock:
                 for folder in (self.base, os.path.join(self.base, FOLDER)):
                     sweep(folder)
+                sweep_files(self._files.root)
 
     def _make_folder(self) -> None:
         if os.path.lexists(self.base) and not os.path.isdir(self.base):
@@ -97,7 +98,7 @@ class TinyDbSink:
         """Insert the run's document under an id that is free, under the lock of the folder."""
         self._make_folder()
         with disk_errors(self.base), self._database.lock:
-            tables = self._database.read()
+            tables = self._database.look()
             known = _find(tables, run.journal_id)
             return self._insert(tables, run) if known is None else known["view_id"]
 
@@ -126,19 +127,19 @@ class TinyDbSink:
             "projector": 0,
             "revision": 0,
         }
-        self._database.write(tables)
+        self._database.replace(tables)
         return view_id
 
     def release(self, run: RunKey) -> bool:
         """Delete a document that is only claimed."""
         with disk_errors(self.base), self._database.lock:
-            tables = self._database.read()
+            tables = self._database.look()
             row = _find(tables, run.journal_id)
             if row is None or not row.get("claimed"):
                 return False
             del tables[RUNS][row["document"]]
             tables[JOURNAL] = _without(tables[JOURNAL], run.journal_id)
-            self._database.write(tables)
+            self._database.replace(tables)
             return True
 
     def clear_claims(self, max_age: float) -> int:
@@ -147,7 +148,7 @@ class TinyDbSink:
             if not os.path.isdir(self.base):
                 return 0
             stale = []
-            for row in self._database.read().get(JOURNAL, {}).values():
+            for row in self._database.look().get(JOURNAL, {}).values():
                 claim = row.get("claimed")
                 if isinstance(claim, dict) and isinstance(claim.get("wall"), int):
                     old = time.time() - claim["wall"] / 1e9 > max_age
@@ -161,7 +162,7 @@ class TinyDbSink:
         """Read where the run stands, its points too."""
         with disk_errors(self.base):
             self._seen.pop(run.journal_id, None)
-            row = _find(self._database.read(), run.journal_id)
+            row = _find(self._database.look(), run.journal_id)
             if row is None:
                 return None
             found = self._read_row(row)
@@ -198,34 +199,35 @@ class TinyDbSink:
         with contextlib.suppress(OSError):
             self.weight += os.stat(self._points_path(row)).st_size
 
-    def _own_row(self, tables: Tables, run: RunKey) -> dict[str, Any]:
-        """Return the row of a run that nobody else wrote since it was looked at."""
-        row = _find(tables, run.journal_id)
-        if row is None:
+    def _own_row(self, tables: Tables, run: RunKey) -> tuple[str, dict[str, Any]]:
+        """Return the row of a run that nobody else wrote since it was looked at, and its number."""
+        key = _find_key(tables, run.journal_id)
+        if key is None:
             raise ViewMovedError("the run is not in the view any more")
+        row = tables[JOURNAL][key]
         if row.get("revision") != self._seen.get(run.journal_id):
             raise ViewMovedError("another replayer wrote this run meanwhile")
-        return row
+        return key, row
 
     # -- writing -------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
         """Write the points that are new, then the document and the position in one."""
         with disk_errors(self.base), self._database.lock:
-            tables = self._database.read()
-            row = self._own_row(tables, batch.run)
+            tables = self._database.look()
+            key, row = self._own_row(tables, batch.run)
             # Should it fail, nobody knows what was written: to be asked again.
             del self._seen[batch.run.journal_id]
             self._write_points(row, batch)
             documents = tables[RUNS]
             documents[row["document"]] = self._changed(documents[row["document"]], row, batch)
+            row = {name: item for name, item in row.items() if name not in {"claimed", "anew"}}
             row["position"] = batch.position.to_wire()
             row["projector"], row["order"] = batch.projector, batch.order
             row["spool"] = batch.spool
             row["revision"] = int(row.get("revision", 0)) + 1
-            for mark in ("claimed", "anew"):
-                row.pop(mark, None)
-            self._database.write(tables)
+            tables[JOURNAL][key] = row
+            self._database.replace(tables)
             self._seen[batch.run.journal_id] = row["revision"]
             self._weigh(row)
 
@@ -295,27 +297,35 @@ class TinyDbSink:
     def reset(self, run: RunKey) -> None:
         """Forget the run's points and its position; its document is replaced by the next write."""
         with disk_errors(self.base), self._database.lock:
-            tables = self._database.read()
-            row = _find(tables, run.journal_id)
-            if row is None:
+            tables = self._database.look()
+            key = _find_key(tables, run.journal_id)
+            if key is None:
                 return
+            row = tables[JOURNAL][key]
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._points_path(row))
-            row |= {"position": [], "projector": 0, "spool": 0, "anew": True}
+            row = {**row, "position": [], "projector": 0, "spool": 0, "anew": True}
             row["revision"] = int(row.get("revision", 0)) + 1
             row.pop("claimed", None)
-            self._database.write(tables)
+            tables[JOURNAL][key] = row
+            self._database.replace(tables)
             self._seen.pop(run.journal_id, None)
 
 
 def _find(tables: Tables, journal_id: str) -> dict[str, Any] | None:
     """Return what is kept about a run whose document is there."""
+    key = _find_key(tables, journal_id)
+    return None if key is None else tables[JOURNAL][key]
+
+
+def _find_key(tables: Tables, journal_id: str) -> str | None:
+    """Return the number of the row of a run whose document is there."""
     documents = tables.get(RUNS, {})
-    for row in tables.get(JOURNAL, {}).values():
+    for key, row in tables.get(JOURNAL, {}).items():
         if row.get("id") == journal_id:
             document = documents.get(str(row.get("document")))
             if document is not None and "_id" in document and document["_id"] == row.get("view_id"):
-                return row
+                return key
     return None
 
 
