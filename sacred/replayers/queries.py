@@ -328,6 +328,11 @@ class _Loader:
             parameters[f"c{number}"] = [row[number] for row in rows]
             if column.type == "TIMESTAMP":
                 terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
+            elif column.type == "DOUBLE":
+                # As texts: DuckDB 1 takes a NaN in a list of numbers for NULL.
+                texts = [None if row[number] is None else repr(row[number]) for row in rows]
+                parameters[f"c{number}"] = texts
+                terms.append(f"unnest($c{number}::varchar[])::double")
             else:
                 terms.append(f"unnest($c{number}::{column.type}[])")
         self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)

@@ -422,6 +422,26 @@ def test_what_was_emptied_long_ago_goes(small_parts, sink, base):
     assert seqs(base) == list(range(1, 100))
 
 
+def test_what_kills_left_goes(sink, base):
+    """Files that a kill left half made are removed: a run's by its next write, others an hour after."""
+    sink.write(batch(5, begun(), points(1, 5)))
+    own = base / ".journal"
+    strays = [own / "new-0a", own / "ids" / ".0b", own / KEY.journal_id / "new-0c"]
+    for path in strays:
+        path.write_text("half")
+    again = load_sink(sink.spec)
+    again.open()
+    again.position(KEY)
+    again.write(batch(9, points(5, 9)))
+    assert [path.exists() for path in strays] == [True, True, False]
+    for path in strays[:2]:
+        os.utime(path, (1, 1))
+    again.open()
+    assert not any(path.exists() for path in strays)
+    assert seqs(base) == list(range(1, 9))
+    again.close()
+
+
 def test_a_run_that_was_removed_is_left_alone(root, spec, base):
     """Who removes the folder of a run from ``runs`` has deleted it; ``rebuild`` writes it again."""
     folder = root.claim()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime as dt
 import errno
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ParquetSink"]
 
-#: Files without rows that stand where others were stay so long for readers who listed them (s).
+#: Files without rows that stand where others were stay so long for readers who listed them, and
+#: files that nobody finished for whoever may be at them (s).
 _RETIRED = 3600.0
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the fields' times are naive UTC
 
@@ -95,6 +97,8 @@ class ParquetSink:
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             own = self._runs.own_folder()
+            _sweep(own)
+            _sweep(os.path.join(own, "ids"))
             for table in TABLES:
                 target = os.path.join(self.base, table, SCHEMA, part_name(0, 0))
                 if os.path.exists(target):
@@ -302,6 +306,16 @@ class ParquetSink:
         """Forget what was known."""
         self._runs.known.clear()
         self._writer.close()
+
+
+def _sweep(folder: str) -> None:
+    """Remove what kills left of files that belong to no run, once nobody can be writing them."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(("new-", ".")):
+                with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                    if time.time() - entry.stat().st_mtime > _RETIRED:
+                        os.unlink(entry.path)
 
 
 def _revision(state: RunState | None) -> Any:
