@@ -48,6 +48,8 @@ def partition(experiment: str | None, view_id: int) -> str:
         f"%{ord(letter):02X}" if letter in _SPECIAL else letter
         for letter in experiment or "unnamed"
     )
+    if name.lower() == "null":  # which DuckDB 1 takes for no value
+        name = f"%{ord(name[0]):02X}{name[1:]}"
     folder = f"experiment={name}"
     if len(folder.encode()) > _LONGEST:
         import hashlib
