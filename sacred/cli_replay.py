@@ -42,6 +42,7 @@ _REPLAY_HELP = """Write runs into views, such as MongoDB.
       sqlite:///FILE.db        an SQL database; also postgresql://user:password@host/database
                                and mysql://..., or sql: where the runs declared
       file:DIR                 a folder, as Sacred's FileStorageObserver writes it
+      parquet:DIR              tables for DuckDB, pandas, Spark; parquet: where declared
       tinydb:DIR               a folder with a TinyDB
       s3://bucket/path         an S3 store; gs://bucket/path Google Cloud Storage
       journal:DIR              the journals themselves, as a backup; also journal:s3://bucket/path

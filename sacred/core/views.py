@@ -67,7 +67,11 @@ class RunIdError(SacredError, ValueError):
 
 
 #: The kinds of views that are a folder of this machine, and what they are called.
-_IN_FOLDERS = {"file": "the file storage", "tinydb": "the TinyDB"}
+_IN_FOLDERS = {
+    "file": "the file storage",
+    "tinydb": "the TinyDB",
+    "parquet": "the Parquet tables",
+}
 
 
 class Behind(NamedTuple):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sacred.observers.file_storage import FileStorageObserver
     from sacred.observers.gcs_observer import GoogleCloudStorageObserver
     from sacred.observers.mongo import MongoObserver, QueuedMongoObserver
+    from sacred.observers.parquet import ParquetObserver
     from sacred.observers.queue import QueueObserver
     from sacred.observers.s3_observer import S3Observer
     from sacred.observers.slack import SlackObserver
@@ -36,12 +37,14 @@ __all__ = [
     "TelegramObserver",
     "SqlObserver",
     "S3Observer",
+    "ParquetObserver",
 ]
 
 _HOMES = {
     "FileStorageObserver": "file_storage",
     "GoogleCloudStorageObserver": "gcs_observer",
     "MongoObserver": "mongo",
+    "ParquetObserver": "parquet",
     "QueueObserver": "queue",
     "QueuedMongoObserver": "mongo",
     "RunObserver": "base",

@@ -15,6 +15,7 @@ __all__ = [
     "file_spec",
     "memory_spec",
     "mongo_spec",
+    "parquet_spec",
     "parse_mongo",
     "tinydb_spec",
 ]
@@ -45,6 +46,20 @@ def tinydb_spec(text: str) -> SinkSpec:
     """
     path = _folder(text, "a TinyDB", "tinydb:DIR")
     return SinkSpec("tinydb", path, {}, f"tinydb:{path}")
+
+
+def parquet_spec(text: str) -> SinkSpec:
+    """Return the specification of a Parquet view: ``parquet:DIR``; a bare ``parquet`` has no ``url``.
+
+    Raises
+    ------
+    SinkSpecError
+        The folder can not be one of tables.
+    """
+    if text == "parquet":
+        return SinkSpec("parquet", "", {}, "parquet")
+    path = _folder(text, "a Parquet view", "parquet:DIR")
+    return SinkSpec("parquet", path, {}, f"parquet:{path}")
 
 
 def _folder(text: str, view: str, form: str) -> str:

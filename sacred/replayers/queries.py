@@ -25,6 +25,7 @@ from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
+from sacred.replayers.rows import file_row, leaf_row
 
 if TYPE_CHECKING:
     import os
@@ -327,6 +328,11 @@ class _Loader:
             parameters[f"c{number}"] = [row[number] for row in rows]
             if column.type == "TIMESTAMP":
                 terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
+            elif column.type == "DOUBLE":
+                # As texts: DuckDB 1 takes a NaN in a list of numbers for NULL.
+                texts = [None if row[number] is None else repr(row[number]) for row in rows]
+                parameters[f"c{number}"] = texts
+                terms.append(f"unnest($c{number}::varchar[])::double")
             else:
                 terms.append(f"unnest($c{number}::{column.type}[])")
         self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)
@@ -371,10 +377,10 @@ class _Loader:
         document = projection.document()
         if "config" in names:
             for key, value in leaves(document.get("config") or {}):
-                self._add("config", run, key, *_typed(value))
+                self._add("config", run, key, *leaf_row(value))
         if "hosts" in names:
             for key, value in leaves(document.get("host") or {}):
-                self._add("hosts", run, key, _typed(value)[1])
+                self._add("hosts", run, key, leaf_row(value)[1])
         self._files(run, document)
 
     def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
@@ -392,16 +398,7 @@ class _Loader:
         }
         for name in names & set(entries):
             for entry in entries[name]:
-                size = entry.size if entry.digest else None
-                about = (size, entry.digest, entry.md5)
-                if name == "artifacts":
-                    metadata = None if entry.metadata is None else to_json(entry.metadata)
-                    rest = (entry.content_type, metadata, entry.version)
-                    self._add(name, run, entry.name, entry.path, *about, *rest)
-                elif name == "resources":
-                    self._add(name, run, entry.path, *about)
-                else:
-                    self._add(name, run, entry.name, entry.path, *about)
+                self._add(name, run, *file_row(entry))
 
 
 _BESIDE = frozenset(
@@ -423,21 +420,3 @@ def _micros(nanoseconds: Any) -> int | None:
     if type(nanoseconds) is not int:
         return None
     return max(-_MICROS, min(_MICROS, nanoseconds // 1000))
-
-
-def _typed(value: Any) -> tuple[str, str | None, float | None, int | None, bool | None]:
-    """Return type, value, number, integer and truth of a leaf."""
-    if value is None:
-        return "null", None, None, None, None
-    if isinstance(value, bool):
-        return "bool", to_json(value), None, None, value
-    if isinstance(value, int):
-        whole = value if -(1 << 63) <= value < 1 << 63 else None
-        return "int", str(value), exact_number(value)[0], whole, None
-    if isinstance(value, float):
-        text = to_json(value).strip('"')
-        return "float", text, value, None, None
-    if isinstance(value, str):
-        return "str", plain_text(value), None, None, None
-    kind = "list" if isinstance(value, list) else "map" if isinstance(value, dict) else "other"
-    return kind, to_json(value), None, None, None

@@ -82,6 +82,13 @@ _KINDS = {
         "",
         "tinydb:DIR",
     ),
+    "parquet": _Kind(
+        "sacred.replayers.sinks.parquet.sink:ParquetSink",
+        f"{_ADDRESSES}:parquet_spec",
+        ("parquet",),
+        "",
+        "parquet:DIR",
+    ),
     "slack": _Kind(
         "sacred.replayers.sinks.slack:SlackSink",
         f"{_NOTIFICATIONS}:parse_slack",
@@ -147,11 +154,6 @@ _KINDS = {
 _STORES = {
     "s3": ("sacred.replayers.sinks.s3.store:S3Store", "pip install boto3"),
     "gs": ("sacred.replayers.sinks.gcs.store:GcsStore", "pip install google-cloud-storage"),
-}
-
-#: Addresses that people will try, and what to tell them.
-_UNAVAILABLE = {
-    "parquet": "Parquet",
 }
 
 
@@ -329,7 +331,7 @@ def _observer_spec(scheme: str, text: str) -> SinkSpec:
 
     from sacred.replayers.observer_address import names_an_observer, parse_observer
 
-    if scheme in _UNAVAILABLE or not names_an_observer(text):
+    if not names_an_observer(text):
         raise SinkSpecError(_unknown(scheme))
     package = scheme.partition(".")[0]
     here = os.path.join(os.getcwd(), package)
@@ -350,9 +352,6 @@ def _named(where: str) -> Any:
 def _unknown(kind: str) -> str:
     import difflib
 
-    form = _UNAVAILABLE.get(kind)
-    if form is not None:
-        return f"this version has no {form} view ({kind}:). {_choices()}"
     candidates = [*(scheme for known in _KINDS.values() for scheme in known.schemes), *kinds()]
     near = difflib.get_close_matches(kind, candidates, 1)
     hint = f"Did you mean {near[0]}? " if near else ""

@@ -412,7 +412,7 @@ def _has_begun(folder: RunFolder) -> bool:
 
 
 def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
-    """Return what a bare ``mongo`` or ``sql`` stands for with this run.
+    """Return what a bare ``mongo``, ``sql`` or ``parquet`` stands for with this run.
 
     Raises
     ------
@@ -420,7 +420,7 @@ def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
         The run's declaration has a password, which the journal does not keep, or there is none and
         nothing else can be meant.
     """
-    if spec.kind not in {"mongo", "sql"} or spec.url:
+    if spec.kind not in {"mongo", "sql", "parquet"} or spec.url:
         return spec
     for view in start_fields(folder).get("views") or ():
         if not isinstance(view, dict) or view.get("kind") != spec.kind or not view.get("url"):
@@ -434,6 +434,8 @@ def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
             )
         if spec.kind == "sql":
             return SinkSpec.parse(url)
+        if spec.kind == "parquet":
+            return SinkSpec.parse(f"parquet:{url}")
         options = {k: v for k, v in (view.get("options") or {}).items() if v is not None}
         database = str(options.pop("db_name", DEFAULT_DATABASE))
         return mongo_spec(url, database, **options)
@@ -442,4 +444,6 @@ def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
             "no run says which database a bare sql is: write --to sqlite:///FILE.db, "
             "postgresql://user:password@host/database or mysql://user:password@host/database"
         )
+    if spec.kind == "parquet":
+        raise SinkSpecError("the run declared no Parquet tables: write --to parquet:DIR")
     return mongo_spec(DEFAULT_MONGO, DEFAULT_DATABASE)

@@ -73,6 +73,8 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "slack": {"timeout": _NUMBER},
     "telegram": {"timeout": _NUMBER},
     "webhook": {"timeout": _NUMBER},
+    "parquet": {},
+    "journal": {},
     "memory": {},
 }
 #: Kinds whose address is a path of this machine.

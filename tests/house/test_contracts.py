@@ -66,6 +66,7 @@ BREAKS = [
     ("replayers/sinks/file/sink.py", "import sacred.replayers.sinks.memory", SINKS),
     ("replayers/sinks/tinydb/sink.py", "import sacred.replayers.projection", VIEW),
     ("replayers/sinks/sql/sink.py", "import sacred.replayers.follower", VIEW),
+    ("replayers/sinks/parquet/sink.py", "import sacred.replayers.projection", VIEW),
 ]
 
 

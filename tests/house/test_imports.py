@@ -45,6 +45,7 @@ def _loaded(folder: Path, program: str) -> set[str]:
         "from sacred.observers import MongoObserver, FileStorageObserver",
         "from sacred.observers import TinyDbObserver\nTinyDbObserver('db').declare_view()",
         "from sacred.observers import SqlObserver\nSqlObserver('sqlite:///x.db').declare_view()",
+        "import sacred.observers as o\no.ParquetObserver('t').claim_run(journal_id='0' * 16, run_id=1, document={})",
         "from sacred.journal import JournalWriter",
         "from sacred import start_run",
         "from sacred.stflow import LogFileWriter",

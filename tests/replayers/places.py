@@ -156,6 +156,40 @@ class TinyDbPlace(SinkPlace):
         Path(spec.url, "metadata.json").write_text(json.dumps({"runs": runs}))
 
 
+class ParquetPlace(SinkPlace):
+    """A tree of Parquet, read by DuckDB as its users do."""
+
+    @pytest.fixture
+    def spec(self, tmp_path):
+        return SinkSpec.parse(f"parquet:{tmp_path / 'tables'}")
+
+    def document(self, spec, view_id):
+        from replayers.parquet_tree import tables_of
+
+        found = tables_of(spec.url, view_id)
+        if not any(found.values()):
+            return None
+        for row in found["runs"]:
+            for name in ("id", "journal_id", "path", "start", "stop", "duration"):
+                row.pop(name, None)
+        for row in found["metrics"]:
+            row.pop("time")
+        found["metrics"].sort(key=lambda row: (row["writer"], row["seq"]))
+        return found
+
+    def place_foreign_run(self, spec, view_id):
+        import shutil
+        from pathlib import Path
+
+        folder = Path(spec.url) / "runs" / "experiment=another's" / f"run={view_id}"
+        folder.mkdir(parents=True)
+        shutil.copy(
+            Path(spec.url, "runs/experiment=_schema/run=0/part-0-00000.parquet"),
+            folder / "data.parquet",
+        )
+        (folder / "notes.txt").write_text("mine")
+
+
 def _run_of_objects(prefix, objects):
     """All that a bucket holds of a run, but for what is ours alone."""
     found = {}

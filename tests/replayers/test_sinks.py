@@ -40,6 +40,10 @@ class TestTinyDbSink(places.TinyDbPlace, _Tested):
     """A TinyDB."""
 
 
+class TestParquetSink(places.ParquetPlace, _Tested):
+    """A tree of Parquet."""
+
+
 class TestObjectSink(places.ObjectPlace, _Tested):
     """The tree as objects of a store in memory."""
 
@@ -82,7 +86,7 @@ def test_how_many_kills_these_are():
     """What ``make test`` shows is said here: at least 500 replayers end by SIGKILL at some point."""
     tested = [one for name, one in globals().items() if name.startswith("Test")]
     reached = [one for one in tested if one.outlives_processes]
-    assert len(reached) == 9
+    assert len(reached) == 10
     alone = len(CRASHES) * len(reached)
     beside = len(CRASHES_OF_TWO) * sum(one.excludes_others for one in reached)
     assert (alone, beside) == (513, 80)
