@@ -31,9 +31,7 @@ BY_THEMSELVES = {
     "replayers/sinks/file/disk.py": (1, "a folder"),
     "replayers/sinks/memory.py": (1, "a view for tests"),
     "replayers/sinks/tinydb/disk.py": (1, "a folder"),
-    "replayers/sinks/tinydb/known.py": (1, "what is open already"),
     "replayers/stores/importer.py": (1, "a file in a folder of its own"),
-    "replayers/sinks/tinydb/known.py": (1, "a descriptor that is open"),
 }
 _METHODS = {"read_text", "read_bytes", "write_text", "write_bytes"}
 
