@@ -852,7 +852,7 @@ def test_a_run_is_told_while_it_goes_on(tmp_path):
             program = [*command, "live.py", "-b", "0.2"]
             subprocess.run(program, cwd=tmp_path, timeout=200, check=True, capture_output=True)
             for line in replayer.stdout:  # it says when it is done with the run
-                if "run 2" in line:
+                if "run 2" in line and "being written" not in line:
                     break
         finally:
             replayer.send_signal(signal.SIGINT)
