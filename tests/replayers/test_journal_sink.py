@@ -31,7 +31,6 @@ from sacred.journal import (
     verify,
 )
 from sacred.journal.position import Position
-from sacred.replayers import contract
 from sacred.replayers.contract import SinkContract, write_run
 from sacred.replayers.copies import bring as bring_module
 from sacred.replayers.copies import fetch
@@ -853,10 +852,6 @@ def test_a_copy_of_a_copy(root, folder_place, tmp_path):
 
 class TestJournalSink(SinkContract):
     """The contract: a copy has no changes, and so what tells of single batches is not for it."""
-
-    @pytest.fixture(autouse=True)
-    def _followers(self, monkeypatch):
-        monkeypatch.setattr(contract, "Follower", follower_for)
 
     @pytest.fixture
     def spec(self, tmp_path):

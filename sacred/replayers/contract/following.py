@@ -14,8 +14,8 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.writer import JournalWriter
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.runs import same_but_id, write_run
+from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import TransientSinkError
-from sacred.replayers.follower import Follower
 from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import Batch, FieldsChanged, OutputChanged, RunKey, SinkSpec
@@ -56,7 +56,7 @@ class FollowingContract(SinkPlace):
         """A run that is followed while it is written equals one that is replayed at its end."""
         folder = root.claim()
         writer = write_run(folder, ends=False)
-        follower = Follower(folder, load_sink(spec), spec)
+        follower = follower_for(folder, load_sink(spec), spec)
         try:
             for step in range(50, 80):
                 writer.log_point("loss", step, float(step))
@@ -95,7 +95,7 @@ class FollowingContract(SinkPlace):
         for part in range(3):
             sink = load_sink(spec)
             chaos = ChaosSink(sink, ["ok"] * (3 + part) + ["after"])
-            follower = Follower(folder, chaos, spec)
+            follower = follower_for(folder, chaos, spec)
             follower.run_once()
             follower.close()
             for one in (writer, reference):
@@ -177,7 +177,7 @@ class FollowingContract(SinkPlace):
         folder, other = root.claim(), root.claim()
         writer = write_run(folder, ends=False)
         stop = threading.Event()
-        follower = Follower(folder, load_sink(spec), spec)
+        follower = follower_for(folder, load_sink(spec), spec)
         thread = threading.Thread(target=follower.follow, args=(stop,), daemon=True)
         thread.start()
         try:

@@ -16,6 +16,7 @@ from sacred.journal.writer import JournalWriter
 from sacred.replayers.contract.folded import canonical
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.runs import BEGAN
+from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.registry import load_sink
@@ -235,7 +236,7 @@ class _Teller:
             # Without waiting: it is asked again at once.
             error = TransientSinkError("chaos: the server went away")
             self.chaos = ChaosSink(load_sink(self.spec), plan, error)
-            self.follower = Follower(self.folder, self.chaos, self.spec)
+            self.follower = follower_for(self.folder, self.chaos, self.spec)
         failures = self.chaos.failures
         status = self.follower.run_once()
         assert status.state == "current" or self.chaos.failures > failures, status.error

@@ -10,7 +10,7 @@ from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.contract.folded import Folded, canonical, fold_of
-from sacred.replayers.follower import Follower
+from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import Batch, RunKey, Sink, SinkSpec
@@ -109,7 +109,7 @@ class SinkPlace:
         self, folder: RunFolder, spec: SinkSpec, sink: Sink | None = None, **options: Any
     ) -> ViewStatus:
         """Bring a run into the view once, with a follower of its own."""
-        follower = Follower(folder, sink or load_sink(spec), spec, **options)
+        follower = follower_for(folder, sink or load_sink(spec), spec, **options)
         try:
             return follower.run_once(patience=20.0)
         finally:

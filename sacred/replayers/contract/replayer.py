@@ -218,6 +218,7 @@ def _fork(order: dict[str, Any]) -> tuple[int, int]:
 def _replay(order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     from sacred.journal.root import RunFolder
     from sacred.replayers import follower as following
+    from sacred.replayers.copy_follower import follower_for
     from sacred.replayers.registry import load_sink
     from sacred.replayers.sink import SinkSpec
 
@@ -225,7 +226,7 @@ def _replay(order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     spec = SinkSpec.from_wire(order["spec"])
     point = KillPoint(*order["point"]) if order["point"] is not None else None
     sink = _DoomedSink(load_sink(spec), point)
-    follower = following.Follower(RunFolder.at(order["folder"]), sink, spec)
+    follower = follower_for(RunFolder.at(order["folder"]), sink, spec)
     status = follower.run_once(patience=20.0)
     follower.close()
     code = {"current": 0, "behind": 3}.get(status.state, 1)
