@@ -22,6 +22,8 @@ __all__ = ["RunFolders", "State", "load_position"]
 
 #: So many of the newest folders are looked at for claims that nobody needs any more.
 _RECENT = 50
+#: Where a claim is made, before it has its number. One process at a time makes one.
+_ASIDE = ".claim"
 
 
 class State:
@@ -188,9 +190,21 @@ class RunFolders:
         wanted = folder_name(run.run_id, self._taken)
         if wanted is None or os.path.lexists(os.path.join(self.base, wanted)):
             wanted = str(self._next_number())
+        kept: dict[str, Any] = {
+            "format": 1,
+            "journal_id": run.journal_id,
+            "claimed": own_identity(),
+            "position": [],
+            "projector": 0,
+            "revision": 0,
+        }
         before = _stamp(self.base)
+        state = State(os.path.join(self.base, _ASIDE), kept)
+        os.makedirs(state.own(""))
         for _ in range(100_000):
             folder = os.path.join(self.base, wanted)
+            kept["view_id"] = view_id(wanted)
+            state.save_position()
             try:
                 os.mkdir(folder)
             except FileExistsError:
@@ -200,23 +214,32 @@ class RunFolders:
             break
         else:
             raise TerminalSinkError(f"no free number was found in {self.base}")
-        kept: dict[str, Any] = {
-            "format": 1,
-            "journal_id": run.journal_id,
-            "view_id": view_id(wanted),
-            "claimed": own_identity(),
-            "position": [],
-            "projector": 0,
-            "revision": 0,
-        }
-        state = State(folder, kept)
-        os.mkdir(state.own(""))
+        os.rename(state.folder, folder)  # onto the empty one: it has its position from the first
+        state.folder = folder
         if before == self._seen:
             self._whose[wanted] = _stamp(folder), run.journal_id
             self._known[run.journal_id] = wanted
             self._seen = _stamp(self.base)
         self.states[run.journal_id] = state
         return state
+
+    def finish_claim(self) -> None:
+        """Finish, or take away, what a process left that was killed in ``make``. Under the lock."""
+        aside = os.path.join(self.base, _ASIDE)
+        if not os.path.lexists(aside):
+            return
+        kept = load_position(aside)
+        name = folder_name(kept.get("view_id")) if kept is not None else None
+        if name is not None:
+            try:
+                os.rename(aside, os.path.join(self.base, name))
+            except OSError:  # it is another run's, or was never made
+                pass
+            else:
+                return
+        import shutil
+
+        shutil.rmtree(aside, ignore_errors=True)
 
     def stale_claims(self, max_age: float) -> Iterator[RunKey]:
         """Yield the claims among the newest folders that are older, and whose process is gone."""

@@ -106,13 +106,13 @@ class FileSink:
                 return self._claim(run)
 
     def _claim(self, run: RunKey) -> int | str:
+        self._folders.finish_claim()
         state = self._folders.find(run, locked=True)
         if state is None:
             state = self._folders.make(run)
             self._save_fields(state, dict(run.fields), (), {})
             if "config" in run.fields:  # what can not wait is there at once: the folder looks begun
                 os.close(open_regular(state.path("cout.txt"), os.O_WRONLY | os.O_CREAT))
-            state.save_position()
         found: int | str = state.kept["view_id"]
         return found
 
