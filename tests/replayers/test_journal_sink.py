@@ -30,6 +30,7 @@ from sacred.journal import (
     seal_run,
     verify,
 )
+from sacred.journal.codec import unpack
 from sacred.journal.position import Position
 from sacred.replayers.contract import SinkContract, write_run
 from sacred.replayers.copies import bring as bring_module
@@ -863,7 +864,7 @@ class TestJournalSink(SinkContract):
             return None
         if not any((path / "journal").iterdir()):
             return {"metrics": None}
-        metrics, output = {}, ""
+        metrics, output = {}, b""
         for event in JournalReader(path / "journal").read():
             if event.type == EventType.METRIC_POINT:
                 fields = event.fields
@@ -873,8 +874,10 @@ class TestJournalSink(SinkContract):
                 for name, columns in _columns(table):
                     metrics.setdefault(name, []).extend(columns)
             elif event.type == EventType.OUTPUT:
-                output += event.fields["data"].decode()
-        return {"metrics": metrics, "output": output}
+                data = event.fields["data"]
+                blobs = BlobStore(Path(spec.url) / "blobs")
+                output += data if isinstance(data, bytes) else unpack(blobs.read(data.digest))
+        return {"metrics": metrics, "output": output.decode("utf-8", "replace")}
 
     def place_foreign_run(self, spec, view_id):
         path = Path(spec.url) / str(view_id)
@@ -887,6 +890,9 @@ class TestJournalSink(SinkContract):
     test_two_replayers = None
     test_two_replayers_of_a_view_that_goes_on = None
     test_a_claim_is_taken_back = None
+    # These count the calls of a view that is given changes; kills of a copy are above.
+    test_a_killed_replayer = None
+    test_a_killed_replayer_of_two = None
     # Its digest is not that of its content: no copy takes that.
     test_a_file_that_comes_twice = None
 

@@ -147,6 +147,8 @@ class _Teller:
         self.worker: JournalWriter | None = None
         self.follower: Follower | None = None
         self.now = BEGAN
+        #: How often each artifact was stored.
+        self._versions: dict[str, int] = {}
         self.say(
             EventType.RUN_STARTED,
             run_id=folder.number,
@@ -195,7 +197,9 @@ class _Teller:
         self._file(EventType.RESOURCE_ADDED, content, filename=name)
 
     def _artifact(self, name: str, content: bytes) -> None:
-        self._file(EventType.ARTIFACT_ADDED, content, name=name, filename=f"/base/{name}")
+        version = self._versions[name] = self._versions.get(name, 0) + 1
+        about = {"name": name, "filename": f"/base/{name}", "version": version}
+        self._file(EventType.ARTIFACT_ADDED, content, **about)
 
     def _file(self, kind: EventType, content: bytes, **fields: Any) -> None:
         stored = self.blobs.put_bytes(content)
