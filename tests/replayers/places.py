@@ -183,11 +183,21 @@ class ParquetPlace(SinkPlace):
 
         folder = Path(spec.url) / "runs" / "experiment=another's" / f"run={view_id}"
         folder.mkdir(parents=True)
-        shutil.copy(
-            Path(spec.url, "runs/experiment=_schema/run=0/part-0-00000.parquet"),
-            folder / "data.parquet",
-        )
+        shutil.copy(self._row_of_theirs(Path(spec.url)), folder / "data.parquet")
         (folder / "notes.txt").write_text("mine")
+
+    @staticmethod
+    def _row_of_theirs(base):
+        import duckdb
+
+        path = base.with_name("theirs.parquet")
+        if not path.exists():
+            schema = base / "runs/experiment=_schema/run=0/part-0-00000.parquet"
+            with duckdb.connect() as connection:
+                connection.execute(f"CREATE TABLE theirs AS FROM read_parquet('{schema}')")
+                connection.execute("INSERT INTO theirs (status) VALUES ('RUNNING')")
+                connection.execute(f"COPY theirs TO '{path}' (FORMAT parquet)")
+        return path
 
 
 def _run_of_objects(prefix, objects):
