@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.finding import start_fields
@@ -82,6 +83,7 @@ class CopyFollower(Follower):
         self._committed = found.position if found is not None else Position()
         self._seen, self._complete_written, self._finished = seen, complete, complete
         if news:
+            self._written = time.time_ns()
             self._read_along()
         return news
 

@@ -43,6 +43,7 @@ from sacred.replayers.errors import (
     SinkSpecError,
     TransientSinkError,
 )
+from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import FileEntry, RunKey, SinkSpec
 from sacred.replayers.sinks.journal import sink as journal_sink
@@ -253,9 +254,11 @@ def test_a_repeat_writes_nothing(root, place):
     """A second call finds everything there, and touches no file and puts no object."""
     folder = elsewhere(root)
     copied(folder, place)
-    before = place.state()
+    before, note = place.state(), ViewMemo.load(folder.views, place.spec.key)
+    assert note.written is not None  # `sacred views` shows when that was
     assert copied(folder, place).state == "current"
     assert place.state() == before
+    assert ViewMemo.load(folder.views, place.spec.key).written == note.written
 
 
 def test_only_what_is_new_is_written(root, tmp_path, monkeypatch):
