@@ -530,10 +530,8 @@ def _checked_bytes(data: Any) -> bytes:
 
 def _told_loss(count: int, events: bytes) -> int | None:
     """Return how many lost events a frame tells of, if it is one that ``_tell_losses`` makes."""
-    if count != 1 or len(events) >= VALUE_BYTES:
-        return None
-    event = unpack(events)
-    return int(event["count"]) if event["e"] == EventType.GAP else None
+    event = unpack(events) if count == 1 and len(events) < VALUE_BYTES else {}
+    return int(event["count"]) if event.get("e") == EventType.GAP else None
 
 
 def _check_journal_id(journal_id: Any) -> None:

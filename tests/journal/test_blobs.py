@@ -137,3 +137,16 @@ def test_names_are_made_durable_once(tmp_path, monkeypatch):
     others.put_bytes(contents[1])
     store.put_bytes(contents[1])
     assert [folders[1], "blobs", tmp_path.name] == synced[3:]
+
+
+def test_what_is_no_file_is_not_brought(store, tmp_path):
+    """A blob of another store that is a pipe there is refused at once, and what the disk says is said."""
+    digest = hashlib.sha256(b"content").hexdigest()
+    os.mkfifo(tmp_path / digest)
+    with pytest.raises(BlobDamagedError, match="no regular file"):
+        store.bring(tmp_path / digest, digest)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        store.bring(tmp_path / "file" / digest, digest)
+    with pytest.raises(BlobMissingError):
+        store.bring(tmp_path / "gone" / digest, digest)
