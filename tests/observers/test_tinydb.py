@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from observers.calls import NOW, PEER, beat, experiment, points, start
 
@@ -28,6 +27,8 @@ from sacred.observers.tinydb_hashfs import bases
 from sacred.replayers.errors import ViewUnreadableError
 
 LATER = dt.datetime(2024, 5, 5, 6, 7, 8, 123456)
+
+pd = pytest.importorskip("pandas")
 
 
 @pytest.fixture(autouse=True)

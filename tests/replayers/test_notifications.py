@@ -741,6 +741,7 @@ def test_settings_that_can_not_be_read(tmp_path):
 
 def test_settings_in_files(tmp_path):
     """SLK-01, TLG-01: a file of Sacred's settings is a view, in JSON or YAML."""
+    pytest.importorskip("yaml")
     path = tmp_path / "t.yaml"
     path.write_text("token: '1:a'\nchat_id: 5\nstarted_text: null\nsilent_completion: true\n")
     spec = parse_spec(f"telegram:{path}")
