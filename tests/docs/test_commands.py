@@ -51,6 +51,7 @@ PAGES = [
 UNTYPED = {"docs/benchmarks.md": "made by the benchmarks, which take a quarter of an hour"}
 NEEDS_SERVER = re.compile(r"mongo| -m ")
 SECONDS = 120.0
+QUIET = 3.0
 
 EXPERIMENT = """
 from sacred import Experiment
@@ -206,6 +207,7 @@ def _typed(command: str, folder: Path) -> tuple[int, str]:
 
 def _watched(process: subprocess.Popen[bytes], terminal: int, *, follows: bool) -> tuple[int, str]:
     output, end, ended = b"", time.monotonic() + SECONDS, False
+    heard = time.monotonic()
     while time.monotonic() < end:
         # Asked before the look at the terminal, so that the last words are read.
         ended = process.poll() is not None
@@ -214,11 +216,13 @@ def _watched(process: subprocess.Popen[bytes], terminal: int, *, follows: bool) 
                 output += os.read(terminal, 1 << 16)
             except OSError:  # everybody has closed it
                 break
-            if follows and re.search(rb"\] (\d+)/\1 ", output):
-                os.killpg(process.pid, signal.SIGINT)
-                follows = False
+            heard = time.monotonic()
         elif ended:
             break
+        elif follows and b"up to date" in output and time.monotonic() - heard > QUIET:
+            # It says a line for each run and view, and nothing when all are written.
+            os.killpg(process.pid, signal.SIGINT)
+            follows = False
     text = _as_read(output.decode("utf-8", "replace"))
     try:
         return process.wait(max(0.1, end - time.monotonic())), text

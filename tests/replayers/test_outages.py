@@ -59,7 +59,9 @@ def clock(monkeypatch):
     """A clock for the followers of this test."""
     found = Clock()
     monkeypatch.setattr(
-        following, "time", SimpleNamespace(monotonic=found.monotonic, sleep=found.sleep)
+        following,
+        "time",
+        SimpleNamespace(monotonic=found.monotonic, sleep=found.sleep, time_ns=time.time_ns),
     )
     return found
 

@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -23,6 +24,14 @@ def _declared(sample, folder):
     path.write_text(path.read_text() + SHOW)
     declared = json.loads(typed.printed(sample, folder))
     return declared["url"], declared["options"]["db_name"], declared["options"]["client"]
+
+
+def eventually(holds, seconds=60.0):
+    """Wait until something holds, as long as that may take."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +116,16 @@ def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
     text = path.read_text().replace("my-awesome-bucket", s3_place)
     path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
     assert "Hello world!\n" == typed.printed("observing/s3", tmp_path)
-    found = s3_server.client().list_objects_v2(Bucket=s3_place)["Contents"]
-    names = {one["Key"].partition("my-cool-experiment/")[2] for one in found}
-    assert {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"} <= names
-    assert any(name.startswith("_sources/s3_") for name in names)
+    client = s3_server.client()
+
+    def names():
+        found = client.list_objects_v2(Bucket=s3_place)["Contents"]
+        return {one["Key"].partition("my-cool-experiment/")[2] for one in found}
+
+    # On a busy machine the store misses the start of the run, which then waits for it nowhere.
+    wanted = {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"}
+    eventually(lambda: wanted <= names())
+    assert any(name.startswith("_sources/s3_") for name in names())
 
 
 @pytest.mark.server
@@ -121,8 +136,13 @@ def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place, monkeypatch)
     text = path.read_text().replace("bucket-name", gcs_place)
     path.write_text(text + "\n@ex.automain\ndef main():\n    print('Hello world!')\n")
     assert "Hello world!\n" == typed.printed("observing/gcs", tmp_path)
-    names = {name.partition("experiment-name/")[2] for name in gcs_server.objects(gcs_place, "")}
-    assert {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"} <= names
+
+    def names():
+        found = gcs_server.objects(gcs_place, "")
+        return {name.partition("experiment-name/")[2] for name in found}
+
+    wanted = {"1/run.json", "1/config.json", "1/cout.txt", "1/metrics.json"}
+    eventually(lambda: wanted <= names())
 
 
 @pytest.mark.parametrize("words", [("-F", "BASEDIR"), ("--file_storage=BASEDIR",)])
