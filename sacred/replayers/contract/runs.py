@@ -9,7 +9,7 @@ from sacred.journal.events import EventType
 from sacred.journal.root import RunFolder
 from sacred.journal.writer import JournalWriter
 
-__all__ = ["BEGAN", "points_of", "same_but_id", "write_run", "write_timed_run"]
+__all__ = ["BEGAN", "points_of", "without_ids", "write_run", "write_timed_run"]
 
 #: When the runs of ``write_timed_run`` began (ns since the epoch).
 BEGAN = 1_700_000_000_123_456_000
@@ -126,14 +126,10 @@ _OWN = frozenset(
 )
 
 
-def same_but_id(one: Any, two: Any) -> bool:
-    """Tell whether the documents of two runs that did the same say the same."""
-    return bool(_stripped(one) == _stripped(two))
-
-
-def _stripped(value: Any) -> Any:
+def without_ids(value: Any) -> Any:
+    """Return a run's document without what differs between two runs that did the same."""
     if isinstance(value, dict):
-        return {key: _stripped(item) for key, item in value.items() if key not in _OWN}
+        return {key: without_ids(item) for key, item in value.items() if key not in _OWN}
     if isinstance(value, list):
-        return [_stripped(item) for item in value]
+        return [without_ids(item) for item in value]
     return value
