@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.new_file import written_aside
-from sacred.journal.regular_file import A_LINK, NO_FILE, open_regular
+from sacred.journal.regular_file import open_regular
 from sacred.journal.snapshot import Snapshot
-from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.replayers.disk import errors_of_disk, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
 __all__ = ["copy", "disk_errors", "locked_folder", "offset_of", "replace", "sync"]
 
-#: Errors that waiting does not mend; EEXIST is a file of the folder's name.
-_FINAL = frozenset(
-    {
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOTDIR,
-        errno.EEXIST,
-        errno.ENAMETOOLONG,
-        errno.ELOOP,
-    }
-)
 
-
-@contextlib.contextmanager
-def disk_errors(base: str, *final: int) -> Iterator[None]:
+def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
     """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = f"the file view {base} can not be written: {reason}"
-        if reason in {NO_FILE, A_LINK}:
-            text = f"{text.removesuffix(reason)}{error.filename}: {reason}"
-            raise TerminalSinkError(f"{text}. Move it away") from error
-        if error.errno in _FINAL or error.errno in final:
-            raise TerminalSinkError(
-                f"{text}. Make it writable, or choose another folder"
-            ) from error
-        raise TransientSinkError(text) from error
+    return errors_of_disk(f"the file view {base}", *final)
 
 
-@contextlib.contextmanager
-def locked_folder(path: str) -> Iterator[None]:
+def locked_folder(path: str) -> AbstractContextManager[None]:
     """Hold a folder's lock, where the system has such; no file is made for it."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
 
 def replace(path: str, content: bytes | Iterable[bytes]) -> None:

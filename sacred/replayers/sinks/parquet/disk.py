@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
 
 from sacred.journal.new_file import written_aside
-from sacred.journal.regular_file import A_LINK, NO_FILE, open_regular
-from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.journal.regular_file import open_regular
+from sacred.replayers.disk import errors_of_disk, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["create", "disk_errors", "locked_file", "read_file", "replace", "sync"]
 
-#: Errors that waiting does not mend; EEXIST is a file of a folder's name.
-_FINAL = frozenset(
-    {
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.EEXIST,
-        errno.ENAMETOOLONG,
-        errno.ELOOP,
-    }
-)
 
-
-@contextlib.contextmanager
-def disk_errors(base: str, *final: int) -> Iterator[None]:
+def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
     """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = f"the Parquet view {base} can not be written: {reason}"
-        if reason in {NO_FILE, A_LINK}:
-            text = f"{text.removesuffix(reason)}{error.filename}: {reason}"
-            raise TerminalSinkError(f"{text}. Move it away") from error
-        if error.errno in _FINAL or error.errno in final:
-            raise TerminalSinkError(
-                f"{text}. Make it writable, or choose another folder"
-            ) from error
-        raise TransientSinkError(text) from error
+    return errors_of_disk(f"the Parquet view {base}", errno.EISDIR, *final)
 
 
-@contextlib.contextmanager
-def locked_file(path: str) -> Iterator[None]:
+def locked_file(path: str) -> AbstractContextManager[None]:
     """Hold a file's lock, where the system has such; the file is made for it.
 
     Raises
@@ -58,18 +29,7 @@ def locked_file(path: str) -> Iterator[None]:
     FileNotFoundError
         Its folder is not there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = open_regular(path, os.O_CREAT | os.O_RDWR)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(lambda: open_regular(path, os.O_CREAT | os.O_RDWR))
 
 
 def read_file(path: str) -> bytes:

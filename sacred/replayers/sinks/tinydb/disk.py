@@ -11,12 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from sacred.journal.new_file import written_aside
-from sacred.journal.regular_file import A_LINK, NO_FILE, open_regular
+from sacred.journal.regular_file import A_LINK, open_regular
 from sacred.journal.root import fsync_folder
-from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.replayers.disk import errors_of_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
 __all__ = ["FolderLock", "disk_errors", "read_file", "replace", "sweep", "sweep_files"]
 
@@ -25,38 +26,11 @@ _ASIDE = re.compile(r"\..{1,100}\.json\.[0-9a-f]{12}")
 #: And those of stored files, which nobody goes on writing after so long (s).
 _NEW = re.compile(r"\.{1,2}new\.[0-9a-f]{12}(?:\.[0-9a-f]{12})?")
 _ABANDONED = 3600.0
-#: Errors that waiting does not mend; EEXIST is a file of the folder's name.
-_FINAL = frozenset(
-    {
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.EEXIST,
-        errno.ENAMETOOLONG,
-        errno.ELOOP,
-    }
-)
 
 
-@contextlib.contextmanager
-def disk_errors(base: str, *final: int) -> Iterator[None]:
+def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
     """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if reason in {NO_FILE, A_LINK}:
-            raise TerminalSinkError(
-                f"the TinyDB {base} can not be written: {error.filename}: {reason}. Move it away"
-            ) from error
-        text = f"the TinyDB {base} can not be written: {reason}"
-        if error.errno in _FINAL or error.errno in final:
-            raise TerminalSinkError(
-                f"{text}. Make it writable, or choose another folder"
-            ) from error
-        raise TransientSinkError(text) from error
+    return errors_of_disk(f"the TinyDB {base}", errno.EISDIR, *final)
 
 
 class FolderLock:
