@@ -127,7 +127,7 @@ def say(text: str) -> None:
     """Tell the person something that is not the result."""
     context = click.get_current_context(silent=True)
     name = context.find_root().info_name if context is not None else None
-    print(f"{name or 'sacred'}: {text}", file=sys.stderr, flush=True)
+    print(f"{name or 'sacred'}: {text}\n", end="", file=sys.stderr, flush=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:

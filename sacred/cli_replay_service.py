@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,9 @@ def _service(plan: Plan) -> DaemonPlan:
 
 
 def _line(text: str) -> None:
-    print(terminal.clean(text), flush=True)
+    # In one piece: each view's threads say lines, and print writes the text and the line's end apart.
+    sys.stdout.write(f"{terminal.clean(text)}\n")
+    sys.stdout.flush()
 
 
 class _Signals:

@@ -28,8 +28,10 @@ from sacred.replayers.replay import replay
 from sacred.replayers.sink import Batch, RunKey, SinkSpec
 from sacred.replayers.sinks.sql import connection as connection_module
 from sacred.replayers.sinks.sql import patience as patience_module
+from sacred.replayers.sinks.sql import sink as sink_module
 from sacred.replayers.sinks.sql.address import anchored, driver_url, parse_sql, sql_spec
 from sacred.replayers.sinks.sql.connection import SqlConnection
+from sacred.replayers.sinks.sql.runs import find_run
 from sacred.replayers.sinks.sql.sink import SqlSink
 
 server = pytest.mark.server
@@ -423,6 +425,31 @@ def test_many_claims_at_once(place):
     for thread in threads:
         thread.join(120)
     assert sorted(given) == list(range(1, 25))
+
+
+@pytest.mark.parametrize("wanted", [1, None])
+def test_a_run_that_is_claimed_between_a_look_and_a_claim(place, monkeypatch, wanted):
+    """Of two replayers of one run the second takes the first one's row, at whatever moment it came."""
+    run = RunKey("00000000000000aa", wanted)
+    first, second = SqlSink(place.spec), SqlSink(place.spec)
+    first.open()
+    second.open()
+    looked = []
+
+    def find(connection, asked):
+        found = find_run(connection, asked)
+        looked.append(found)
+        if len(looked) == 1:  # the second one has found nothing
+            assert first.claim(run) == 1
+        return found
+
+    monkeypatch.setattr(sink_module, "find_run", find)
+    assert second.claim(run) == 1
+    assert looked[0] is None
+    assert place.rows("SELECT run_id FROM run") == [("1",)]
+    assert place.rows("SELECT journal_id FROM journal_run") == [(run.journal_id,)]
+    first.close()
+    second.close()
 
 
 def test_many_make_the_tables_at_once(place):

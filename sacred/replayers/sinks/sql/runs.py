@@ -69,8 +69,11 @@ def insert_claim(
     # SQLite gives the key of a deleted row again, and may have kept what hung on it.
     for table in _OWN:
         connection.execute(delete(table).where(table.c.run_key == key))
-    journal = tables.journal_run
-    connection.execute(delete(journal).where(journal.c.journal_id == journal_id))
+    journal, its_run = tables.journal_run, tables.run
+    # What was kept of a run that was deleted. The row of one that is there is another replayer's, committed
+    # since this one looked: the insertion fails then.
+    gone = ~exists().where(its_run.c.id == journal.c.run_key)
+    connection.execute(delete(journal).where(journal.c.journal_id == journal_id, gone))
     connection.execute(
         insert(journal).values(
             journal_id=journal_id,
