@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -372,13 +373,18 @@ def test_folders_that_are_no_runs(tree: Tree, root: JournalRoot) -> None:
     assert ["imported", "failed"] == [one.state for one in tree.take(root)]
 
 
+def _foreign_database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table t (a)")
+
+
 def test_stores_that_are_none(tmp_path: Path) -> None:
     """Wrong places: one sentence that says what to do."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "metadata.json").write_text('{"runs": {"1": {')
-    sqlite3.connect(tmp_path / "other.db").executescript("create table t (a);").close()
+    _foreign_database(tmp_path / "other.db")
     (tmp_path / "text.db").write_text("this is no database, and long enough to be looked at" * 10)
     expected = {
         f"file:{tmp_path}/none": "does not exist: name the folder of the runs",
@@ -591,7 +597,7 @@ def test_two_imports_at_once(tree: Tree, tmp_path: Path) -> None:
 def test_a_sqlite_file_of_an_odd_name(tmp_path: Path) -> None:
     """Names that mean something in an address."""
     for name in ("a b.db", "100%.db", "ä#1.db"):
-        sqlite3.connect(tmp_path / name).executescript("create table t (a);").close()
+        _foreign_database(tmp_path / name)
         with pytest.raises(StoreError, match="holds no runs of a SqlObserver"):
             store_at(f"sqlite:///{tmp_path}/{name}").open()
 

@@ -43,10 +43,8 @@ def _normal(notes):
         told.pop("_id", None)  # a number here, None with Sacred
         if "ex_info" in told:
             told["ex_info"] = _without(told["ex_info"], "dependencies", "doc")  # has more here
-        if "host_info" in told:  # has more here
-            told["host_info"] = _only(
-                told["host_info"], ("hostname", "os", "python_version", "cpu", "ENV")
-            )
+        if "host_info" in told:  # has more here, and the peer may run on another Python
+            told["host_info"] = _only(told["host_info"], ("hostname", "os", "cpu", "ENV"))
         if "meta_info" in told:  # options that Sacred does not have
             options = ("--color", "--gcs", "--journal", "--resume")
             told["meta_info"] = [

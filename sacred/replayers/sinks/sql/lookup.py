@@ -33,7 +33,7 @@ def has_run(url: str, run_id: Any) -> bool:
 
     try:
         place = f"file:{quote(path)}?mode=ro"
-        with contextlib.closing(sqlite3.connect(place, _LOCKED, uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(place, timeout=_LOCKED, uri=True)) as connection:
             query = "SELECT 1 FROM run WHERE run_id = ? LIMIT 1"
             return connection.execute(query, (str(run_id),)).fetchone() is not None
     except (sqlite3.Error, OSError):
