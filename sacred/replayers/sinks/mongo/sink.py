@@ -37,6 +37,8 @@ __all__ = ["MongoSink"]
 log = logging.getLogger("sacred.replayers")
 
 FORMAT = "MongoObserver-0.7.0"
+#: A document a root of journals, with the number by which an older database is noticed.
+MARKS = "journal_marks"
 #: Longer output is kept whole in GridFS, and its end in the document (bytes).
 OUTPUT_BYTES = 4 << 20
 OUTPUT_TAIL = 1 << 20
@@ -250,6 +252,19 @@ class MongoSink:
             claimed="claimed" in ours,
             spool=int(ours.get("spool", 0)),
         )
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with self._connection.errors():
+            found = self._runs.database[MARKS].find_one({"_id": owner})
+        return int(found.get("number") or 0) if found else 0
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with self._connection.errors():
+            self._runs.database[MARKS].update_one(
+                {"_id": owner}, {"$max": {"number": number}}, upsert=True
+            )
 
     # -- writing -------------------------------------------------------------------------------
 
