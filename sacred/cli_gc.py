@@ -31,6 +31,7 @@ _KINDS = {
     "temporary": "files that were being stored",
     "aside": "journal files that were being written",
     "spools": "spools whose output is in the journal",
+    "checkpoints": "checkpoints of replayers that none needs",
 }
 _TOLD = 20
 
@@ -58,11 +59,14 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None) -> int:
     """Remove stored files that no run needs, and what kills left behind.
 
+    Also what replayers kept of runs that are gone, or ended and whole in their view.
+
     Every journal is read first. While one can not be read whole, no stored file is removed: what
     the rest of it names is unknown. Exit code 1 if a run is damaged or something could not be
     removed, 2 if a run could not be read.
     """
-    from sacred.journal.garbage import SHORTEST_GRACE, collect
+    from sacred.journal.garbage import SHORTEST_GRACE, Collected, collect
+    from sacred.replayers.stale_checkpoints import collect_checkpoints
 
     if grace < SHORTEST_GRACE and not force:
         raise click.UsageError(
@@ -71,6 +75,11 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
         )
     place = root_of(root)
     done = collect(place, grace=grace, dry_run=dry_run, force=force)
+    checkpoints = collect_checkpoints(place, grace=grace, dry_run=dry_run)
+    done = done._replace(
+        collected=[*done.collected, Collected("checkpoints", *checkpoints[:2])],
+        failures=done.failures + checkpoints.failures,
+    )
     stopped = any(not (force and obstacle.damaged) for obstacle in done.obstacles)
     if as_json:
         from sacred.replayers.jsontext import to_json

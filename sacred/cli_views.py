@@ -40,7 +40,8 @@ _HELP = """Tell how far the views of runs are: MongoDB, files, and all others.
     STATE    up to date, being written, behind (it lacks events and is not
              written now), failed (it will not come right by itself), deleted
              there (by a person: --rebuild of sacred-replay writes it again)
-    EVENTS   how many events of the journal are in the view
+    EVENTS   how many events of the journal are in the view; ? where the note of
+             an earlier version does not tell
     LAG      how many are not, and for how long the oldest of them waits
     WRITTEN  when the view was last written from this machine
 
@@ -102,7 +103,7 @@ def _listing(found: Sequence[Standing]) -> list[str]:
         table.add(
             each.title,
             _STATES.get(each.state, each.state),
-            str(each.events),
+            "?" if each.events is None else str(each.events),
             _lag(each.lag_events, each.lag_seconds),
             terminal.local_time(each.written),
             each.view,

@@ -7,8 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from sacred.core.artifacts import ArtifactError, content_type_of, files_of
-from sacred.core.fork import IMPORTING
-from sacred.journal.digests import load_openssl
+from sacred.core.fork import load_hashes
 from sacred.journal.events import EventType
 
 if TYPE_CHECKING:
@@ -148,8 +147,7 @@ class FileRecorder:
             pass
         if not self.is_open:
             return None, None
-        with IMPORTING:
-            load_openssl()
+        load_hashes()
         try:
             return self._blobs.put_file(filename), None
         except OSError as error:

@@ -15,7 +15,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["IMPORTING", "ForkSafeLock", "ImportGuard"]
+__all__ = ["IMPORTING", "ForkSafeLock", "ImportGuard", "load_hashes"]
 
 #: Seconds that a fork waits for an import at most; a file system may hang.
 PATIENCE = 10.0
@@ -85,3 +85,11 @@ class ImportGuard(ForkSafeLock):
 
 
 IMPORTING = ImportGuard()
+
+
+def load_hashes() -> None:
+    """Load the fast checksums, in any thread."""
+    from sacred.journal.digests import load_openssl
+
+    with IMPORTING:
+        load_openssl()

@@ -302,6 +302,15 @@ class ReplayerLink:
                 for name, state in states.items()
             }
 
+    def failures(self, folder: str) -> dict[str, str | None]:
+        """Return the views of a run that nobody tries to write any more, and why; asks nobody."""
+        with self._changed:
+            return {
+                name: state.error
+                for (where, name), state in self._states.items()
+                if where == folder and state.state == "failed"
+            }
+
     def _reason(self, name: str) -> str:
         return self._reasons.get(name) or self._failure or "it has not answered yet"
 

@@ -67,6 +67,8 @@ class RunBeat:
 
     def _look(self, *, last: bool = False) -> None:
         """Record what changed since the last look; what can not be recorded keeps nothing else."""
+        if not last:  # at the end it is said with what becomes of the run
+            self._tell_failed_views()
         for what, record in self._parts(last=last):
             try:
                 record()
@@ -75,6 +77,13 @@ class RunBeat:
                     self.run_logger.warning("%s could not be recorded: %s", what, error)
                 else:
                     self._on_beat_error(error)
+
+    def _tell_failed_views(self) -> None:
+        try:
+            for sentence in self._views.failed() if self._views is not None else ():
+                self.run_logger.warning("%s The run goes on: its journal has everything.", sentence)
+        except Exception as error:
+            self._on_beat_error(error)
 
     def _parts(self, *, last: bool) -> Iterator[tuple[str, Callable[[], object]]]:
         """Yield what changes while a run goes on, and how it is recorded."""

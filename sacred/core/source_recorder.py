@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.fork import IMPORTING
+from sacred.core.fork import IMPORTING, load_hashes
 from sacred.journal.blobs import SMALL_FILE, BlobStore
-from sacred.journal.digests import load_openssl
 from sacred.journal.events import EventType
 
 if TYPE_CHECKING:
@@ -133,8 +132,7 @@ class SourceRecorder:
                 fields["module"] = modules[name]
             try:
                 if os.stat(path).st_size > SMALL_FILE:
-                    with IMPORTING:
-                        load_openssl()
+                    load_hashes()
                 stored = self._blobs.put_file(path)
                 fields["blob"] = stored.blob.to_wire()
                 # The blob's bytes are what the run's record is about.

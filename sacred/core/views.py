@@ -131,6 +131,8 @@ class RunViews:
         self._folder: str | None = None
         self._link_or_none: ReplayerLink | None = None
         self._refused: list[str] = []
+        #: Views of which it was said that they can not be written.
+        self._told: set[str] = set()
         names: set[str] = set()
         for observer in observers:
             view = declared_view(observer)
@@ -273,7 +275,7 @@ class RunViews:
                     raise ViewRequiredError(
                         f"The view {view['name']} can not be written: {error}"
                     ) from error
-                self._refused.append(_refusal(str(view["name"]), str(error)))
+                self._refuse(str(view["name"]), str(error))
                 return None
             return given if run_id is None else None
         if run_id is not None and not required:
@@ -289,8 +291,12 @@ class RunViews:
             why = answer.error or "it did not answer in time"
             raise ViewRequiredError(f"The view {view['name']} can not be written: {why}")
         if answer.id is None and answer.error:
-            self._refused.append(_refusal(str(view["name"]), answer.error))
+            self._refuse(str(view["name"]), answer.error)
         return answer.id
+
+    def _refuse(self, name: str, error: str) -> None:
+        self._refused.append(_refusal(name, error))
+        self._told.add(name)
 
     def _claim_wait(self) -> float:
         """Return for how long the next view may think about an id: several share one wait."""
@@ -322,6 +328,21 @@ class RunViews:
         """See that somebody writes the views."""
         if self._link_or_none is not None:
             self._link_or_none.ensure_alive()
+
+    def failed(self) -> list[str]:
+        """Return a sentence for each view that nobody tries to write any more, once in a run."""
+        link = self._link_or_none
+        if link is None or self._folder is None:
+            return []
+        news = {
+            name: error
+            for name, error in link.failures(self._folder).items()
+            if name not in self._told
+        }
+        self._told.update(news)
+        return [
+            _refusal(name, error or "its replayer says no more") for name, error in news.items()
+        ]
 
     def wait(self, position: list[list[Any]], timeout: float) -> list[Behind]:
         """Wait until the views have what the journal has; return those that have not."""

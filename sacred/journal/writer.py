@@ -258,6 +258,7 @@ class JournalWriter(PendingWriter):
         on_fault: Callable[[OSError], None] | None = None,
         kind: str = "worker",
         label: str | None = None,
+        lost: Loss | None = None,
     ) -> JournalWriter:
         """Write into a journal that another process began, as a writer of one's own.
 
@@ -276,6 +277,8 @@ class JournalWriter(PendingWriter):
             As for ``create``.
         kind, label
             What the process is: ``worker``, ``spawn``, ``rank``; and a name for people.
+        lost
+            What it recorded and nobody could write: told when its number is claimed.
 
         Returns
         -------
@@ -290,6 +293,7 @@ class JournalWriter(PendingWriter):
         writer = cls(Path(folder), journal_id, durability, blobs, on_fault)
         writer._joined = {"kind": kind} if label is None else {"kind": kind, "label": label}
         writer._patient, writer._unclaimed = False, True
+        writer._unreported = [lost] if lost is not None else []
         return writer
 
     @classmethod
@@ -313,8 +317,10 @@ class JournalWriter(PendingWriter):
         Whether the event is in a file.
         """
         label = f"process {note.pid}"
-        writer = cls.join(folder, journal_id=journal_id, durability=durability, label=label)
-        writer._unreported = [Loss(0, note.lost, note.reason)]
+        lost = Loss(0, note.lost, note.reason)
+        writer = cls.join(
+            folder, journal_id=journal_id, durability=durability, label=label, lost=lost
+        )
         writer._exclusively(writer._claim_as_child)
         written = writer.fault is None
         writer._joined = None  # what fails here is said by whoever asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.arguments import InvalidArgumentError
+from sacred.core.arguments import InvalidArgumentError, checked_priority
 from sacred.core.observers import RunObserver
 from sacred.observers.declaration import DeclaredObserver, declares_a_view
 from sacred.replayers.errors import SinkSpecError
@@ -35,6 +35,19 @@ class NotifyingObserver(DeclaredObserver):
     """
 
     run: dict[str, Any] | None = None
+    started_text: str | None
+    completed_text: str | None
+    interrupted_text: str | None
+    failed_text: str | None
+    priority: int
+
+    def _take(self, texts: Mapping[str, str | None], priority: int) -> None:
+        """Take the templates, by their names, and the priority; see that all settings can be meant."""
+        for name, text in texts.items():
+            setattr(self, name, text)
+        self.priority = checked_priority(priority, type(self).__name__)
+        self.run = None
+        self._checked_spec()
 
     def _spec(self) -> SinkSpec:
         """Return the specification; ``SinkSpecError`` if a setting can not be one."""

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.arguments import InvalidArgumentError, checked_priority
+from sacred.core.arguments import InvalidArgumentError
 from sacred.core.lending import lend
 from sacred.observers.declaration import declares_a_view
 from sacred.observers.notification import NotifyingObserver, settings_in
@@ -70,12 +70,7 @@ class SlackObserver(NotifyingObserver):
         for name, text in texts.items():
             default = SLACK_TEXTS[name.removesuffix("_text")]
             texts[name] = default if text is None else text or None
-        self.completed_text = texts["completed_text"]
-        self.interrupted_text = texts["interrupted_text"]
-        self.failed_text = texts["failed_text"]
-        self.priority = checked_priority(priority, type(self).__name__)
-        self.run = None
-        self._checked_spec()
+        self._take(texts, priority)
 
     @classmethod
     def from_config(cls, filename: str | os.PathLike[str]) -> SlackObserver:

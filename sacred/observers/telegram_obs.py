@@ -10,7 +10,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.arguments import InvalidArgumentError, checked_priority
+from sacred.core.arguments import InvalidArgumentError
 from sacred.core.lending import lend
 from sacred.observers.declaration import declares_a_view
 from sacred.observers.notification import NotifyingObserver, settings_in
@@ -119,13 +119,7 @@ class TelegramObserver(NotifyingObserver):
         texts = {
             name: kwargs.get(name, TELEGRAM_TEXTS[name.removesuffix("_text")]) for name in _TEXTS
         }
-        self.started_text = texts["started_text"]
-        self.completed_text = texts["completed_text"]
-        self.interrupted_text = texts["interrupted_text"]
-        self.failed_text = texts["failed_text"]
-        self.priority = checked_priority(priority, type(self).__name__)
-        self.run = None
-        self._checked_spec()
+        self._take(texts, priority)
 
     @classmethod
     def from_config(cls, filename: str | os.PathLike[str]) -> TelegramObserver:

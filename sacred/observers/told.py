@@ -20,11 +20,12 @@ from sacred.journal.new_file import written_aside
 from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular, read_regular
 from sacred.journal.root import fsync_folder
+from sacred.replayers.disk import errors_of_notes
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 from sacred.replayers.sink import ViewPosition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sacred.replayers.sink import PointsAdded
@@ -36,10 +37,6 @@ _FORMAT = 1
 _MOST = 256 << 20
 #: So many lines may say again what others said before the file is written anew.
 _SPARE = 500
-#: Errors that waiting does not mend.
-_FINAL = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EEXIST}
-)
 
 
 class ToldLog:
@@ -312,18 +309,8 @@ class ToldLog:
         else:
             raise ValueError("a line of another version")
 
-    @contextlib.contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            text = (
-                f"{self._name} is told nothing, because it could not be remembered in "
-                f"{self._folder}: {error.strerror or error}"
-            )
-            if error.errno in _FINAL:
-                raise TerminalSinkError(f"{text}. Make the folder writable") from None
-            raise TransientSinkError(text) from None
+    def _disk_errors(self) -> AbstractContextManager[None]:
+        return errors_of_notes(f"{self._name} is told nothing", self._folder)
 
 
 def _stands_to_wire(at: ViewPosition) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import ReplayConfigError, SinkError
 from sacred.replayers.health import Health
 from sacred.replayers.memo import JournalSize, ViewMemo
+from sacred.replayers.place_watch import PlaceWatch
 from sacred.replayers.registry import load_sink
 from sacred.replayers.replay import declared_spec
 from sacred.replayers.view_worker import ViewWorker
@@ -164,6 +165,7 @@ class Daemon:
         self._roots: dict[Path, _Root] = {}
         self._workers: dict[tuple[Any, ...], ViewWorker] = {}
         self._leaving: list[ViewWorker] = []
+        self._places: dict[ViewWorker, PlaceWatch] = {}
         #: Runs to be looked at, for one worker or for all.
         self._todo: deque[tuple[tuple[Path, int], ViewWorker | None]] = deque()
         self._health: Health | None = None
@@ -211,10 +213,12 @@ class Daemon:
                     rebuild=self._rebuild,
                 )
                 fresh.append(worker)
+                self._places[worker] = PlaceWatch(spec)
             self._workers[key] = worker
         for worker in old.values():
             worker.stop()
             self._leaving.append(worker)
+            del self._places[worker]
         self._take_roots(paths)
         for worker in fresh:
             for root in self._roots.values():
@@ -238,6 +242,8 @@ class Daemon:
         """Look for what is new, once; return after how many seconds to do so again."""
         for root in self._roots.values():
             self._look(root)
+        for view, place in self._places.items():
+            self._look_at_place(view, place)
         for _ in range(min(_STEP, len(self._todo))):
             key, worker = self._todo.popleft()
             self._hand_out(key, worker)
@@ -262,6 +268,20 @@ class Daemon:
         for number in gone:
             for worker in self._workers.values():
                 worker.remove((root.path, number))
+
+    def _look_at_place(self, worker: ViewWorker, place: PlaceWatch) -> None:
+        """Have runs looked at whose notes a view does not keep: it came back older, or empty."""
+        for path, count in place.lost():
+            root = self._roots.get(path)
+            if root is None:
+                continue
+            self._tell(
+                None,
+                f"{worker.name}: lacks what it had (put back to a backup, or dropped?): {count} "
+                f"run{'s' * (count != 1)} of {path} looked at again",
+            )
+            self._todo.extend(((path, number), worker) for number in root.known)
+        place.look([root.journals for root in self._roots.values()], worker.counts().written)
 
     def _hand_out(self, key: tuple[Path, int], only: ViewWorker | None) -> None:
         """Give a run to the views that may lack something of it."""

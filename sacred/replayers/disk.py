@@ -12,8 +12,9 @@ from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-__all__ = ["errors_of_disk", "locked"]
+__all__ = ["errors_of_disk", "errors_of_notes", "locked"]
 
 #: Errors that waiting does not mend; EEXIST is a file of a folder's name.
 _FINAL = frozenset(
@@ -27,6 +28,8 @@ _FINAL = frozenset(
         errno.ELOOP,
     }
 )
+#: What is no regular file is EINVAL, one that is too large to be of ours EFBIG.
+_FINAL_NOTES = frozenset({*_FINAL, errno.EINVAL, errno.EFBIG})
 
 
 @contextlib.contextmanager
@@ -58,6 +61,34 @@ def errors_of_disk(view: str, *final: int) -> Iterator[None]:
                 f"{text}. Make it writable, or choose another folder"
             ) from error
         raise TransientSinkError(text) from error
+
+
+@contextlib.contextmanager
+def errors_of_notes(consequence: str, folder: Path | None) -> Iterator[None]:
+    """Say what it means that a sink can not remember on this machine what it did.
+
+    Parameters
+    ----------
+    consequence
+        What it does not do then, for a sentence: ``nothing is sent``.
+    folder
+        Where it is remembered.
+
+    Raises
+    ------
+    TerminalSinkError, TransientSinkError
+        In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        text = (
+            f"{consequence}, because it could not be remembered in {folder}: "
+            f"{error.strerror or error}"
+        )
+        if error.errno in _FINAL_NOTES:
+            raise TerminalSinkError(f"{text}. Make the folder writable") from None
+        raise TransientSinkError(text) from None
 
 
 @contextlib.contextmanager

@@ -57,10 +57,7 @@ def parse_slack(text: str) -> SinkSpec:
         It is none.
     """
     rest = _rest(text, "a Slack view needs its settings: --to slack:slack.json")
-    settings = {"webhook_url": rest} if _is_url(rest) else _settings(rest, "Slack", _SLACK)
-    if not settings.get("webhook_url"):
-        raise SinkSpecError(f"{rest} has no entry 'webhook_url', the address that Slack gave")
-    return slack_spec(**settings)
+    return slack_spec(**_address_or_settings(rest, "Slack", _SLACK, "that Slack gave"))
 
 
 def parse_telegram(text: str) -> SinkSpec:
@@ -94,10 +91,7 @@ def parse_webhook(text: str) -> SinkSpec:
         It is none.
     """
     rest = _rest(text, "a web hook needs its address: --to webhook:https://host/path")
-    settings = {"url": rest} if _is_url(rest) else _settings(rest, "web hook", _WEBHOOK)
-    if not settings.get("url"):
-        raise SinkSpecError(f"{rest} has no entry 'url', the address of the web hook")
-    return webhook_spec(**settings)
+    return webhook_spec(**_address_or_settings(rest, "web hook", _WEBHOOK, "of the web hook"))
 
 
 # -- specifications --------------------------------------------------------------------------------
@@ -259,8 +253,15 @@ def _rest(text: str, missing: str) -> str:
     return rest
 
 
-def _is_url(text: str) -> bool:
-    return "://" in text
+def _address_or_settings(
+    rest: str, what: str, known: tuple[str, ...], whose: str
+) -> dict[str, Any]:
+    """Return the settings that an address is, or that a file holds; the first known is the address."""
+    address = known[0]
+    settings = {address: rest} if "://" in rest else _settings(rest, what, known)
+    if not settings.get(address):
+        raise SinkSpecError(f"{rest} has no entry {address!r}, the address {whose}")
+    return settings
 
 
 def _settings(path: str, what: str, known: tuple[str, ...]) -> dict[str, Any]:

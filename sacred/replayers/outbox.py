@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import errno
 import json
 import os
 import time
@@ -31,11 +30,13 @@ from sacred.journal.new_file import written_aside
 from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular, read_regular
 from sacred.journal.root import fsync_folder
+from sacred.replayers.disk import errors_of_notes
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
 from sacred.replayers.sink import ViewPosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 __all__ = ["PENDING", "SENDING", "SENT", "Ledger", "Outbox", "OutboxEntry"]
@@ -48,11 +49,6 @@ _MOST = 64 << 20
 #: Seconds to wait for another replayer that sends messages of this run, and between two looks.
 _PATIENCE, _PAUSE = 60.0, 0.02
 _TIME = "__time__"
-#: Errors that waiting does not mend.
-_FINAL = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG}
-    | {errno.EEXIST}
-)
 
 
 class OutboxEntry(NamedTuple):
@@ -271,18 +267,8 @@ class Outbox:
         finally:
             os.close(descriptor)
 
-    @contextlib.contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            text = (
-                f"nothing is sent, because it could not be remembered in {self._folder}: "
-                f"{error.strerror or error}"
-            )
-            if error.errno in _FINAL:
-                raise TerminalSinkError(f"{text}. Make the folder writable") from None
-            raise TransientSinkError(text) from None
+    def _disk_errors(self) -> AbstractContextManager[None]:
+        return errors_of_notes("nothing is sent", self._folder)
 
 
 def _encoded(value: Any) -> Any:

@@ -14,6 +14,7 @@ from sacred.journal.codec import BlobReference
 from sacred.journal.events import EventType
 from sacred.journal.info import info_after
 from sacred.journal.media import picture_name
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.native import native
 from sacred.replayers.plain import plain, plain_text, utc
 from sacred.replayers.sink import OWNED_FIELDS, FieldsChanged, FileEntry, OutputChanged, PointsAdded
@@ -66,6 +67,8 @@ class RunProjection:
         The views the program declared.
     writers
         Numbers of the writers whose points or output were folded.
+    annotations
+        What people wrote about the run.
 
     Notes
     -----
@@ -99,6 +102,8 @@ class RunProjection:
         self._resources: dict[tuple[str, str | None, int], FileEntry] = {}
         self._artifacts: list[FileEntry] = []
         self._info: dict[str, Any] = {}
+        self.annotations = Annotations()
+        self._annotated = False
         self._dirty: set[str] = set()
         self._removed: set[str] = set()
         self._points: dict[str, _Points] = {}
@@ -248,6 +253,10 @@ class RunProjection:
 
     def _result_changed(self, fields: dict[str, Any], _event: Event) -> None:
         self._set("result", self._value(fields.get("result")))
+
+    def _person_said(self, fields: dict[str, Any], _event: Event) -> None:
+        before, self.annotations = self.annotations, self.annotations.after(fields)
+        self._annotated = self._annotated or self.annotations != before
 
     def _host_facts(self, fields: dict[str, Any], _event: Event) -> None:
         facts = self._value(_mapping(fields.get("facts")))
@@ -490,13 +499,15 @@ class RunProjection:
 
     def take_fields(self) -> FieldsChanged | None:
         """Return the fields that changed since they were last taken, as whole values."""
-        if not self._fields or not (self._dirty or self._removed):
+        if not self._fields or not (self._dirty or self._removed or self._annotated):
             return None
         fields = {name: self._field(name) for name in OWNED_FIELDS if name in self._dirty}
         removed = tuple(sorted(self._removed))
         self._dirty.clear()
         self._removed.clear()
-        return FieldsChanged(fields, removed)
+        annotations = self.annotations if self._annotated else None
+        self._annotated = False
+        return FieldsChanged(fields, removed, annotations)
 
     def take_output(self) -> OutputChanged | None:
         """Return the change of the output since it was last taken."""
@@ -537,6 +548,7 @@ class RunProjection:
     def touch(self) -> None:
         """Have every field and the whole output in the next changes, for a view written anew."""
         self._dirty.update(self._fields)
+        self._annotated = self.annotations != Annotations()
 
     def document(self) -> dict[str, Any]:
         """Return the run's document as it is now, without points and output."""
@@ -560,6 +572,7 @@ class RunProjection:
             "resources": [[*key, *entry] for key, entry in self._resources.items()],
             "artifacts": [list(entry) for entry in self._artifacts],
             "info": self._info,
+            "annotations": [list(self.annotations.tags), self.annotations.notes],
             "decoders": [[*key, *found.getstate()] for key, found in self._decoders.items()],
             "spool_end": self._spool_end,
             "filtered": self._filtered,
@@ -588,6 +601,8 @@ class RunProjection:
         }
         self._artifacts = [FileEntry(*entry) for entry in state["artifacts"]]
         self._info = dict(state["info"])
+        tags, notes = state["annotations"]
+        self.annotations = Annotations(tuple(tags), notes)
         self._decoders = {}
         for writer, stream, rest, flag in state["decoders"]:
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -632,6 +647,7 @@ _HANDLERS: dict[int, Callable[[RunProjection, dict[str, Any], Event], None]] = {
     EventType.SOURCE_ADDED: RunProjection._source_added,
     EventType.DEPENDENCIES_FOUND: RunProjection._dependencies_found,
     EventType.REPOSITORY_FOUND: RunProjection._repository_found,
+    EventType.ANNOTATED: RunProjection._person_said,
     EventType.HOST_FACTS: RunProjection._host_facts,
     EventType.VIEW_DECLARED: RunProjection._view_declared,
 }

@@ -354,8 +354,8 @@ def _unknown(kind: str) -> str:
 
     candidates = [*(scheme for known in _KINDS.values() for scheme in known.schemes), *kinds()]
     near = difflib.get_close_matches(kind, candidates, 1)
-    hint = f"Did you mean {near[0]}? " if near else ""
-    return f"there is no view {kind[:80]!r}. {hint}{_choices()}"
+    hint = f"Did you mean {near[0]}?" if near else _choices()
+    return f"there is no view {kind[:80]!r}. {hint}"
 
 
 def _choices() -> str:

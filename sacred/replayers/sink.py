@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sacred.journal.root import RunFolder
+    from sacred.replayers.annotations import Annotations
 
 __all__ = [
     "OWNED_FIELDS",
@@ -220,10 +221,13 @@ class FieldsChanged(NamedTuple):
 
     Values are plain: dicts with text keys, lists, numbers, text, None, naive UTC datetimes, and
     ``FileEntry`` where files are named. ``removed`` names fields that the document no longer has.
+    ``annotations``, if they changed: what people wrote about the run elsewhere. A place whose clients
+    write such things takes them where it has none; every other one leaves them alone.
     """
 
     fields: dict[str, Any]
     removed: tuple[str, ...] = ()
+    annotations: Annotations | None = None
 
 
 class OutputChanged(NamedTuple):

@@ -50,7 +50,8 @@ class Standing:
         at it or the view can not be reached; ``failed``: it will not come right by itself;
         ``deleted``: a person deleted the run there.
     events
-        How many events of the journal the view has.
+        How many events of the journal the view has; None if the note, of an earlier version, does
+        not tell.
     lag_events
         How many it lacks; None where that can not be told.
     lag_seconds
@@ -69,7 +70,7 @@ class Standing:
     view: str
     view_id: Any
     state: str
-    events: int
+    events: int | None
     lag_events: int | None
     lag_seconds: float | None
     error: str | None
@@ -205,8 +206,14 @@ def _standing(
             state = "current"  # where its process is gone, it left nothing
     return Standing(
         *(folder.number, str(folder.path), memo.kind, memo.view, memo.view_id, state),
-        *(position.events(), events, seconds, error, memo.written, memo.since),
+        *(position.events() if _tells_position(memo) else None, events, seconds),
+        *(error, memo.written, memo.since),
     )
+
+
+def _tells_position(memo: ViewMemo) -> bool:
+    """Tell whether a note says where the view stands: those of earlier versions have no such field."""
+    return bool(memo.position != ())  # what comes of JSON is no tuple
 
 
 def _position(memo: ViewMemo) -> Position:

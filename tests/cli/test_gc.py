@@ -50,6 +50,7 @@ def test_a_line_for_each_kind_and_the_bytes(root, run_sacred, used, orphan):
         "files that were being stored: 0 {0}, 0 bytes\n"
         "journal files that were being written: 0 {0}, 0 bytes\n"
         "spools whose output is in the journal: 0 {0}, 0 bytes\n"
+        "checkpoints of replayers that none needs: 0 {0}, 0 bytes\n"
         "stored files in use: 1, too young to judge: 0\n"
     )
     tried = run_sacred("gc", "--dry-run")
@@ -153,3 +154,16 @@ def test_no_root(run_sacred, tmp_path):
     assert 2 == done.code
     assert "is no root of journals" in done.err
     assert (tmp_path / "blobs" / "aa" / ("a" * 64)).exists()
+
+
+def test_checkpoints_of_a_run_that_is_gone(root, run_sacred, used):
+    """Told as the other kinds are, first as a trial."""
+    cache = root.journals.path / ".cache" / "replayers"
+    cache.mkdir(parents=True)
+    (cache / "99-memory-0123456789ab.fold").write_bytes(b"12345")
+    tried = run_sacred("gc", "--dry-run")
+    assert "checkpoints of replayers that none needs: 1 would be removed, 5 bytes\n" in tried.out
+    assert "would free 5 bytes\n" in tried.out
+    facts = json.loads(run_sacred("gc", "--json").out)
+    assert ({"removed": 1, "bytes": 5}, 5) == (facts["checkpoints"], facts["freed"])
+    assert [] == list(cache.iterdir())

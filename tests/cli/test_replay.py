@@ -74,6 +74,18 @@ def test_wrong_use(root, run_sacred, arguments, sentence):
     assert 2 == done.code
 
 
+def test_only_the_nearest_kind_is_told(root, run_sacred):
+    """Where it is known; else all that there are."""
+    root.completed()
+    assert (
+        "there is no view 'mongos'. Did you mean mongo?\n"
+        in run_sacred("replay", "--to", "mongos").err
+    )
+    near = run_sacred("replay", "--to", "sqlight:///x.db").err
+    assert near.endswith("there is no view 'sqlight'. Did you mean sqlite?\n")
+    assert "parquet:DIR" in run_sacred("replay", "--to", "foo:x").err
+
+
 def test_server_that_refuses(root, run_sacred):
     """A server that is not there: the view is behind, exit code 3."""
     root.completed()

@@ -189,7 +189,9 @@ def test_memories_of_an_earlier_version(root, run_sacred):
     assert (0, "current", "mongo", 900) == (
         code, record["state"], record["kind"], record["view_id"]
     )  # fmt: skip
-    assert None is record["lag_events"]
+    assert (None, None) == (record["events"], record["lag_events"])
+    row = run_sacred("views", "1").out.splitlines()[1].split("\t")
+    assert ["1 -> mongo 900", "up to date", "?", "?"] == row[:4]
     assert "1 -> mongo 900" in run_sacred("views", "1").out
 
 

@@ -146,6 +146,23 @@ def test_the_end_returns_when_the_views_are_current() -> None:
     assert {"mongo:s@h": "current"} == {name: state.state for name, state in states.items()}
 
 
+def test_a_view_that_nobody_tries_any_more() -> None:
+    """It is known while the run goes on, for its run alone; one that comes right is none."""
+    said = [
+        {"view": "mongo:s@h", "folder": "/r/1", "state": "failed", "error": "refused"},
+        {"view": "file:x", "folder": "/r/1", "state": "behind", "error": "full"},
+        {"view": "mongo:s@h", "folder": "/r/2", "state": "failed", "error": "foreign"},
+    ]
+    link, channels = _link(lambda command: said if command["do"] == "run" else _well(command))
+    assert {} == link.failures("/r/1")
+    link.follow("/r/1", "ab", 1, [_MONGO])
+    link.claim(_MONGO, "ab", None, {}, _LONG)  # answered behind what was said before
+    assert {"mongo:s@h": "refused"} == link.failures("/r/1")
+    assert {"mongo:s@h": "foreign"} == link.failures("/r/2")
+    link.wait("/r/1", [], _LONG)
+    assert {} == link.failures("/r/1")
+
+
 def test_a_view_that_is_behind_says_why() -> None:
     """What the replayer said last is the reason."""
 

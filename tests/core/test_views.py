@@ -136,6 +136,22 @@ def test_who_is_behind(link: mock.Mock) -> None:
     ]
 
 
+def test_a_view_that_failed_is_said_once(link: mock.Mock) -> None:
+    """In a sentence, while the run goes on; not again where it refused to give an id."""
+    link.claim.return_value = ClaimAnswer(None, "the login is refused")
+    first, second = _Server(), _Server("sql:x")
+    views = RunViews([first, second], "/r", "ab")
+    assert [] == views.failed()
+    views.claim(first, None, {})
+    views.follow("/r/1", 1)
+    link.failures.return_value = {}
+    assert [] == views.failed()
+    link.failures.return_value = {"mongo:d@h": "the login is refused", "sql:x": "a foreign schema"}
+    assert ["The view sql:x can not be written: a foreign schema."] == views.failed()
+    assert [] == views.failed()
+    link.failures.assert_called_with("/r/1")
+
+
 def test_no_secret_is_recorded(link: mock.Mock) -> None:
     """The journal names the views without passwords and client keywords."""
     public = RunViews([_Server()], "/r", "ab").public()

@@ -157,6 +157,37 @@ def test_a_view_that_can_never_be_written_is_not_waited_for(
     assert _events(tmp_path)[-1].fields["status"] == "COMPLETED"
 
 
+def test_a_view_that_fails_is_said_while_the_run_goes_on(tmp_path):
+    """One that gives no id: in a line as soon as it is known, and at the end what becomes of the run."""
+    (tmp_path / "waits.py").write_text(
+        "import logging, threading\n"
+        "from sacred import Experiment\n"
+        "ex = Experiment('waits', save_git_info=False)\n"
+        "@ex.automain\n"
+        "def main(_run):\n"
+        "    said = threading.Event()\n"
+        "    class Hears(logging.Handler):\n"
+        "        def emit(self, record):\n"
+        "            if 'is no folder' in record.getMessage():\n"
+        "                said.set()\n"
+        "    _run.run_logger.addHandler(Hears())\n"
+        "    print('heard', said.wait(50))\n"
+    )
+    (tmp_path / "taken").write_text("")
+    result = subprocess.run(
+        [sys.executable, "waits.py", "-F", "runs", "-t", "taken"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert "heard True" in result.stdout, result.stderr
+    during, end = [line for line in result.stderr.splitlines() if "is no folder" in line]
+    assert during.endswith("The run goes on: its journal has everything.")
+    assert "The run is safe in" in end
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("DURABILITY", "evnt"), ("VIEW_WAIT", "soon"), ("ENABLED", "perhaps")]
 )

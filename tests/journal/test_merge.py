@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from died_runs import died_run
 
 from sacred.journal import (
     BlobStore,
@@ -24,34 +23,6 @@ from sacred.journal import (
     verify,
 )
 
-_DYING = """
-import os, sys
-from sacred.journal import BlobStore, EventType, JournalRoot, JournalWriter
-root = JournalRoot(sys.argv[1])
-folder = root.claim()
-store = BlobStore(root.blobs)
-writer = JournalWriter.create(folder.journal, blobs=store)
-writer.append(EventType.RUN_STARTED, run_id=folder.number, name="x", command="main", config={},
-              meta={}, experiment={"name": "x"}, host={})
-for step in range(int(sys.argv[2])):
-    writer.log_point("loss", step, step / 7)
-    if step % 50 == 0:
-        writer.flush()
-stored = store.put_bytes(b"weights of %d" % folder.number)
-writer.append(EventType.ARTIFACT_ADDED, name="weights", filename="w", blob=stored.blob.to_wire(),
-              md5=stored.md5)
-writer.flush()
-if os.fork() == 0:
-    writer.log_point("child", 0, 1.0)
-    writer.flush()
-    os._exit(0)
-os.wait()
-writer.append(EventType.CHILD_SEEN, writer=1)
-writer.log_point("loss", 10**6, 1.0)
-writer.flush()
-os._exit(0)
-"""
-
 
 @pytest.fixture
 def there(tmp_path):
@@ -63,13 +34,6 @@ def there(tmp_path):
 def here(tmp_path):
     """The root into which is merged; not there yet."""
     return JournalRoot(tmp_path / "here")
-
-
-def died(root, points=300):
-    """Have a process that is gone write a run of two writers, with a stored file."""
-    command = [sys.executable, "-W", "ignore", "-c", _DYING, str(root.path), str(points)]
-    subprocess.run(command, check=True, timeout=60)
-    return root.runs()[-1]
 
 
 def joined(there, here, **options):
@@ -103,7 +67,7 @@ def events(folder):
 def test_runs_come_with_their_files(there, here):
     """Runs and stored files of another root are here, byte for byte, and verify is content."""
     for _ in range(3):
-        died(there)
+        died_run(there)
     done = joined(there, here)
     assert states(done) == ["new"] * 3
     assert [run.number for run in done] == [1, 2, 3]
@@ -115,7 +79,7 @@ def test_runs_come_with_their_files(there, here):
 
 def test_a_repeat_changes_nothing(there, here):
     """A second merge finds all runs by the ids of their journals."""
-    died(there)
+    died_run(there)
     joined(there, here)
     before = files(here.path)
     done = joined(there, here)
@@ -128,8 +92,8 @@ def test_a_repeat_changes_nothing(there, here):
 
 def test_numbers_that_clash_get_new_ones(there, here):
     """A run whose number another one has gets the next; the other one's folder stays."""
-    died(there)
-    own = died(here)
+    died_run(there)
+    own = died_run(here)
     before = files(own.path)
     (run,) = joined(there, here)
     assert (run.state, run.there, run.number) == ("new", 1, 2)
@@ -139,7 +103,7 @@ def test_numbers_that_clash_get_new_ones(there, here):
 
 def test_the_longer_copy_wins(there, here):
     """A run that came while it went on gets the rest; the one that is longer here stays."""
-    folder = died(there)
+    folder = died_run(there)
     shutil.copytree(there.path, here.path)
     whole = events(folder)
     file = here.run(1).journal / "w0000-e0001.jzst"
@@ -157,7 +121,7 @@ def test_the_longer_copy_wins(there, here):
 
 def test_a_sealed_copy_is_the_same_run(there, here):
     """Sealing moves no event: neither copy is longer, both stay as they are."""
-    folder = died(there)
+    folder = died_run(there)
     shutil.copytree(there.path, here.path)
     seal_run(folder)
     before = files(here.run(1).path)
@@ -168,7 +132,7 @@ def test_a_sealed_copy_is_the_same_run(there, here):
 
 def test_a_longer_copy_that_is_sealed_wins(there, here):
     """The chain of a live copy is proved by the index of the sealed one."""
-    folder = died(there)
+    folder = died_run(there)
     shutil.copytree(there.path, here.path)
     seal_run(folder)
     file = here.run(1).journal / "w0000-e0001.jzst"
@@ -211,7 +175,7 @@ def test_a_run_that_is_written_here_is_left_alone(there, here):
 
 def test_a_damaged_run_is_mended_by_a_whole_copy(there, here):
     """A backup that is whole takes the place of damage, and the damaged bytes stay beside it."""
-    folder = died(there)
+    folder = died_run(there)
     shutil.copytree(there.path, here.path)
     file = here.run(1).journal / "w0000-e0001.jzst"
     broken = bytearray(file.read_bytes())
@@ -228,7 +192,7 @@ def test_a_damaged_run_is_mended_by_a_whole_copy(there, here):
 @pytest.mark.parametrize("repaired", [False, True])
 def test_a_damaged_copy_takes_no_whole_runs_place(there, here, repaired):
     """A copy that lost events, mended or not, is no longer one, though it ends later."""
-    folder = died(there)
+    folder = died_run(there)
     shutil.copytree(there.path, here.path)
     file = folder.journal / "w0000-e0001.jzst"
     broken = bytearray(file.read_bytes())
@@ -246,7 +210,7 @@ def test_a_damaged_copy_takes_no_whole_runs_place(there, here, repaired):
 
 def test_stored_files_come_back(there, here):
     """What a run here lost of its stored files comes from the other root; what both lost is told."""
-    died(there)
+    died_run(there)
     joined(there, here)
     shutil.rmtree(here.blobs)
     (run,) = joined(there, here)
@@ -261,7 +225,7 @@ def test_stored_files_come_back(there, here):
 
 def test_a_damaged_stored_file_is_not_taken(there, here):
     """What is not what its digest says is left out, and told."""
-    died(there)
+    died_run(there)
     (blob,) = (path for path in there.blobs.rglob("*") if path.is_file())
     blob.write_bytes(b"noise")
     (run,) = joined(there, here)
@@ -271,7 +235,7 @@ def test_a_damaged_stored_file_is_not_taken(there, here):
 
 def test_a_dry_run_changes_nothing(there, here):
     """What would be done is told as what is done, and the root is not even made."""
-    died(there)
+    died_run(there)
     told = joined(there, here, dry_run=True)
     assert not here.path.exists()
     done = joined(there, here)
@@ -284,7 +248,7 @@ def test_runs_that_are_none(there, here):
     there.claim()
     damaged = there.claim()
     (damaged.journal / "w0000-e0001.jzst").write_bytes(b"noise" * 100)
-    died(there)
+    died_run(there)
     done = joined(there, here)
     assert states(done) == ["empty", "failed", "new"]
     assert [run.exit_code for run in done] == [0, 2, 0]
@@ -310,13 +274,13 @@ _CALLS = ("replace", "rename", "fsync", "mkdir", "link")
 
 def test_killed_at_any_call(there, here, tmp_path):
     """A merge that ends at any call to the disk leaves whole runs, and the next one does the rest."""
-    died(there, 60)
-    died(there, 300)
+    died_run(there, 60)
+    died_run(there, 300)
     joined(there, here)
     second = here.run(2).journal / "w0000-e0001.jzst"
     second.write_bytes(second.read_bytes()[: _bound_before(second, second.stat().st_size // 2)])
     (second.parent / "w0001-e0001.jzst").unlink()  # it came behind what is left of the first
-    died(there, 60)
+    died_run(there, 60)
     begin, truth = tmp_path / "begin", {n: events(there.run(n)) for n in (1, 2, 3)}
     shutil.copytree(here.path, begin)
     short = events(JournalRoot(begin).run(2))
@@ -373,7 +337,7 @@ def test_a_full_disk_ends_the_merge(there, here, monkeypatch):
     """Where this root can not be written, the merge ends with its sentence and leaves nothing."""
     from sacred.journal import JournalUnavailableError
 
-    died(there)
+    died_run(there)
     here.create()
 
     def full(*_):

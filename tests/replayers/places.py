@@ -400,6 +400,8 @@ class MongoPlace(SinkPlace):
         assert self.database.metrics.count_documents({"run_id": view_id}) == len(listed)
         sources = found["experiment"].pop("sources")
         output = found["captured_out"]
+        if not found.get("omniboard"):
+            found.pop("omniboard", None)
         return {
             **found,
             "sources": [[name, self.stored(one)] for name, one in sources],

@@ -131,8 +131,12 @@ def in_mongo(folded):
     contents = folded.contents
     if not isinstance(document["info"].get("metrics"), list):
         document["info"].pop("metrics", None)  # the references to the metrics stand there
+    said = folded.annotations
+    board = {"tags": list(said.tags), "notes": said.notes}
+    board = {name: value for name, value in board.items() if value}
     return {
         **document,
+        **({"omniboard": board} if board else {}),
         "format": "MongoObserver-0.7.0",
         "captured_out": folded.output,
         "sources": [[s.name, contents[s.key]] for s in sources if contents[s.key] is not None],

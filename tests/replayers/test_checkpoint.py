@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import shutil
 import threading
 import uuid
 
@@ -22,6 +23,7 @@ from sacred.replayers.fold import RunFold
 from sacred.replayers.follower import Follower
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sinks.memory import PLACES, MemorySink
+from sacred.replayers.stale_checkpoints import collect_checkpoints
 
 
 @pytest.fixture
@@ -278,3 +280,61 @@ def test_a_cache_that_can_not_be_written(root, spec):
     (root.path / ".cache" / "replayers").write_text("a file")
     once(folder, spec)
     assert 0 == begun_at(folder, spec)
+
+
+def _kept(root):
+    cache = root.path / ".cache" / "replayers"
+    return sorted(path.name for path in cache.iterdir() if ".fold" in path.name)
+
+
+def test_collected_when_nobody_needs_them(root, spec):
+    """Those of a run that ended and is whole, or is gone; not of one that goes on, or is behind."""
+    folders = [root.claim() for _ in range(3)]
+    writers = [write_run(folder, ends=False) for folder in folders]
+    for folder in folders:
+        once(folder, spec)
+    every = _kept(root)
+    mine = [name for name in every if name.startswith("1-")]
+    assert (6, 2) == (len(every), len(mine))
+    assert (0, 0, []) == collect_checkpoints(root, grace=0)
+    writers[1].append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    for writer in writers:
+        writer.close()
+    # It ended, and its view does not know yet.
+    assert (0, 0, []) == collect_checkpoints(root, grace=0)
+    once(folders[1], spec)
+    shutil.rmtree(folders[2].path)
+    cache = root.path / ".cache" / "replayers"
+    size = sum((cache / name).stat().st_size for name in _kept(root) if name not in mine)
+    assert (4, size, []) == collect_checkpoints(root, grace=0, dry_run=True)
+    assert every == _kept(root)
+    assert (4, size, []) == collect_checkpoints(root, grace=0)
+    assert mine == _kept(root)
+    # What they are for: the run is gone on with, and its view is the same without them.
+    assert 0 == begun_at(folders[1], spec)
+
+
+def test_what_is_not_collected(root, spec):
+    """Other names, links, folders, files that are being written, a cache that lies behind a link."""
+    cache = root.path / ".cache" / "replayers"
+    cache.mkdir(parents=True)
+    name = f"7-{spec.key}.fold"
+    left = [f"x-{spec.key}.fold", f"7-{spec.key}.folder", "7-memory.fold", f"{spec.key}.lock"]
+    for one in [name, f"{name}-before", f".{name}.0123456789ab", *left]:
+        (cache / one).write_bytes(b"four")
+    (cache / f"8-{spec.key}.fold").symlink_to(cache / left[0])
+    (cache / f"9-{spec.key}.fold").mkdir()
+    assert (2, 8, []) == collect_checkpoints(root, grace=3600, dry_run=True)
+    assert (3, 12, []) == collect_checkpoints(root, grace=-1, dry_run=True)
+    away = root.path / "away"
+    cache.rename(away)
+    cache.symlink_to(away)
+    assert (0, 0, []) == collect_checkpoints(root, grace=-1)
+    cache.unlink()
+    away.rename(cache)
+    assert (3, 12, []) == collect_checkpoints(root, grace=-1)
+    assert sorted([*left, f"8-{spec.key}.fold", f"9-{spec.key}.fold"]) == sorted(
+        path.name for path in cache.iterdir()
+    )
+    shutil.rmtree(cache)
+    assert (0, 0, []) == collect_checkpoints(root, grace=-1)

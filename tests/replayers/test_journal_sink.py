@@ -8,13 +8,12 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
 
 import pytest
+from died_runs import died_run
 from servers.objects import MemoryStore
 
 from sacred.journal import (
@@ -47,34 +46,6 @@ from sacred.replayers.memo import ViewMemo
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import FileEntry, RunKey, SinkSpec
 from sacred.replayers.sinks.journal import sink as journal_sink
-
-_ELSEWHERE = """
-import os, sys
-from sacred.journal import BlobStore, EventType, JournalRoot, JournalWriter
-root = JournalRoot(sys.argv[1])
-folder = root.claim()
-store = BlobStore(root.blobs)
-writer = JournalWriter.create(folder.journal, blobs=store)
-writer.append(EventType.RUN_STARTED, run_id=folder.number, name="x", command="main", config={},
-              meta={}, experiment={"name": "x"}, host={})
-for step in range(200):
-    writer.log_point("loss", step, step / 7)
-    if step % 40 == 0:
-        writer.flush()
-stored = store.put_bytes(b"weights")
-writer.append(EventType.ARTIFACT_ADDED, name="weights", filename="w", blob=stored.blob.to_wire(),
-              md5=stored.md5)
-writer.flush()
-if os.fork() == 0:
-    writer.log_point("child", 0, 1.0)
-    writer.flush()
-    os._exit(0)
-os.wait()
-writer.append(EventType.CHILD_SEEN, writer=1)
-writer.log_point("loss", 10**6, 1.0)
-writer.flush()
-os._exit(0)
-"""
 
 
 @pytest.fixture
@@ -195,13 +166,6 @@ def files(folder):
     }
 
 
-def elsewhere(root):
-    """Have a process that is gone write a run of two writers, with a stored file."""
-    command = [sys.executable, "-W", "ignore", "-c", _ELSEWHERE, str(root.path)]
-    subprocess.run(command, check=True, timeout=60)
-    return root.runs()[-1]
-
-
 def is_copied(folder, place, tmp_path):
     """Compare a run with its copy: events, bytes, stored files."""
     found = place.run(folder, tmp_path)
@@ -222,7 +186,7 @@ def test_a_copy_equals_the_run(root, place, tmp_path, fate):
         folder = root.claim()
         write_run(folder)
     else:
-        folder = elsewhere(root)
+        folder = died_run(root)
     if fate == "sealed":
         seal_run(folder)
     if fate in {"damaged", "repaired"}:
@@ -252,7 +216,7 @@ def damage(folder):
 
 def test_a_repeat_writes_nothing(root, place):
     """A second call finds everything there, and touches no file and puts no object."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, place)
     before, note = place.state(), ViewMemo.load(folder.views, place.spec.key)
     assert note.written is not None  # `sacred views` shows when that was
@@ -326,7 +290,7 @@ def test_following_ends_with_everything(root, place, tmp_path):
 
 def test_epochs_and_workers(root, place, tmp_path):
     """A run that was gone on with, by several processes, is copied with all its files."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, place)
     writer = gone_on(folder)
     writer.log_point("loss", 10**7, 1.0)
@@ -341,7 +305,7 @@ def test_epochs_and_workers(root, place, tmp_path):
 
 def test_a_torn_end_comes_when_nobody_writes_it(root, place, tmp_path):
     """What a kill tore off is left out while the writer may live, and copied when it is gone."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     file = folder.journal / "w0000-e0001.jzst"
     with file.open("ab") as out:
         out.write(file.read_bytes()[-20:-5])
@@ -362,7 +326,7 @@ def test_what_a_killed_run_printed_last(root, place, tmp_path):
     """The spool of a run that was killed is copied, and goes when a seal has recorded it."""
     from sacred.journal.spool import encode_record
 
-    folder = elsewhere(root)
+    folder = died_run(root)
     (folder.journal / "w0000.spool").write_bytes(encode_record(1, 10**18, b"last words\n"))
     copied(folder, place)
     assert files(place.run(folder, tmp_path)) == files(folder)
@@ -390,7 +354,7 @@ def test_large_values_and_what_they_name(root, place, tmp_path):
 
 def test_a_stored_file_that_was_lost_and_comes_back(root, place, tmp_path):
     """What is not there can not be copied; when it is, it is, though the journal is as it was."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     (blob,) = (path for path in root.blobs.rglob("*") if path.is_file())
     content = blob.read_bytes()
     blob.write_bytes(b"noise")
@@ -405,7 +369,7 @@ def test_a_stored_file_that_was_lost_and_comes_back(root, place, tmp_path):
 
 def test_damage_takes_nothing_from_a_copy(root, folder_place, tmp_path):
     """A run that was damaged and repaired takes its copy's place; the whole files stay beside it."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, folder_place)
     whole = files(folder)["w0000-e0001.jzst"]
     damage(folder)
@@ -419,7 +383,7 @@ def test_damage_takes_nothing_from_a_copy(root, folder_place, tmp_path):
 def test_damage_takes_nothing_from_a_bucket(root, tmp_path, monkeypatch):
     """The parts of the whole file stay in the bucket, and the manifest names them."""
     place = Bucket(tmp_path, monkeypatch)
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, place)
     whole = files(folder)["w0000-e0001.jzst"]
     damage(folder)
@@ -433,7 +397,7 @@ def test_damage_takes_nothing_from_a_bucket(root, tmp_path, monkeypatch):
 
 def test_notes_go_along(root, place, tmp_path):
     """The journal of a run's notes is copied and brought back, and grows there as it does here."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     notes = JournalWriter.create(tmp_path / "elsewhere" / "journal")
     (folder.path / "notes").mkdir()
     for text in ("one", "two"):
@@ -449,7 +413,7 @@ def test_notes_go_along(root, place, tmp_path):
 
 def test_damage_that_nobody_saw_stays_where_it_is(root, place, tmp_path):
     """A file that did not grow is not copied again, whatever became of its bytes."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, place)
     whole = files(folder)
     when = os.stat(folder.journal / "w0000-e0001.jzst")
@@ -461,7 +425,7 @@ def test_damage_that_nobody_saw_stays_where_it_is(root, place, tmp_path):
 
 def test_an_older_copy_of_the_run(root, place, tmp_path):
     """A run with fewer events than its copy leaves that alone, with exit code 3, but for a rebuild."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     older = tmp_path / "older"
     shutil.copytree(folder.path, older)
     writer = gone_on(folder)
@@ -483,7 +447,7 @@ def test_an_older_copy_of_the_run(root, place, tmp_path):
 
 def test_a_copy_brings_a_lost_run_back(root, folder_place, tmp_path):
     """The runs of a root that is gone come back with one command: sacred merge."""
-    folders = [elsewhere(root), elsewhere(root)]
+    folders = [died_run(root), died_run(root)]
     truth = [events(folder) for folder in folders]
     for folder in folders:
         copied(folder, folder_place)
@@ -496,7 +460,7 @@ def test_a_copy_brings_a_lost_run_back(root, folder_place, tmp_path):
 
 def test_a_copy_that_was_sealed(root, folder_place, tmp_path):
     """Somebody sealed the copy: the run goes on, and the copy is what the run is."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, folder_place)
     seal_run(folder_place.run(folder, tmp_path))
     writer = gone_on(folder)
@@ -552,7 +516,7 @@ def test_roots_of_many_machines_in_one(tmp_path, folder_place):
     roots = [JournalRoot(tmp_path / name) for name in ("one", "two")]
     for one in roots:
         for _ in range(2):
-            copied(elsewhere(one), folder_place)
+            copied(died_run(one), folder_place)
     copies = JournalRoot(folder_place.path)
     assert [folder.number for folder in copies.runs()] == [1, 2, 3, 4]
     assert {ident(folder) for folder in copies.runs()} == {
@@ -563,7 +527,7 @@ def test_roots_of_many_machines_in_one(tmp_path, folder_place):
 
 def test_a_run_that_was_removed_from_the_copy(root, folder_place):
     """A run whose number a person removed is not copied again, but with --rebuild."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, folder_place)
     (folder_place.path / "1").unlink()
     follower = follower_for(folder, load_sink(folder_place.spec), folder_place.spec)
@@ -576,7 +540,7 @@ def test_a_run_that_was_removed_from_the_copy(root, folder_place):
 
 def test_two_replayers_at_once(root, place, tmp_path):
     """Two who copy the same run at the same time leave one whole copy."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     threads = [threading.Thread(target=copied, args=(folder, place)) for _ in "ab"]
     for thread in threads:
         thread.start()
@@ -589,7 +553,7 @@ def test_two_replayers_at_once(root, place, tmp_path):
 def test_nobody_deletes_what_another_is_about_to_name(root, tmp_path, monkeypatch):
     """A replayer that clears up behind its list spares the parts that a faster one puts meanwhile."""
     place = Bucket(tmp_path, monkeypatch)
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, place)
     writer = gone_on(folder)
     seal_run(folder)
@@ -612,7 +576,7 @@ def test_nobody_deletes_what_another_is_about_to_name(root, tmp_path, monkeypatc
 
 def test_a_claim_that_was_killed(root, folder_place):
     """A run of which nothing was copied yet is empty to all commands, and the next call copies it."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     sink = load_sink(folder_place.spec)
     sink.attend(folder)
     sink.open()
@@ -628,7 +592,7 @@ _CALLS = ("replace", "rename", "fsync", "mkdir", "link", "symlink", "utime", "un
 
 def _stages(root):
     """Let a run become longer, sealed, and longer again; yield after each."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     yield folder
     with contextlib.closing(gone_on(folder)) as writer:
         writer.log_point("loss", 10**7, 1.0)
@@ -774,7 +738,7 @@ def _fails_at(place, folder, number, effect):
 
 def test_an_outage(root, place, tmp_path, monkeypatch):
     """A place that can not be written for a while is behind, with a sentence; then it has all."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     sink = load_sink(place.spec)
     fails = [3]
     opens = sink._place.open
@@ -798,7 +762,7 @@ def test_an_outage(root, place, tmp_path, monkeypatch):
 
 def test_a_folder_of_something_else(root, tmp_path):
     """A folder that holds other things is no place of copies: one sentence, nothing is touched."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("mine")
     spec = SinkSpec.parse(f"journal:{tmp_path / 'other'}")
@@ -830,7 +794,7 @@ def test_addresses_that_are_none(text, sentence):
 
 def test_a_root_is_no_place_of_copies(root, tmp_path):
     """Neither the root itself, nor one that programs write, nor a folder in one."""
-    elsewhere(root)
+    died_run(root)
     for path in (root.path, root.path / "1", root.path / "blobs" / "x"):
         with pytest.raises(SinkSpecError, match="a folder of their own"):
             SinkSpec.parse(f"journal:{path}")
@@ -838,7 +802,7 @@ def test_a_root_is_no_place_of_copies(root, tmp_path):
 
 def test_a_copy_of_a_copy(root, folder_place, tmp_path):
     """A folder of copies is a root: it can be copied on, but not onto itself."""
-    folder = elsewhere(root)
+    folder = died_run(root)
     copied(folder, folder_place)
     again = JournalRoot(folder_place.path).run(1)
     follower = follower_for(again, load_sink(folder_place.spec), folder_place.spec)

@@ -133,6 +133,76 @@ def test_what_others_wrote_stays(root, spec, mongo_db):
 
 
 @server
+def test_tags_that_came_with_a_run(root, spec, mongo_db):
+    """Tags and notes of the journal are written where there are none, and never over a person's.
+
+    Nor again where a person took them away; with the position, or not at all.
+    """
+    folder = root.claim()
+    writer = _simple(folder)
+    for what, action, value in (
+        *(("tag", "add", tag) for tag in ("good", "bad", "good", "best")),
+        *(("tag", "remove", "bad"), ("note", "set", "see 3"), ("status", "set", "INVALID")),
+    ):
+        writer.append(EventType.ANNOTATED, what=what, action=action, value=value)
+    writer.flush()
+    once(folder, spec)
+    (run,) = mongo_db.runs.find()
+    assert {"tags": ["good", "best"], "notes": "see 3"} == run["omniboard"]
+    mongo_db.runs.update_one({}, {"$set": {"omniboard.notes": "mine"}})
+    writer.append(EventType.ANNOTATED, what="tag", action="add", value="late")
+    writer.append(EventType.ANNOTATED, what="note", action="set", value="see 4")
+    writer.flush()
+    once(folder, spec)
+    (run,) = mongo_db.runs.find()
+    assert {"tags": ["good", "best", "late"], "notes": "mine"} == run["omniboard"]
+    for tags in ({"tags": []}, {}):
+        mongo_db.runs.update_one({}, {"$set": {"omniboard": tags}})
+        writer.append(EventType.ANNOTATED, what="tag", action="add", value=f"later {tags}")
+        writer.flush()
+        once(folder, spec)
+        once(folder, spec, rebuild=True)
+        (run,) = mongo_db.runs.find()
+        assert tags == run["omniboard"]
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    mongo_db.runs.update_one({}, {"$set": {"omniboard": "another program's"}})
+    assert "current" == once(folder, spec, rebuild=True).state
+    (run,) = mongo_db.runs.find()
+    assert "another program's" == run["omniboard"]
+
+
+@server
+def test_a_tag_that_a_person_writes_meanwhile(root, spec, mongo_db):
+    """Between the look and the write: the write finds out, and the person's tags stay."""
+    folder = root.claim()
+    writer = _simple(folder)
+    once(folder, spec)
+    writer.append(EventType.ANNOTATED, what="tag", action="add", value="ours")
+    writer.append(EventType.RESULT_CHANGED, result=7)
+    writer.flush()
+    follower = Follower(folder, MongoSink(spec), spec)
+    follower._attach()
+    runs = follower.sink._runs
+
+    class Meanwhile:
+        def __getattr__(self, name):
+            return getattr(runs, name)
+
+        def update_one(self, *given):
+            follower.sink._runs = runs
+            runs.update_one({}, {"$set": {"omniboard": {"tags": ["a person's"]}}})
+            return runs.update_one(*given)
+
+    follower.sink._runs = Meanwhile()
+    assert "current" == follower.run_once().state
+    follower.close()
+    (run,) = mongo_db.runs.find()
+    assert (["a person's"], 7) == (run["omniboard"]["tags"], run["result"])
+    writer.close()
+
+
+@server
 def test_values_that_mongo_can_not_hold(root, spec, mongo_db):
     """Large ints become text, NaN stays, keys with dots and dollars stay as they are (E.8.6)."""
     folder = root.claim()

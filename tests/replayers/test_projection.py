@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sacred.journal.codec import Array, ObjectText
+from sacred.journal.codec import Array, ObjectText, pack, unpack
 from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.tables import MetricTable
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.plain import plain
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, OutputChanged, PointsAdded, RunKey, SinkSpec
@@ -264,6 +265,33 @@ def test_what_was_folded_in_silence_is_counted_only():
     assert projection.counts == {"a": 3}
     (points,) = [c for c in projection.changes() if isinstance(c, PointsAdded)]
     assert (points.seqs, points.steps) == ([3], [2])
+
+
+def test_tags_and_notes():
+    """They come whole when they changed, outside the document, which is of Sacred's fields alone."""
+
+    def said(what, action, value):
+        return event(EventType.ANNOTATED, what=what, action=action, value=value)
+
+    projection = fold(started())
+    assert [None] == [c.annotations for c in projection.changes() if isinstance(c, FieldsChanged)]
+    for words in [("tag", "add", "b"), ("tag", "add", "a"), ("tag", "add", "b")]:
+        projection.apply(said(*words))
+    assert [FieldsChanged({}, (), Annotations(("b", "a")))] == projection.changes()
+    projection.apply(said("tag", "add", "a"))
+    projection.apply(said("name", "set", "baseline"))
+    assert [] == projection.changes()
+    projection.apply(said("note", "set", "one"))
+    projection.apply(said("tag", "remove", "b"))
+    other = fold(started())
+    other.restore(unpack(pack(projection.state())))
+    other.changes()
+    other.apply(said("tag", "add", "c"))
+    for one, tags in ((projection, ("a",)), (other, ("a", "c"))):
+        assert [FieldsChanged({}, (), Annotations(tags, "one"))] == one.changes()
+        assert "omniboard" not in one.document()
+    projection.apply(said("note", "remove", None))
+    assert [FieldsChanged({}, (), Annotations(("a",)))] == projection.changes()
 
 
 def test_points_that_were_handed_out_are_not_kept():

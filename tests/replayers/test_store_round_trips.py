@@ -314,6 +314,33 @@ def test_mongo(tmp_path: Path, root: JournalRoot, mongo_server: Any, mongo_db: A
     assert repr(queued) == repr({k: value for k, value in ours.items() if k not in extra})
 
 
+@pytest.mark.server
+def test_tags_and_notes_of_mongo(
+    tmp_path: Path, root: JournalRoot, mongo_server: Any, mongo_db: Any
+) -> None:
+    """MongoDB -> journals -> MongoDB -> journals: what was written in Omniboard comes along."""
+    where = f"{mongo_server.url.rstrip('/')}/{mongo_db.name}"
+    write_store(tmp_path / "lab", "mongo", where, "COMPLETED", "FAILED")
+    board = {"tags": ["good", "\u00e4"], "notes": "see 2\nand 3"}
+    mongo_db.runs.update_one({"_id": 1}, {"$set": {"omniboard": board}})
+    before = _mongo_documents(mongo_db)
+    assert [(), ()] == [one.losses for one in _import(where, root, fresh=0)]
+    again = f"{mongo_db.name}_again"
+    try:
+        there = f"{mongo_server.url.rstrip('/')}/{again}"
+        _written_again(root, there)
+        after = _mongo_documents(mongo_db.client[again])
+        other = JournalRoot(tmp_path / "other")
+        assert [(), ()] == [one.losses for one in _import(there, other, fresh=0)]
+        mongo_db.client.drop_database(again)
+        _written_again(other, there)
+        last = _mongo_documents(mongo_db.client[again])
+    finally:
+        mongo_db.client.drop_database(again)
+    assert [board, None] == [run.get("omniboard") for run in after]
+    assert repr(_sorted(before)) == repr(_sorted(after)) == repr(_sorted(last))
+
+
 def _pair(server: Any, database: Any) -> str:
     """Return a database as Sacred's -m takes it."""
     place = server.url.removeprefix("mongodb://").partition("/")[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import JournalError
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.fold import RunFold
 from sacred.replayers.sink import FileEntry
 
@@ -47,12 +48,15 @@ class Folded(NamedTuple):
         By name, in the order in which they appeared.
     contents
         Of the files, by ``FileEntry.key``; None if the journal has none.
+    annotations
+        What people wrote about the run; few places have any.
     """
 
     document: dict[str, Any]
     output: str
     metrics: dict[str, Series]
     contents: dict[tuple[str, str, str | None, int], bytes | None]
+    annotations: Annotations = Annotations()
 
 
 def fold_of(folder: RunFolder) -> Folded:
@@ -82,7 +86,8 @@ def fold_of(folder: RunFolder) -> Folded:
             for change in projection.take_points()
         }
         contents = {entry.key: _content(folder, entry) for entry in _files(document)}
-        return Folded(document, projection.output(), metrics, contents)
+        output, said = projection.output(), projection.annotations
+        return Folded(document, output, metrics, contents, said)
     finally:
         fold.close()
 

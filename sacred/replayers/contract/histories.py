@@ -60,7 +60,7 @@ class Told(NamedTuple):
         ``point``, ``output``, ``info``, ``result``, ``heartbeat``, ``filtered``, ``facts``, ``source``,
         ``resource``, ``artifact``, ``flush`` (a frame ends), ``look`` (a replayer brings the view up
         to date), ``fail`` (and one of its calls fails), ``anew`` (another replayer comes),
-        ``worker`` (a point of another process), ``again`` (the run ends, and is gone on with).
+        ``tag`` (a person's, or none any more), ``worker`` (a point of another process), ``again`` (the run ends, and is gone on with).
     given
         What else is to be said of it.
     """
@@ -118,6 +118,7 @@ _steps = st.one_of(
     _told("resource", st.sampled_from(["/data/one.csv", "/data/two.csv"]), _contents),
     _told("artifact", _file_names, _contents),
     _told("worker", st.sampled_from(METRICS[:4]), _numbers, _numbers),
+    _told("tag", st.sampled_from(["add", "remove"]), st.sampled_from(["good", "\u00e9", ""])),
     _told("again"),
     _told("flush"),
     _looks,
@@ -183,6 +184,9 @@ class _Teller:
 
     def _heartbeat(self) -> None:
         self.say(EventType.HEARTBEAT)
+
+    def _tag(self, action: str, text: str) -> None:
+        self.say(EventType.ANNOTATED, what="tag", action=action, value=text)
 
     def _filtered(self, keep: int, text: str) -> None:
         self.say(EventType.OUTPUT_FILTERED, keep=keep, text=text)

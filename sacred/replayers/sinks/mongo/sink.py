@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.identity import host_name, own_identity, process_lives
 from sacred.journal.position import Position
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.errors import TransientSinkError, ViewMovedError
 from sacred.replayers.sink import (
     OWNED_FIELDS,
@@ -21,6 +22,7 @@ from sacred.replayers.sink import (
     ViewPosition,
     wanted_id,
 )
+from sacred.replayers.sinks.mongo.annotations import annotation_update
 from sacred.replayers.sinks.mongo.connection import REFUSED, MongoConnection
 from sacred.replayers.sinks.mongo.files import chunks, md5_of, put_file
 from sacred.replayers.sinks.mongo.series import Series, load_series, push_points
@@ -35,6 +37,8 @@ __all__ = ["MongoSink"]
 log = logging.getLogger("sacred.replayers")
 
 FORMAT = "MongoObserver-0.7.0"
+#: A document a root of journals, with the number by which an older database is noticed.
+MARKS = "journal_marks"
 #: Longer output is kept whole in GridFS, and its end in the document (bytes).
 OUTPUT_BYTES = 4 << 20
 OUTPUT_TAIL = 1 << 20
@@ -249,6 +253,19 @@ class MongoSink:
             spool=int(ours.get("spool", 0)),
         )
 
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with self._connection.errors():
+            found = self._runs.database[MARKS].find_one({"_id": owner})
+        return int(found.get("number") or 0) if found else 0
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with self._connection.errors():
+            self._runs.database[MARKS].update_one(
+                {"_id": owner}, {"$max": {"number": number}}, upsert=True
+            )
+
     # -- writing -------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
@@ -273,12 +290,17 @@ class MongoSink:
         if state.anew:
             removed = [name for name in OWNED_FIELDS if name in {"stop_time", "fail_trace"}]
         stale_file = None
+        said = annotation_update({}, Annotations())
         for change in batch.changes:
             if isinstance(change, FieldsChanged):
                 fields |= self._rendered(
                     change.fields, batch.references, self._metric_references(batch, state)
                 )
                 removed += change.removed
+                if change.annotations is not None:
+                    names = {"omniboard": 1, "_journal.annotations": 1}
+                    board = self._runs.find_one({"_id": state.view_id}, names) or {}
+                    said = annotation_update(board, change.annotations)
             elif isinstance(change, OutputChanged):
                 stale_file = state.output_file
                 fields["captured_out"] = self._output(batch, state, change.text)
@@ -295,13 +317,15 @@ class MongoSink:
             "_journal.spool": batch.spool,
             "_journal.large": state.large,
             "_journal.captured_out": state.output_file,
+            **said.fields,
         }
-        gone = {name: "" for name in removed if name not in fields}
+        gone = {name: "" for name in removed if name not in fields} | said.gone
         gone |= {"_journal.claimed": "", "_journal.anew": "", "_journal.overwrote": ""}
         guard = {
             "_id": state.view_id,
             "_journal.id": batch.run.journal_id,
             "_journal.revision": state.revision,
+            **said.guard,
         }
         result = self._set(guard, fields, marks, gone)
         if not result.matched_count:

@@ -23,7 +23,7 @@ from sacred.replayers.sink import (
     ViewPosition,
     wanted_id,
 )
-from sacred.replayers.sinks.sql import tables
+from sacred.replayers.sinks.sql import marks, tables
 from sacred.replayers.sinks.sql.columns import run_columns
 from sacred.replayers.sinks.sql.connection import SqlConnection
 from sacred.replayers.sinks.sql.rows import (
@@ -205,6 +205,16 @@ class SqlSink:
             claimed=found.claim is not None,
             spool=found.spool,
         )
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with self._connection.begin() as connection:
+            return marks.marked(connection, owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with self._connection.begin() as connection:
+            marks.mark(connection, owner, number)
 
     # -- writing -------------------------------------------------------------------------------
 
