@@ -494,6 +494,23 @@ def test_a_sentence_of_the_driver_becomes_a_part_of_ours():
     assert str(connection._meaning(unknown)).endswith("h:27017: Name or service not known")
 
 
+def test_the_name_of_a_user_is_no_secret():
+    """Of a user "u" without a password, "refused" was "ref***sed"; passwords are hidden as ever."""
+    from pymongo.errors import AutoReconnect
+    from sqlalchemy.exc import OperationalError
+
+    from sacred.replayers.sinks.sql.meaning import said
+
+    refused = AutoReconnect("u@h, s3cret: connection refused")
+    connection = MongoSink(mongo_spec("mongodb://u@127.0.0.1:1/db"))._connection
+    assert connection.say(refused) == "u@h, s3cret: connection refused"
+    connection = MongoSink(mongo_spec("mongodb://u:s3cret@127.0.0.1:1/db"))._connection
+    assert connection.say(refused) == "u@h, ***: connection refused"
+    error = OperationalError("", {}, Exception("u, s3cret: refused"))
+    assert said(error, parse_spec("postgresql://u@h/db")) == "u, s3cret: refused"
+    assert said(error, parse_spec("postgresql://u:s3cret@h/db")) == "u, ***: refused"
+
+
 def test_a_server_that_is_not_there(root, run_writer):
     """A refused connection is behind, not failed, and says who does not answer."""
     folder = root.claim()
