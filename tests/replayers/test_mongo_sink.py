@@ -379,6 +379,16 @@ def test_overwrite(root, mongo_server, mongo_db):
 
 
 @server
+def test_overwrite_of_a_run_that_is_not_there(root, mongo_server, mongo_db, caplog):
+    """MGO-07: the run is in the view all the same, and the log says that nothing was written over."""
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, mongo_spec(mongo_server.url, mongo_db.name, overwrite=77))
+    assert (status.error, status.view_id) == (None, 1)
+    assert "has no run 77 that could be written over" in caplog.text
+
+
+@server
 def test_collections_of_other_names(root, mongo_server, mongo_db):
     """MGO-01, E.8.1: a collection of its own shares metrics without mixing; a prefix has both."""
     folder = root.claim()

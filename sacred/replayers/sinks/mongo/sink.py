@@ -148,6 +148,10 @@ class MongoSink:
                 taken = self._take_over(run)
                 if taken is not None:
                     return taken
+                log.warning(
+                    "%s has no run %s that could be written over: journal %s gets the next free id",
+                    *(self.spec.name, self.overwrite, run.journal_id),
+                )
             return self._insert(run)
 
     def _insert(self, run: RunKey) -> Any:
