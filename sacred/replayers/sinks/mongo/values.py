@@ -52,7 +52,7 @@ def bson_value(value: Any, depth: int = 0, *, safe_keys: bool = False) -> Any:
 def json_value(value: Any) -> Any:
     """Return a plain value with its times as texts, for what clients read as JSON."""
     if isinstance(value, dt.datetime):
-        return value.isoformat()
+        return value.isoformat(timespec="microseconds")
     if isinstance(value, dict):
         return {key: json_value(item) for key, item in value.items()}
     if isinstance(value, list):
