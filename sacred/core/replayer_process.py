@@ -66,6 +66,7 @@ class ProcessChannel:
         while left:
             try:
                 left = left[os.write(self._stdin, left) :]
+                deadline = time.monotonic() + _SEND_TIMEOUT
             except BlockingIOError:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:

@@ -69,8 +69,7 @@ def gcs_option(args: Any, run: Any) -> None:
 
     The value is `gs://<bucket>/path/to/exp`.
     """
-    bucket, basedir = _bucket_and_path("-G/--gcs", "gs", args)
-    run.observers.append(load_observer("gcs")(bucket=bucket, basedir=basedir))
+    run.observers.append(_bucket_observer("gcs", "-G/--gcs", "gs", args))
 
 
 gcs_option.gives_way = True
@@ -95,8 +94,7 @@ def s3_option(args: Any, run: Any) -> None:
 
     The value is `s3://<bucket>/path/to/exp`.
     """
-    bucket, basedir = _bucket_and_path("-S/--s3", "s3", args)
-    run.observers.append(load_observer("s3")(bucket=bucket, basedir=basedir))
+    run.observers.append(_bucket_observer("s3", "-S/--s3", "s3", args))
 
 
 @cli_option("-s", "--sql")
@@ -205,6 +203,14 @@ def _folder(flags: str, args: Any) -> Any:
     if not isinstance(args, (str, PathLike)):
         raise CommandLineError(f"The folder of {flags} is {args!r}: give a path.")
     return args
+
+
+def _bucket_observer(kind: str, flags: str, scheme: str, args: Any) -> Any:
+    bucket, basedir = _bucket_and_path(flags, scheme, args)
+    try:
+        return load_observer(kind)(bucket=bucket, basedir=basedir)
+    except ValueError as error:  # a name that can be none, or a region that nothing says
+        raise CommandLineError(f"{flags}: {error}") from None
 
 
 def _bucket_and_path(flags: str, scheme: str, args: Any) -> tuple[str, str]:

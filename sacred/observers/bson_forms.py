@@ -10,7 +10,13 @@ from sacred.journal.integers import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["encoding_errors", "force_bson_encodeable", "force_valid_bson_key", "storable"]
+__all__ = [
+    "encoding_errors",
+    "force_bson_encodeable",
+    "force_valid_bson_key",
+    "storable",
+    "storable_json",
+]
 
 
 def force_valid_bson_key(key: Any) -> Any:
@@ -43,6 +49,14 @@ def storable(value: Any) -> Any:
     from sacred.replayers.sinks.mongo.values import bson_value
 
     return bson_value(plain_value(value))
+
+
+def storable_json(value: Any) -> Any:
+    """Return a value as ``storable`` does, with times as texts: clients read it as JSON."""
+    from sacred.observers.direct import plain_value
+    from sacred.replayers.sinks.mongo.values import bson_value, json_value
+
+    return bson_value(json_value(plain_value(value)))
 
 
 @contextmanager

@@ -12,7 +12,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.snapshot import Snapshot
-from sacred.observers.bson_forms import encoding_errors, force_bson_encodeable, storable
+from sacred.observers.bson_forms import (
+    encoding_errors,
+    force_bson_encodeable,
+    storable,
+    storable_json,
+)
 from sacred.observers.declaration import (
     DeclaredObserver,
     declares_a_view,
@@ -250,18 +255,18 @@ class MongoEntry(DeclaredObserver):
     ) -> None:
         """Write what is known by now."""
         entry = self._begun_entry()
-        entry["info"] = storable(info)
+        entry["info"] = storable_json(info)
         self._refer(entry["info"])
         entry["captured_out"] = storable(captured_out)
         entry["heartbeat"] = beat_time
-        entry["result"] = storable(result)
+        entry["result"] = storable_json(result)
         self.save()
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """Write the end of a run that went well."""
         entry = self._begun_entry()
         entry["stop_time"] = stop_time
-        entry["result"] = storable(result)
+        entry["result"] = storable_json(result)
         entry["status"] = "COMPLETED"
         self.final_save(attempts=10)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Line", "OutputLines"]
+__all__ = ["Line", "OutputLines", "tail_of"]
 
 STREAMS = {1: "stdout", 2: "stderr"}
 #: A line that is longer is cut (characters): a progress bar that never ends its own.
@@ -35,6 +35,21 @@ class Line(NamedTuple):
     time: int
     stream: str
     text: str
+
+
+def tail_of(content: bytes, most: int) -> str:
+    """Return the end of an output, from the beginning of a line if one begins soon.
+
+    A carriage return counts as the end of one, as in a progress bar. What has no such place in the
+    first half begins where it begins: else one long line would hide nearly all of the end.
+    """
+    tail = content[-most:].decode("utf-8", "ignore")
+    half = len(tail) // 2
+    for end in ("\n", "\r"):
+        place = tail.find(end, 0, half + 1)
+        if place >= 0:
+            return tail[place + 1 :]
+    return tail
 
 
 class OutputLines:

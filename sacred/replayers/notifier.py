@@ -55,7 +55,9 @@ class NotificationSink:
         self.spec = spec
         given = {**self.defaults, **(spec.options.get("texts") or {})}
         self.texts: dict[str, str] = {rule: given[rule] for rule in RULES if given.get(rule)}
-        self._kept = fields_for(self.texts) | self.needs()
+        # A template that a run can not fill in gives way to the default, which needs its own.
+        defaults = {rule: self.defaults[rule] for rule in self.texts if rule in self.defaults}
+        self._kept = fields_for(self.texts) | fields_for(defaults) | self.needs()
         self._outbox = Outbox(spec.key)
         self._seen: dict[str, int] = {}
 

@@ -503,7 +503,8 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
     descriptor = reader.fileno()
 
     def read() -> None:
-        rest = b""
+        # In pieces: a configuration of 20 MB is one line, and who sends it waits.
+        begun: list[bytes] = []
         while True:
             try:
                 data = os.read(descriptor, 65536)
@@ -512,10 +513,14 @@ def serve(reader: BinaryIO, writer: BinaryIO) -> int:
             if not data:
                 service.end_of_commands()
                 return
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
+            *ended, rest = data.split(b"\n")
+            for part in ended:
+                line = b"".join([*begun, part])
+                begun.clear()
                 if line.strip():
                     service.command(line)
+            if rest:
+                begun.append(rest)
             output.flush()
 
     threading.Thread(target=read, name="commands", daemon=True).start()

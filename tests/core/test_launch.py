@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sacred.core import replayer_process
 from sacred.core.launch import ClaimAnswer, ReplayerLink
 from sacred.core.replayer_process import ProcessChannel
 
@@ -268,3 +269,28 @@ def test_a_process_is_talked_to_over_its_pipes(tmp_path: Path) -> None:
         channels[0]._process.kill()
         channels[0]._process.wait(10)
     assert 1 == len(list((tmp_path / ".cache" / "replayers").glob("*.log")))
+
+
+_READER = """
+import sys
+size = len(sys.stdin.buffer.readline())
+print(size, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are polled")
+def test_a_replayer_that_reads_slowly_is_not_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration of 20 MB is one line: two seconds count from the last piece that was read."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(replayer_process.time, "monotonic", lambda: float(next(ticks)))
+    script = tmp_path / "reader.py"
+    script.write_text(_READER)
+    channel = ProcessChannel(str(tmp_path), (str(script),))
+    try:
+        channel.send(b"x" * (20 << 20) + b"\n")
+        assert next(channel.receive()) == str((20 << 20) + 1).encode()
+    finally:
+        channel.close()
+        channel._process.wait(10)

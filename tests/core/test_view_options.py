@@ -136,6 +136,23 @@ def test_a_wrong_bucket_is_a_sentence(value):
         view_options.s3_option.apply(value, types.SimpleNamespace(observers=[]))
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        (view_options.s3_option, "s3://UPPER/x", "-S/--s3: 'UPPER' is no name of a bucket"),
+        (view_options.s3_option, "s3://bucket/x", "-S/--s3: .*region"),
+        (view_options.gcs_option, "gs://b/x", "-G/--gcs: 'b' is no name of a bucket"),
+    ],
+)
+def test_a_bucket_that_can_be_none_is_a_sentence(monkeypatch, tmp_path, option, value, sentence):
+    """CLI-10, S3-01: what the observer refuses is told where it was typed, without a traceback."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(CommandLineError, match=sentence):
+        option.apply(value, types.SimpleNamespace(observers=[]))
+
+
 def test_an_observer_that_is_not_there_is_a_sentence(monkeypatch):
     """PKG-02: an installation without a view says so."""
     monkeypatch.setitem(view_options.OBSERVERS, "file", "sacred.observers.nowhere:Nothing")

@@ -122,9 +122,26 @@ def in_bson(value):
     return value
 
 
+def times_as_text(value):
+    """What clients read as JSON."""
+    if isinstance(value, dict):
+        return {key: times_as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [times_as_text(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return value.isoformat(timespec="microseconds")
+    return value
+
+
 def in_mongo(folded):
     """MongoDB's document, with the points and contents in the places of what refers to them."""
-    document = in_bson({k: v for k, v in folded.document.items() if k not in _FILES})
+    document = in_bson(
+        {
+            k: times_as_text(v) if k in {"info", "result"} else v
+            for k, v in folded.document.items()
+            if k not in _FILES
+        }
+    )
     experiment = dict(folded.document["experiment"])
     sources = experiment.pop("sources")
     document["experiment"] = in_bson(experiment)

@@ -392,6 +392,51 @@ def test_a_document_that_would_be_too_large(root, spec, mongo_db):
 
 
 @server
+def test_of_a_group_the_largest_entries_are_left_out(root, spec, mongo_db):
+    """What fits stays, with the notice in the place of what does not; one of small entries goes."""
+    folder = root.claim()
+    many = {f"key {n}": "y" * 100 for n in range(150_000)}
+    writer = _simple(folder, config={"data": "x" * (17 << 20), "lr": 0.5, "group": {"a": 1}})
+    writer.append(EventType.INFO_CHANGED, set=[[["many"], many], [["n"], 1]], deleted=[])
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result={"r": 1})
+    writer.close()
+    assert once(folder, spec).error is None
+    run = mongo_db.runs.find_one()
+    assert (run["config"]["lr"], run["config"]["group"]) == (0.5, {"a": 1})
+    assert run["config"]["data"].endswith("bytes: too large for MongoDB, kept in the journal")
+    assert run["info"]["n"] == 1
+    assert run["info"]["many"].endswith("bytes: too large for MongoDB, kept in the journal")
+    assert run["result"] == {"r": 1}
+
+
+@server
+def test_what_clients_read_as_json(root, spec, mongo_db):
+    """E.7.5: incense makes JSON of an info; a time in one hid all runs of the database."""
+    import json
+
+    moment = dt.datetime(2024, 5, 4, 3, 2, 1, 123456)
+    folder = root.claim()
+    writer = _simple(folder)
+    writer.append(EventType.INFO_CHANGED, set=[[["a", "b"], [moment]]], deleted=[])
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result={"at": moment})
+    writer.close()
+    assert once(folder, spec).error is None
+    run = mongo_db.runs.find_one()
+    assert json.loads(json.dumps(run["info"])) == {"a": {"b": ["2024-05-04T03:02:01.123456"]}}
+    assert json.loads(json.dumps(run["result"])) == {"at": "2024-05-04T03:02:01.123456"}
+
+
+def test_the_end_of_an_output_is_more_than_its_last_line():
+    """A progress bar is one long line, and stands in front of the last one."""
+    from sacred.replayers.lines import tail_of
+
+    assert tail_of(b"one\ntwo\nthree\n", 9) == "three\n"
+    bar = b"".join(b"\r%d of 99" % n for n in range(99))
+    assert tail_of(bar + b"\nend", 24) == "97 of 99\r98 of 99\nend"
+    assert tail_of(b"x" * 90 + b"\nend", 24) == "x" * 20 + "\nend"
+
+
+@server
 def test_overwrite(root, mongo_server, mongo_db):
     """MGO-07: overwrite= takes the named entry, and keeps what it does not write."""
     mongo_db.runs.insert_one({"_id": 3, "status": "OLD", "foreign": 1})
@@ -401,6 +446,16 @@ def test_overwrite(root, mongo_server, mongo_db):
     assert status.view_id == 3
     run = mongo_db.runs.find_one({"_id": 3})
     assert (run["status"], run["foreign"]) == ("RUNNING", 1)
+
+
+@server
+def test_overwrite_of_a_run_that_is_not_there(root, mongo_server, mongo_db, caplog):
+    """MGO-07: the run is in the view all the same, and the log says that nothing was written over."""
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, mongo_spec(mongo_server.url, mongo_db.name, overwrite=77))
+    assert (status.error, status.view_id) == (None, 1)
+    assert "has no run 77 that could be written over" in caplog.text
 
 
 @server
@@ -517,6 +572,23 @@ def test_a_sentence_of_the_driver_becomes_a_part_of_ours():
     assert "refuses the connection: Authentication failed. Check user" in refused
     unknown = AutoReconnect("h:27017: [Errno -2] Name or service not known")
     assert str(connection._meaning(unknown)).endswith("h:27017: Name or service not known")
+
+
+def test_the_name_of_a_user_is_no_secret():
+    """Of a user "u" without a password, "refused" was "ref***sed"; passwords are hidden as ever."""
+    from pymongo.errors import AutoReconnect
+    from sqlalchemy.exc import OperationalError
+
+    from sacred.replayers.sinks.sql.meaning import said
+
+    refused = AutoReconnect("u@h, s3cret: connection refused")
+    connection = MongoSink(mongo_spec("mongodb://u@127.0.0.1:1/db"))._connection
+    assert connection.say(refused) == "u@h, s3cret: connection refused"
+    connection = MongoSink(mongo_spec("mongodb://u:s3cret@127.0.0.1:1/db"))._connection
+    assert connection.say(refused) == "u@h, ***: connection refused"
+    error = OperationalError("", {}, Exception("u, s3cret: refused"))
+    assert said(error, parse_spec("postgresql://u@h/db")) == "u, s3cret: refused"
+    assert said(error, parse_spec("postgresql://u:s3cret@h/db")) == "u, ***: refused"
 
 
 def test_a_server_that_is_not_there(root, run_writer):

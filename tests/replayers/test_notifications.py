@@ -279,7 +279,18 @@ def test_a_template_that_does_not_fit_a_run(root, server):
     assert follow(folder, spec)[0].state == "current"
     text = server.requests[0].data()["text"]
     assert "*my_run* completed" in text
+    assert "with result=`3`" in text  # which the template did not name
     assert "there is no 'lr'" in text
+
+
+def test_of_a_failure_too_the_default_text_knows_all(root, server):
+    """A template that does not fit names no error; the text that is sent in its place has it."""
+    folder = root.claim()
+    ended(folder, **FAILED)
+    spec = slack_spec(f"{server.url}/x", failed_text="{config[lr]} is bad")
+    assert follow(folder, spec)[0].state == "current"
+    assert "failed" in server.requests[0].data()["text"]
+    assert "`KeyError: 'a_b'`" in server.requests[0].data()["text"]
 
 
 def test_a_text_that_is_switched_off(root, server):

@@ -223,7 +223,9 @@ class MongoConnection:
         text = text.partition(" (configured timeouts")[0]
         login = self.spec.url.partition("://")[2].rpartition("@")[0]
         options = self.spec.options.get("client") or {}
-        secrets = [login.partition(":")[2], login, str(options.get("password") or "")]
+        password = login.partition(":")[2]
+        # A name alone is no secret, and a short one stands in every word.
+        secrets = [password, login if password else "", str(options.get("password") or "")]
         for secret in secrets:
             for form in (secret, unquote(secret)):
                 if form:

@@ -10,6 +10,7 @@ from sacred.journal.identity import host_name, own_identity, process_lives
 from sacred.journal.position import Position
 from sacred.replayers.annotations import Annotations
 from sacred.replayers.errors import TransientSinkError, ViewMovedError
+from sacred.replayers.lines import tail_of
 from sacred.replayers.sink import (
     OWNED_FIELDS,
     Batch,
@@ -46,6 +47,8 @@ OUTPUT_TAIL = 1 << 20
 DOCUMENT_BYTES = 15 << 20
 #: A field that is larger counts towards that.
 _LARGE = 1 << 20
+#: An entry of a group that is not larger stays; the text in the place of one is not longer.
+_SMALL = 1 << 10
 
 #: Codes of a server that takes no such keys.
 _BAD_KEYS = frozenset({2, 52, 56, 57})
@@ -149,6 +152,10 @@ class MongoSink:
                 taken = self._take_over(run)
                 if taken is not None:
                     return taken
+                log.warning(
+                    "%s has no run %s that could be written over: journal %s gets the next free id",
+                    *(self.spec.name, self.overwrite, run.journal_id),
+                )
             return self._insert(run)
 
     def _insert(self, run: RunKey) -> Any:
@@ -417,11 +424,11 @@ class MongoSink:
         if not self._fs.exists(file_id):
             put_file(self._fs, file_id, [content], name, digest, "text/plain", None)
         state.output_file = file_id
-        tail = content[-OUTPUT_TAIL:].decode("utf-8", "ignore").partition("\n")[2]
+        tail = tail_of(content, OUTPUT_TAIL)
         return f"[{len(content)} bytes of output, whole in GridFS as {name}; its end:]\n{tail}"
 
     def _shrink(self, fields: dict[str, Any], state: _State) -> None:
-        """Leave out the largest fields of a document that no server would take."""
+        """Leave out the largest values of a document that no server would take."""
         import bson
 
         for name, value in fields.items():
@@ -438,13 +445,14 @@ class MongoSink:
             if not able:
                 return
             largest = max(able, key=lambda name: state.large[name])
-            notice = f"{state.large.pop(largest)} bytes: too large for MongoDB, kept in the journal"
-            value = fields[largest]
-            fields[largest] = (
-                {"too_large": notice, **_kept_metrics(value)}
-                if isinstance(value, dict)
-                else ([] if isinstance(value, list) else notice)
-            )
+            value, size = fields[largest], state.large.pop(largest)
+            if isinstance(value, dict):
+                room = max(DOCUMENT_BYTES - sum(state.large.values()), _LARGE)
+                fields[largest], size = _without_largest(value, size, room)
+                if size > _LARGE:
+                    state.large[largest] = size
+            else:
+                fields[largest] = [] if isinstance(value, list) else _notice(size)
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -498,6 +506,34 @@ class MongoSink:
                 },
             )
             self._states.pop(run.journal_id, None)
+
+
+def _notice(size: int) -> str:
+    return f"{size} bytes: too large for MongoDB, kept in the journal"
+
+
+def _without_largest(value: dict[str, Any], size: int, room: int) -> tuple[dict[str, Any], int]:
+    """Return a group with its largest entries left out, so that it fits, and its new size.
+
+    One that is large for all its small entries is left out as a whole.
+    """
+    import bson
+
+    sizes = {
+        name: len(bson.encode(bson_document({name: one}, safe_keys=True)))
+        for name, one in value.items()
+    }
+    kept, left = dict(value), size
+    for name in sorted(sizes, key=lambda one: -sizes[one]):
+        if left <= room or sizes[name] <= _SMALL:
+            break
+        if name == "metrics" and _kept_metrics(value):
+            continue  # the clients count on it
+        kept[name] = _notice(sizes[name])
+        left -= sizes[name] - _SMALL
+    if left <= room:
+        return kept, left
+    return {"too_large": _notice(size), **_kept_metrics(value)}, 0
 
 
 def _kept_metrics(value: dict[str, Any]) -> dict[str, Any]:

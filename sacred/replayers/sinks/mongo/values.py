@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,11 +11,16 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
 _MAX_DEPTH = 90
+#: Clients read these as JSON: for one time in an ``info``, incense lists no run of the database.
+_JSON_FIELDS = frozenset({"info", "result"})
 
 
 def bson_document(fields: Mapping[str, Any], *, safe_keys: bool) -> dict[str, Any]:
     """Return the fields of a document; with ``safe_keys`` $ and . in keys as Sacred writes them."""
-    return {name: bson_value(value, safe_keys=safe_keys) for name, value in fields.items()}
+    return {
+        name: bson_value(json_value(value) if name in _JSON_FIELDS else value, safe_keys=safe_keys)
+        for name, value in fields.items()
+    }
 
 
 def bson_column(values: list[Any]) -> list[Any]:
@@ -40,6 +46,17 @@ def bson_value(value: Any, depth: int = 0, *, safe_keys: bool = False) -> Any:
         if depth > _MAX_DEPTH:
             return str(value)[:4096]
         return [bson_value(item, depth + 1, safe_keys=safe_keys) for item in value]
+    return value
+
+
+def json_value(value: Any) -> Any:
+    """Return a plain value with its times as texts, for what clients read as JSON."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat(timespec="microseconds")
+    if isinstance(value, dict):
+        return {key: json_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [json_value(item) for item in value]
     return value
 
 

@@ -132,7 +132,9 @@ def said(error: Exception, spec: SinkSpec) -> str:
         .partition("\nCONTEXT")[0]
     )
     login = spec.url.partition("://")[2].rpartition("@")[0]
-    for secret in (login.partition(":")[2], login):
+    password = login.partition(":")[2]
+    # A name alone is no secret, and a short one stands in every word.
+    for secret in (password, login if password else ""):
         for form in (secret, unquote(secret)):
             if form:
                 text = text.replace(form, "***")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.jsontext import to_json
+from sacred.replayers.lines import tail_of
 
 if TYPE_CHECKING:
     from sacred.replayers.sink import FileEntry
@@ -85,8 +86,7 @@ def bounded_output(text: str, most: int) -> str:
     content = text.encode("utf-8", "replace")
     if len(content) <= most:
         return text
-    tail = content[-min(_TAIL, most // 2) :].decode("utf-8", "ignore")
-    tail = tail.partition("\n")[2] or tail  # from the begin of a line, if there is one
+    tail = tail_of(content, min(_TAIL, most // 2))
     return f"[{len(content)} bytes of output, whole in the journal; its end:]\n{tail}"
 
 
