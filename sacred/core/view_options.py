@@ -96,7 +96,11 @@ def s3_option(args: Any, run: Any) -> None:
     The value is `s3://<bucket>/path/to/exp`.
     """
     bucket, basedir = _bucket_and_path("-S/--s3", "s3", args)
-    run.observers.append(load_observer("s3")(bucket=bucket, basedir=basedir))
+    try:
+        observer = load_observer("s3")(bucket=bucket, basedir=basedir)
+    except ValueError as error:  # nothing says in which region the bucket is
+        raise CommandLineError(f"-S/--s3: {error}") from None
+    run.observers.append(observer)
 
 
 @cli_option("-s", "--sql")
