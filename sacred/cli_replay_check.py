@@ -75,6 +75,10 @@ def _roots(plan: Plan, runs: tuple[str, ...], codes: list[int]) -> Iterator[tupl
         yield "roots" * (not number), text
 
 
+#: Views of which nobody can ask whether they can be written.
+_TOLD = frozenset({"slack", "telegram", "webhook", "observer"})
+
+
 def _looked(spec: SinkSpec, *, connect: bool) -> tuple[str, int]:
     """Return what is to be said of a view, and its exit code."""
     from sacred.replayers.errors import SinkError
@@ -89,6 +93,8 @@ def _looked(spec: SinkSpec, *, connect: bool) -> tuple[str, int]:
             return "  (as each run declared it)", 0
         if connect:
             sink.open()
+            if spec.kind in _TOLD:
+                return "  (not tried: it can only be told of a run)", 0
             return "  (can be written)", 0
     except SinkError as error:
         return f"  ({error})", error.exit_code

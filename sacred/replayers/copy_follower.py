@@ -6,14 +6,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.errors import JournalError
 from sacred.journal.finding import start_fields
-from sacred.journal.liveness import Liveness, state_after
+from sacred.journal.liveness import Liveness, state_after, state_now
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
 from sacred.replayers.follower import Follower
-from sacred.replayers.memo import ViewMemo
+from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.sink import Batch, RunKey
 
@@ -56,6 +57,20 @@ class CopyFollower(Follower):
     def _is_current(self) -> bool:
         return self._attached and self._seen == _state_of(self.folder)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be expected of the run; for the thread that follows."""
+        if self.ended:
+            return True
+        memo = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        if memo is not None and memo.ended and memo.is_of(JournalSize.of(self.folder.journal)):
+            return True  # known from the last time: an old run is not read for it
+        try:
+            reader = self._read_along()
+            return self.ended or state_now(reader, Liveness.RUNNING, 0) is not Liveness.RUNNING
+        except JournalError:
+            return True
+
     def _detach(self) -> None:
         self._attached = False
         self._forget()
@@ -65,6 +80,7 @@ class CopyFollower(Follower):
             self._attach()
             if not self._attached:
                 return False
+        size = JournalSize.of(self.folder.journal)
         seen = _state_of(self.folder)
         if seen == self._seen and (self._complete_written or not complete):
             self._finished = self._complete_written
@@ -82,6 +98,7 @@ class CopyFollower(Follower):
         news = found is None or found.position != self._committed
         self._committed = found.position if found is not None else Position()
         self._seen, self._complete_written, self._finished = seen, complete, complete
+        self._journal_size = size
         if news:
             self._written = time.time_ns()
             self._read_along()
@@ -113,7 +130,7 @@ class CopyFollower(Follower):
         self._rebuild = False
         self._attached = True
 
-    def _read_along(self) -> None:
+    def _read_along(self) -> JournalReader:
         """Read the journal as far as it is there, once: what became of the run, what is damaged."""
         reader = self._reader
         if reader is None:
@@ -123,6 +140,7 @@ class CopyFollower(Follower):
                 self._state = state_after(event.type, self._state)
         self.ended = self._state is Liveness.ENDED
         self._damage = tuple(str(v) for v in reader.verdicts if is_damage(v))
+        return reader
 
     #: Of what was read along; it stays when the connection is lost.
     _reader: JournalReader | None = None

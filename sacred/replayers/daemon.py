@@ -368,6 +368,9 @@ def _has_all(folder: RunFolder, spec: SinkSpec, size: JournalSize | None) -> boo
         return False
     if memo is None:
         return False
+    if spec.kind == "journal":
+        # A sealed run has smaller files with the same events: a copy is made of these, too.
+        return memo.state == "deleted" or (memo.ended and memo.is_of(size))
     return memo.state == "deleted" or (memo.ended and memo.covers(size))
 
 

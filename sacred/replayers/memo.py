@@ -114,12 +114,18 @@ class ViewMemo(NamedTuple):
 
         An ended run gets new events in new files only; its files shrink when they are sealed.
         """
+        if self.is_of(size):
+            return True
         if self.state != "current" or size is None or not isinstance(self.journal, list):
             return False
         known = tuple(self.journal)
-        if known == tuple(size):
-            return True
         return self.ended and len(known) == 2 and known[0] == size.files and size.bytes < known[1]
+
+    def is_of(self, size: JournalSize | None) -> bool:
+        """Tell whether the view has all of a journal, whose files are as they were."""
+        if self.state != "current" or size is None or not isinstance(self.journal, list):
+            return False
+        return tuple(self.journal) == tuple(size)
 
     def save(self, folder: Path, key: str) -> None:
         """Write it into a run's ``views`` folder; in silence where that can not be written."""

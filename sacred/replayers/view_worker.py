@@ -154,6 +154,8 @@ class ViewWorker:
         #: Why the view can not be reached, and until when nobody tries.
         self._down: str | None = None
         self._down_until = 0.0
+        #: Why a run is behind, the last one that was.
+        self._behind_for: str | None = None
         self._pause = RETRY_FIRST
         self._probing = False
         self._followers: dict[Any, threading.Thread] = {}
@@ -215,7 +217,8 @@ class ViewWorker:
             state = self._state
             self._down_until = 0.0
             for key in (*state.failed, *state.behind):
-                state.again[key] = 0.0
+                if key not in self._followers:  # that one tries by itself
+                    state.again[key] = 0.0
             state.failed.clear()
             self._changed.notify_all()
 
@@ -224,6 +227,8 @@ class ViewWorker:
         with self._changed:
             state = self._state
             error = self._down or next(reversed(state.failed.values()), None)
+            if error is None and state.behind:
+                error = self._behind_for
             return ViewCounts(
                 len(state.whole),
                 self._written,
@@ -406,6 +411,7 @@ class ViewWorker:
         with self._changed:
             pause = self._state.behind.get(key)
             self._state.behind[key] = min(2 * (pause or RETRY_FIRST / 2), RETRY_LAST)
+            self._behind_for = text
             wait = self._state.behind[key]
         if pause is None:
             self._tell(key, f"{self.name}: behind: {text}")

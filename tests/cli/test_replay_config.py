@@ -160,10 +160,13 @@ def test_check_and_connect(write, run_sacred, root, tmp_path):
         port = free.getsockname()[1]
         write(
             f'[views.a]\nto = "file:out"\n[views.b]\nto = "mongodb://u:hush@127.0.0.1:{port}/db"\n'
+            f'[views.c]\nto = "webhook:http://127.0.0.1:{port}/hush"\n'
         )
         done = run_sacred("--check", "--connect", name="replay_main")
     assert f"views     a  file:{tmp_path}/out  (can be written)\n" in done.out
     assert f"          b  mongo:db@127.0.0.1:{port}  (" in done.out
+    told = f"webhook:127.0.0.1:{port}  (not tried: it can only be told of a run)"
+    assert f"          c  {told}\n" in done.out
     assert "Connection refused" in done.out
     assert "hush" not in done.out + done.err
     assert 3 == done.code

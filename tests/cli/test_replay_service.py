@@ -18,8 +18,9 @@ import urllib.request
 
 import pytest
 
-from sacred.journal import EventType, JournalWriter
+from sacred.journal import EventType, JournalRoot, JournalWriter
 from sacred.journal.reader import JournalReader
+from sacred.journal.seal import seal_run
 from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.registry import parse_spec
 from sacred.replayers.view_lock import give_back_view, take_view
@@ -238,6 +239,32 @@ def test_killed_and_started_again(root, tmp_path, serve):
     assert before == {path: when for path, when in after.items() if path in before}
 
 
+@pytest.mark.parametrize("fate", ["completed", "died"])
+def test_copies_of_runs_that_are_over(root, tmp_path, serve, fate):
+    """A copied run is let go when it is over, known after a restart, and copied again when it is sealed."""
+    folder = getattr(root, fate)()
+    to = ("--to", "journal:copy", "--health", "health.json")
+    service = serve(*to)
+    service.until("run 1 -> ", " as 1: up to date")
+    found = until(lambda: _health(tmp_path / "health.json", current=1, following=0))
+    assert "ok" == found["status"]
+    assert 0 == service.end()
+    copied = root.file(only_copy(tmp_path))
+    assert copied.read_bytes() == root.file(folder).read_bytes()
+    service = serve(*to)
+    until(lambda: _health(tmp_path / "health.json", current=1, written=0))
+    seal_run(folder)
+    until(lambda: copied.read_bytes() == root.file(folder).read_bytes())
+    assert 0 == service.end()
+    assert [] == service.seen
+
+
+def only_copy(tmp_path):
+    """Return the run of a folder of copies that holds one."""
+    (only,) = JournalRoot(tmp_path / "copy").runs()
+    return only
+
+
 def _key(tmp_path):
     return parse_spec(f"file:{tmp_path}/out").key
 
@@ -451,6 +478,38 @@ def test_beside_the_replayers_of_experiments(mongo_db, root, tmp_path, serve):
     assert [("COMPLETED", 7)] * 3 == [(each["status"], each["result"]) for each in documents]
     assert [200] * 3 == [len(each["values"]) for each in mongo_db.metrics.find()]
     assert not [line for line in service.seen if "failed" in line]
+
+
+@pytest.mark.server
+def test_a_server_that_goes_away_while_a_run_is_followed(
+    mongo_db, fault_proxy, root, tmp_path, serve
+):
+    """The health says why the run is behind; SIGHUP takes no run from who follows it."""
+    proxy = fault_proxy(mongo_db.client.address[1])
+    writer = root.writer()
+    root.start(writer, 1)
+    writer.flush()
+    settings(tmp_path, f'health = "health.json"\n[views.lab]\nto = "mongodb://127.0.0.1:{proxy.port}"\n'
+             f'db = "{mongo_db.name}"\n')  # fmt: skip
+    service = serve()
+    service.until("run 1 -> lab as 1: being written")
+    proxy.refuse()
+    writer.log_point("loss", 0, 1.0)
+    writer.flush()
+    service.until("run 1 -> lab: behind: ")
+    found = until(lambda: _health(tmp_path / "health.json", behind=1))
+    assert f"lab@127.0.0.1:{proxy.port} does not answer" in str(found["views"][0]["error"]).replace(
+        mongo_db.name, "lab"
+    )
+    service.process.send_signal(signal.SIGHUP)
+    service.until("settings read again: ")
+    root.completed()
+    service.until("lab: mongo:")  # the new run was tried, after all that SIGHUP had tried again
+    proxy.heal()
+    root.end(writer)
+    service.until("run 1 -> lab as 1: up to date", "run 2 -> lab as 2: up to date")
+    assert 0 == service.end()
+    assert not [line for line in service.seen if "another replayer" in line]
 
 
 def mongo_address(database):

@@ -88,6 +88,12 @@ CASES = {
         2,
         "did you mean tls?",
     ),
+    "mongo: an option with a value that is none": Case(
+        ("-m", "mongodb://127.0.0.1:{port}/db?tls=maybe"),
+        "mongodb://127.0.0.1:{port}/db?tls=maybe",
+        2,
+        "has tls=maybe: write tls=true or tls=false",
+    ),
     "sql: nobody listens": Case(
         ("-s", "postgresql://me:s3cret@127.0.0.1:{port}/db"),
         "postgresql://me:s3cret@127.0.0.1:{port}/db",

@@ -12,6 +12,7 @@ from replayers.buckets import PROGRAM, agrees, follow
 from servers.web import HttpServer, Reply
 
 from sacred.replayers.errors import (
+    SinkError,
     SinkMissingError,
     SinkSpecError,
     TerminalSinkError,
@@ -94,6 +95,35 @@ def test_what_an_answer_means(name, kind, says):
 
     found = meaning(getattr(exceptions, name)("Words of the store."), "gcs:bucket/x", "bucket")
     assert (kind, True) == (type(found), says in str(found))
+
+
+def test_a_server_of_something_else(monkeypatch):
+    """A login in between answers: one sentence, which has no page in it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for status, says in (
+        (200, "is not Google Cloud Storage, but a login or a proxy in between"),
+        (400, "refused an object: status 400, with a web page"),
+        (403, "refuses the credentials: status 403, with a web page. They have"),
+    ):
+        with HttpServer(Reply(status, "<html><body>log in</body></html>")) as server:
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+            assert says in _refusal()
+
+
+def test_a_server_that_is_not_there(monkeypatch):
+    """The sentence has the server and what the system says, and not the address of the request."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    assert "gcs:bucket/x does not answer: 127.0.0.1:1: Connection refused" == _refusal()
+
+
+def _refusal():
+    sink = load_sink(SinkSpec.parse("gs://bucket/x?project=p"))
+    try:
+        with pytest.raises(SinkError) as caught:
+            sink.open()
+        return str(caught.value)
+    finally:
+        sink.close()
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,9 @@ def test_a_driver_that_is_not_installed(monkeypatch):
         ("RequestTimeTooSkewed", 403, TerminalSinkError, "set its clock"),
         ("BucketAlreadyExists", 409, TerminalSinkError, "Choose another bucket"),
         ("EntityTooLarge", 400, TerminalSinkError, "refused an object"),
+        ("XAdminUserNotFound", 404, TerminalSinkError, "refuses the keys"),
+        ("", 403, TerminalSinkError, "refuses the keys: status 403"),
+        ("", 404, TerminalSinkError, "refused an object: status 404"),
     ],
 )
 def test_what_an_answer_means(code, status, kind, says):
@@ -171,12 +174,20 @@ def test_what_an_answer_means(code, status, kind, says):
     from botocore.exceptions import ClientError
 
     answer = {
-        "Error": {"Code": code, "Message": "Words of the store."},
+        "Error": {"Code": code, "Message": "Words of the store." if code else ""},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
     found = meaning(ClientError(answer, "PutObject"), "s3:bucket/x", "bucket")
     assert (kind, True) == (type(found), says in str(found))
     assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize("error", [KeyError("ETag"), RecursionError("maximum recursion depth")])
+def test_a_server_of_something_else(error):
+    """What boto3 makes of a page of a login, and of one that sends it in a circle: one sentence."""
+    found = meaning(error, "s3:bucket/x", "bucket")
+    assert isinstance(found, TransientSinkError)
+    assert "is no S3 store, but a login or a proxy in between" in str(found)
 
 
 # -- networks -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import math
 import socket
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
@@ -730,6 +731,21 @@ def test_files_that_are_none(tmp_path):
     assert (tmp_path / "x.db").read_text().startswith("not a database")
 
 
+def test_a_file_that_was_cut(lite, root):
+    """SQLite: a damaged database is left as it is, and the sentence says what to do."""
+    folder = root.claim()
+    _simple(folder).close()
+    once(folder, lite.spec)
+    lite.engine.dispose()
+    path = Path(str(lite.engine.url.database))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = path.read_bytes()
+    status = once(folder, lite.spec)
+    assert "failed" == status.state
+    assert "is damaged (database disk image is malformed). It is left as it is" in str(status.error)
+    assert before == path.read_bytes()
+
+
 def test_a_file_that_is_locked(lite, root, monkeypatch):
     """SQLite: another program writes; it will be tried again."""
     monkeypatch.setattr(connection_module, "_LOCKED", 0.05)
@@ -811,7 +827,7 @@ def test_a_server_that_falls_silent(kind, request, root, fault_proxy, monkeypatc
     proxy.swallow()
     error = _ended(lambda: sink.write(Batch(key, (), Position())))
     assert isinstance(error, TransientSinkError)
-    assert "does not answer" in str(error)
+    assert f"{spec.name} does not answer: nothing came for 2 s" == str(error)
     proxy.heal()
     sink.close()
     writer.log_point("m", 0, 0.5)

@@ -70,26 +70,32 @@ def meaning(error: Exception, place: str, bucket: str) -> SinkError:
         return TransientSinkError(f"{place} can not be written now: {text}")
     if isinstance(error, (OSError, EOFError)):
         return TransientSinkError(f"{place}: {text}")
+    if isinstance(error, (KeyError, RecursionError)):
+        # boto3, of an answer without the headers of S3, and of one that sends it in a circle.
+        return TransientSinkError(
+            f"what answers for {place} is no S3 store, but a login or a proxy in between, or "
+            "another server: check endpoint_url"
+        )
     return TerminalSinkError(f"{place}: {type(error).__name__}: {text}")
 
 
 def _answered(error: Exception, place: str, bucket: str) -> SinkError:
     code, status = code_of(error), status_of(error)
     said = _answer(error).get("Error", {}).get("Message") or ""
-    text = f"{code}: {said}".strip(": ")[:300].rstrip(".")
+    text = f"{code}: {said}".strip(": ")[:300].rstrip(".") or f"status {status}"
     if code in _RETRYABLE or status == 429 or (status >= 500 and status != 501):
         return TransientSinkError(f"{place} can not write now: {text}")
     if code in _ELSEWHERE:
         return TerminalSinkError(
             f"the bucket {bucket} is in another region ({text}): give its region"
         )
-    if code in _REFUSED:
+    if code == "RequestTimeTooSkewed":
+        return TerminalSinkError(f"{place} refuses the time of this machine: set its clock")
+    if code in _REFUSED or code.endswith("UserNotFound") or status in {401, 403}:
         return TerminalSinkError(
             f"{place} refuses the keys: {text}. Check them, and that they may read, list and "
             f"write {bucket}"
         )
-    if code == "RequestTimeTooSkewed":
-        return TerminalSinkError(f"{place} refuses the time of this machine: set its clock")
     if code == "NoSuchBucket":
         return TransientSinkError(f"{place}: the bucket {bucket} is gone")
     if code in {"BucketAlreadyExists", "InvalidBucketName"}:

@@ -306,6 +306,6 @@ class SqlConnection:
                 self._pool[2] = None  # the tables may be gone
             if patience is not None and patience.overdue > overdue:
                 raise TransientSinkError(
-                    f"{self.spec.name} does not answer: nothing came for a minute"
+                    f"{self.spec.name} does not answer: nothing came for {patience.waited:.0f} s"
                 ) from None
             raise meaning_of(error, self.spec) from None  # its text may show what was written

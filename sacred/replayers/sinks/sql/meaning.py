@@ -46,7 +46,7 @@ _REFUSED = re.compile(
 _NO_DATABASE = re.compile(r"database .* does not exist|Unknown database", re.IGNORECASE)
 _TRUST = re.compile(r"certificate|SSL error|server does not support SSL", re.IGNORECASE)
 #: What SQLite says of a place that waiting does not change.
-_BAD_FILE = re.compile(r"readonly|not a database|malformed|unable to open|is not authorized")
+_BAD_FILE = re.compile(r"readonly|is not authorized")
 _PASSING_FILE = re.compile(r"locked|busy|disk I/O|is full|schema has changed|no such table")
 
 
@@ -109,6 +109,11 @@ def _of_sqlite(place: str, text: str) -> SinkError:
         )
     if "not a database" in text:
         return TerminalSinkError(f"{place} is no SQLite database: name another file")
+    if "malformed" in text:
+        return TerminalSinkError(
+            f"{place} is damaged ({text}). It is left as it is: move it away and replay with "
+            "--rebuild, put a copy of it back, or choose another file"
+        )
     if _PASSING_FILE.search(text):
         return TransientSinkError(f"{place} can not be written now: {text}")
     if _BAD_FILE.search(text):

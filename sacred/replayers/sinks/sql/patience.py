@@ -44,13 +44,17 @@ class Patience:
     ----------
     overdue
         How often an answer was not waited for any longer.
+    waited
+        For how long, the last time (s).
     """
 
     def __init__(self, engine: Engine) -> None:
         self.overdue = 0
+        self.waited = 0.0
         self._dialect: Any = engine.dialect
-        #: By the identity of a connection: until when it may be silent (monotonic), and itself.
-        self._watched: dict[int, tuple[float, Any]] = {}
+        #: By the identity of a connection: until when it may be silent (monotonic), how long that
+        #: is, and itself.
+        self._watched: dict[int, tuple[float, float, Any]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         event.listen(engine, "do_connect", self._connecting)
@@ -111,7 +115,7 @@ class Patience:
         if connection is None or not hasattr(connection, "fileno"):
             return  # a driver that bounds its reading itself
         with self._changed:
-            self._watched[id(connection)] = time.monotonic() + seconds, connection
+            self._watched[id(connection)] = time.monotonic() + seconds, seconds, connection
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sql-patience", daemon=True)
                 self._thread.start()
@@ -121,12 +125,13 @@ class Patience:
         with self._changed:
             while self._watched:
                 now = time.monotonic()
-                late = [key for key, (until, _) in self._watched.items() if until <= now]
+                late = [key for key, (until, *_) in self._watched.items() if until <= now]
                 for key in late:
+                    _, self.waited, connection = self._watched.pop(key)
                     self.overdue += 1
-                    _end(self._watched.pop(key)[1])
+                    _end(connection)
                 if self._watched:
-                    self._changed.wait(min(until for until, _ in self._watched.values()) - now)
+                    self._changed.wait(min(until for until, *_ in self._watched.values()) - now)
             self._thread = None
 
 
