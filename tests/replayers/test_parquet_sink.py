@@ -657,30 +657,92 @@ def test_a_process_that_is_killed(root, spec, base, tmp_path):
 # -- readers beside writers ------------------------------------------------------------------------
 
 
-def test_reading_while_it_is_written(small_parts, sink, base):
-    """A reader beside the writer, who also writes the run anew, misses no file and sees no row twice."""
+def _duckdb_reader(base):
+    # Its own database, as somebody else's program has it: with its file cache, and several threads.
+    connection = duckdb.connect(":memory:")
+
+    def look():
+        rows = connection.execute(f"select seq from {source(base, 'metrics')}").fetchall()
+        text = connection.execute(f"select text from {source(base, 'output')}").fetchall()
+        told = connection.execute(f"select count(*) from {source(base, 'runs')}").fetchall()
+        return [seq for (seq,) in rows], [line for (line,) in text], told[0][0]
+
+    return look
+
+
+def _pyarrow_reader(base):
+    dataset = pytest.importorskip("pyarrow.dataset")
+
+    def look():
+        tables = [
+            dataset.dataset(base / table, partitioning="hive").to_table().to_pydict()
+            for table in ("metrics", "output", "runs")
+        ]
+        return tables[0]["seq"], tables[1]["text"], len(tables[2]["id"])
+
+    return look
+
+
+def _held_reader(base):
+    """A dataset that is kept, as in a notebook: it knows files, and what their footers were."""
+    dataset = pytest.importorskip("pyarrow.dataset")
+    kept = []
+
+    def look():
+        if len(kept) % 10 == 0:
+            kept.append([dataset.dataset(base / table, partitioning="hive") for table in TABLES])
+        else:
+            kept.append(kept[-1])
+        found = dict(zip(TABLES, kept[-1], strict=True))
+        where = dataset.field("run") == 1
+        metrics = found["metrics"].to_table(filter=where).to_pydict()
+        output = found["output"].to_table(filter=where).to_pydict()
+        return metrics["seq"], output["text"], found["runs"].to_table(filter=where).num_rows
+
+    return look
+
+
+def _pandas_reader(base):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+
+    def look():
+        frames = [pandas.read_parquet(base / table) for table in ("metrics", "output", "runs")]
+        return list(frames[0]["seq"]), list(frames[1]["text"]), len(frames[2])
+
+    return look
+
+
+@pytest.mark.parametrize("reader", [_duckdb_reader, _pyarrow_reader, _held_reader, _pandas_reader])
+def test_reading_while_it_is_written(small_parts, sink, base, reader):
+    """A reader beside the writer, who also writes the run anew, gets no error, and no row twice or torn."""
     sink.write(batch(1, begun()))
+    look = reader(base)
     stop = threading.Event()
     wrong, looks = [], []
 
     def read():
+        before = (0, 0)
         while not stop.is_set():
             try:
-                found = seqs(base)
-                text = lines(base)
-            except duckdb.Error as error:
-                # DuckDB 2 reads a file that was replaced by what it knew of the old: decision 17.
-                if "No files" in str(error) or "annot open" in str(error):
-                    wrong.append(str(error))
+                found, text, runs = look()
+            except Exception as error:
+                wrong.append(f"{type(error).__name__}: {error}")
                 continue
             looks.append(len(found))
-            if len(found) != len(set(found)):
-                wrong.append(f"twice: {found}")
-            if len(text) != len(set(text)):
-                wrong.append(f"twice: {text}")
+            if len(found) != len(set(found)) or any(not 0 < seq < 1000 for seq in found):
+                wrong.append(f"points: {found}")
+            if len(text) != len(set(text)) or any(line[:5] != "turn " for line in text):
+                wrong.append(f"lines: {text}")
+            if runs != 1:
+                wrong.append(f"{runs} runs")
+            if turns == [0] and (len(found) < before[0] or len(text) < before[1]):
+                wrong.append(f"less than {before}: {len(found)}, {len(text)}")
+            before = len(found), len(text)
 
-    reader = threading.Thread(target=read)
-    reader.start()
+    turns = [0]
+    thread = threading.Thread(target=read)
+    thread.start()
     try:
         for turn in range(3):
             upto, text = 1, 0
@@ -698,11 +760,12 @@ def test_reading_while_it_is_written(small_parts, sink, base):
                     )
                 )
                 upto, text = behind, text + len(added)
+            turns.append(turn)
             sink.reset(KEY)
             sink.position(KEY)
     finally:
         stop.set()
-        reader.join(60)
+        thread.join(60)
     assert not wrong
     assert len(looks) > 3
     assert max(looks) <= 25 * 7

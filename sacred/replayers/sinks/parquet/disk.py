@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING
 from sacred.journal.new_file import written_aside
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.disk import errors_of_disk, locked
+from sacred.replayers.errors import TerminalSinkError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["create", "disk_errors", "locked_file", "read_file", "replace", "sync"]
+__all__ = ["create", "damaged", "disk_errors", "locked_file", "read_file", "replace", "sync"]
 
 
 def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
     """Say what a failing disk means for the view; ``final`` are errors that stay, here."""
     return errors_of_disk(f"the Parquet view {base}", errno.EISDIR, *final)
+
+
+def damaged(base: str, how: str) -> TerminalSinkError:
+    """Return the error of a view that has a file which can not be read."""
+    return TerminalSinkError(
+        f"the Parquet view {base} has a file that is damaged: {how}. "
+        "--rebuild writes the run there anew"
+    )
 
 
 def locked_file(path: str) -> AbstractContextManager[None]:

@@ -17,7 +17,17 @@ import re
 
 from sacred.replayers.relations import RELATIONS, Column
 
-__all__ = ["OWN", "SCHEMA", "TABLES", "columns_of", "part_name", "part_of", "partition"]
+__all__ = [
+    "OWN",
+    "SCHEMA",
+    "TABLES",
+    "columns_of",
+    "hidden_place",
+    "part_name",
+    "part_of",
+    "partition",
+    "table_of",
+]
 
 #: ``events`` is not among them: a view is given what came of the events.
 TABLES = ("metrics", "output", "config", "hosts", "artifacts", "resources", "sources", "runs")
@@ -64,6 +74,19 @@ def partition(experiment: str | None, view_id: int) -> str:
 def part_name(generation: int, number: int) -> str:
     """Return the name of a part. Each time that a run is written anew is a generation."""
     return f"part-{generation}-{number:05d}.parquet"
+
+
+def hidden_place(journal_id: str, table: str, name: str) -> str:
+    """Return where a part is that no reader finds yet, relative to the base."""
+    return os.path.join(OWN, journal_id, f"anew-{table}-{name}")
+
+
+def table_of(place: str) -> tuple[str, bool]:
+    """Return of which table a file is, by its place relative to the base, and whether it is hidden."""
+    table, _, rest = place.partition(os.sep)
+    if table == OWN:
+        return os.path.basename(rest).split("-")[1], True
+    return table, False
 
 
 def part_of(name: str) -> tuple[int, int] | None:

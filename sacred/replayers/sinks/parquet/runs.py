@@ -16,6 +16,7 @@ import heapq
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.identity import own_identity
@@ -26,16 +27,19 @@ from sacred.replayers.errors import TerminalSinkError, ViewMovedError
 from sacred.replayers.plain import plain_text
 from sacred.replayers.sink import RunKey, wanted_id
 from sacred.replayers.sinks.parquet.disk import (
+    damaged,
     disk_errors,
     locked_file,
     read_file,
     replace,
     sync,
 )
-from sacred.replayers.sinks.parquet.layout import OWN, TABLES, part_name, part_of
+from sacred.replayers.sinks.parquet.layout import OWN, TABLES, part_name, part_of, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sacred.replayers.sinks.parquet.footer import Footer
 
 __all__ = ["RunState", "RunStates"]
 
@@ -52,7 +56,8 @@ class RunState:
     kept
         The content of ``position.json``.
     moves
-        Pairs of a file of the run's own folder, and where below the base it is going.
+        Pairs of a file of the run's own folder, and where below the base it is going; nowhere
+        (empty) if it is removed.
     """
 
     def __init__(self, base: str, kept: dict[str, Any]) -> None:
@@ -107,14 +112,72 @@ class RunState:
                 raise
             raise ViewMovedError("the run is not in the view any more") from None
 
+    def latest(self, relative: str) -> str | None:
+        """Return where the latest version of a file of the tree is; None if there is none."""
+        for name, place in reversed(self.moves):
+            if place == relative:
+                return os.path.join(self.own, name)
+        path = self.path(relative)
+        return path if os.path.lexists(path) else None
+
+    def footer(self, relative: str) -> Footer | None:
+        """Read the footer of the latest version of a file; None if there is none.
+
+        Raises
+        ------
+        TerminalSinkError
+            It is damaged.
+        """
+        from sacred.replayers.sinks.parquet.version import footer_of
+
+        path = self.latest(relative)
+        with self._undamaged():
+            return footer_of(path) if path is not None else None
+
     @contextlib.contextmanager
-    def put(self, relative: str) -> Iterator[str]:
-        """Give the path of a file to write, which takes its place with the next ``commit``."""
+    def put(self, relative: str, keep: int = 0) -> Iterator[str]:
+        """Give the path of a file to write, whose rows are in the tree with the next ``commit``.
+
+        They come behind the first ``keep`` row groups of the file's latest version.
+        """
+        path = os.path.join(self.own, f"new-{os.urandom(8).hex()}")
+        try:
+            yield path
+            self.add(relative, keep, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def add(self, relative: str, keep: int, added: str) -> None:
+        """Have the rows of a file come behind the first ``keep`` row groups of one of the tree.
+
+        Raises
+        ------
+        TerminalSinkError
+            One of both is damaged.
+        """
+        from sacred.replayers.sinks.parquet.version import HELD, write_version
+
+        before = self.latest(relative)
         name = f"new-{os.urandom(8).hex()}"
         path = os.path.join(self.own, name)
         self.moves.append((name, relative))
-        yield path
+        table, hidden = table_of(relative)
+        with self._undamaged():
+            # Nobody is at a file that is hidden: nothing is held.
+            held = -1.0 if hidden else HELD
+            dead = write_version(path, before, keep, added, time.time(), held)
         sync(path)
+        self.kept.setdefault("sizes", {})[table] = [os.path.getsize(path), dead]
+
+    @contextlib.contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        from sacred.replayers.sinks.parquet.footer import FooterError
+
+        try:
+            yield
+        except FooterError as error:
+            raise damaged(self.base, str(error)) from None
 
     def drop(self) -> None:
         """Forget what was put since the last ``commit``."""
@@ -149,6 +212,9 @@ class RunState:
         for name, relative in self.kept.get("moves") or ():
             source, target = os.path.join(self.own, name), self.path(relative)
             if not os.path.lexists(source):
+                continue
+            if not relative:
+                os.unlink(source)
                 continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.replace(source, target)

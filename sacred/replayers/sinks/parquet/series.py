@@ -1,7 +1,7 @@
 """Points and output of a run: rows that only grow, in parts that are replaced by longer ones.
 
-A row's part is decided when the row is written, and stays. The last part is written anew with the
-rows that are added, until it is full.
+A row's part is decided when the row is written, and stays. The last part grows by a row group with
+each write, until it is full. Small row groups become larger ones on the way.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.points import exact_number
-from sacred.replayers.sinks.parquet.disk import create, read_file
-from sacred.replayers.sinks.parquet.layout import OWN, columns_of, part_name
+from sacred.replayers.sinks.parquet.disk import create
+from sacred.replayers.sinks.parquet.footer import FooterError
+from sacred.replayers.sinks.parquet.layout import columns_of, hidden_place, part_name
 from sacred.replayers.sinks.parquet.tables import ROW_GROUP
+from sacred.replayers.sinks.parquet.version import footer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from sacred.replayers.sinks.parquet.runs import RunState
     from sacred.replayers.sinks.parquet.tables import TableWriter
 
-__all__ = ["SERIES", "add_points", "change_output", "place_of", "publish"]
+__all__ = ["SERIES", "add_points", "change_output", "has_rows", "place_of", "publish"]
 
 SERIES = ("metrics", "output")
 #: Characters of the largest part of the output, if no line is longer.
@@ -29,6 +32,8 @@ _PART = 1 << 20
 #: And of one in the middle of a line: a progress bar that never ends its own.
 _LONGEST_PART = 4 * _PART
 _MICROS = 9 * 10**18
+#: Row groups of a part: at most, and when some became one.
+_MANY, _FEW = 16, 8
 
 
 def _parts(state: RunState, table: str) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def place_of(state: RunState, table: str, number: int) -> str:
     """Return where a part is, relative to the base: not among the others while written anew."""
     name = part_name(state.kept[table]["generation"], number)
     if state.kept.get("anew") is not None:
-        return os.path.join(OWN, str(state.kept["journal_id"]), f"anew-{table}-{name}")
+        return hidden_place(str(state.kept["journal_id"]), table, name)
     return os.path.join(state.folder(table), name)
 
 
@@ -80,19 +85,47 @@ def add_points(state: RunState, writer: TableWriter, changes: Sequence[PointsAdd
     series = _parts(state, "metrics")
     if not rows:
         return
-    live, before = int(series.get("rows", 0)), None
+    live, keep, before = int(series.get("rows", 0)), 0, None
     if series["parts"] and live + rows <= ROW_GROUP:
         series["parts"] -= 1
-        before = state.path(place_of(state, "metrics", series["parts"]))
+        keep, before = _grown(state, place_of(state, "metrics", series["parts"]), rows)
     else:
         live = 0
     for first in range(0, rows, ROW_GROUP):
         some = [column[first : first + ROW_GROUP] for column in columns]
-        place = place_of(state, "metrics", series["parts"])
-        with state.put(place) as path:
+        with state.put(place_of(state, "metrics", series["parts"]), keep) as path:
             writer.write(path, "metrics", some, before)
-        rows_of_part = live + len(some[0])
-        series.update(parts=series["parts"] + 1, rows=rows_of_part, size=os.path.getsize(path))
+        series.update(parts=series["parts"] + 1, rows=live + len(some[0]))
+
+
+def _grown(state: RunState, place: str, added: int) -> tuple[int, tuple[str, int] | None]:
+    """Return how many row groups of a part stay when rows are added, and the rows that do not.
+
+    The latter are a file and the number of its first ones that are in the row groups that stay.
+    """
+    path, footer = state.latest(place), state.footer(place)
+    if path is None or footer is None:
+        raise ViewMovedError("a file of the run is not in the view any more")
+    rows = [group.rows for group in footer.groups]
+    keep = _kept_groups(rows, added)
+    return keep, (path, sum(rows[:keep])) if keep < len(rows) else None
+
+
+def _kept_groups(rows: Sequence[int], added: int) -> int:
+    """Return how many of some row groups stay as they are when rows are added.
+
+    They are at most ``_MANY``. When there are so many, the last and smallest become one, so many of
+    them that ``_FEW`` are left: each row is written again a few times, once for each power of
+    ``_FEW`` that a part has of the rows of a write.
+    """
+    keep, size = len(rows), max(added, 1)
+    if keep < _MANY:
+        return keep
+    while keep > _FEW:
+        while keep and rows[keep - 1] <= size:
+            keep -= 1
+        size *= _FEW
+    return keep
 
 
 def _numbers(values: list[Any]) -> tuple[list[float | None], list[str | None]]:
@@ -118,8 +151,15 @@ def change_output(state: RunState, writer: TableWriter, change: OutputChanged) -
     number = next((n for n, (end, _) in enumerate(ends) if end >= keep), 0)
     begin = ends[number - 1][0] if number else 0
     least = 0
-    if ends and keep == ends[number][0] and ends[number][1] and keep - begin + len(text) > _PART:
+    whole_lines = bool(ends) and keep == ends[number][0] and bool(ends[number][1])
+    if whole_lines and keep - begin + len(text) > _PART:
         begin, number = keep, number + 1
+    elif whole_lines and keep == length:
+        ends[number] = [keep + len(text), int(text.endswith("\n"))]
+        lines = _lines(text)
+        stay, before = _grown(state, place_of(state, "output", number), len(lines))
+        _write_lines(state, writer, number, lines, stay, before)
+        return
     elif keep > begin:
         lines = writer.texts(state.path(place_of(state, "output", number)))
         least = keep - begin
@@ -132,20 +172,46 @@ def change_output(state: RunState, writer: TableWriter, change: OutputChanged) -
     for piece in _pieces(text, least):
         begin += len(piece)
         ends.append([begin, int(piece.endswith("\n"))])
-        series["size"] = _write_lines(state, writer, number, piece)
+        lines = _lines(piece)
+        stay = first = 0
+        if least > 0:
+            stay, first = _unchanged(state, place_of(state, "output", number), piece[:least])
+        _write_lines(state, writer, number, lines[first:], stay)
+        least = 0
         number += 1
     series["parts"] = max(int(series["parts"]), number)
 
 
-def _write_lines(state: RunState, writer: TableWriter, number: int, text: str) -> int:
+def _lines(text: str) -> list[str]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
+    return lines
+
+
+def _unchanged(state: RunState, place: str, text: str) -> tuple[int, int]:
+    """Return how many row groups of a part hold nothing but whole lines of a text, and their rows."""
+    footer = state.footer(place)
+    lines, groups, rows = text.count("\n"), 0, 0
+    for group in footer.groups if footer is not None else ():
+        if rows + group.rows > lines:
+            break
+        groups, rows = groups + 1, rows + group.rows
+    return groups, rows
+
+
+def _write_lines(
+    state: RunState,
+    writer: TableWriter,
+    number: int,
+    lines: list[str],
+    keep: int,
+    before: tuple[str, int] | None = None,
+) -> None:
     columns: list[list[Any]] = [[None] * len(lines) for _ in columns_of("output")]
     columns[-1] = lines
-    with state.put(place_of(state, "output", number)) as path:
-        writer.write(path, "output", columns)
-    return os.path.getsize(path)
+    with state.put(place_of(state, "output", number), keep) as path:
+        writer.write(path, "output", columns, before)
 
 
 def _pieces(text: str, least: int) -> list[str]:
@@ -177,7 +243,7 @@ def _pieces(text: str, least: int) -> list[str]:
 def publish(state: RunState, writer: TableWriter) -> None:
     """Have readers find what was written anew, and no more what was there.
 
-    Where there was one part, and is one, it takes the other's name, and no reader sees a moment
+    Where there was one part, and is one, it is the next version of that, and no reader sees a moment
     without. Else what was there first becomes files without rows: no reader sees a row twice.
     """
     hidden = {
@@ -187,28 +253,32 @@ def publish(state: RunState, writer: TableWriter) -> None:
     state.kept["anew"] = None
     for table, places in hidden.items():
         series = state.kept[table]
-        old = _with_rows(state, writer, table)
+        old = _with_rows(state, table)
         if len(old) == len(places) == 1 and old[0][1] == 0:
             series["generation"] = old[0][0]
-        else:
-            for generation, number in sorted(old, reverse=True):
-                name = part_name(generation, number)
-                _empty(state, writer, table, os.path.join(state.folder(table), name))
+            state.add(place_of(state, table, 0), 0, state.latest(places[0]) or places[0])
+            state.moves.append((os.path.basename(places[0]), ""))
+            continue
+        for generation, number in sorted(old, reverse=True):
+            name = part_name(generation, number)
+            _empty(state, writer, table, os.path.join(state.folder(table), name))
         for number, place in enumerate(places):
             state.moves.append((os.path.basename(place), place_of(state, table, number)))
 
 
-def _with_rows(state: RunState, writer: TableWriter, table: str) -> list[tuple[int, int]]:
+def _with_rows(state: RunState, table: str) -> list[tuple[int, int]]:
     """Return the parts that readers find with rows in them."""
     found = state.parts(table)
-    empty = writer.empty(table, state.own) if found else b""
     folder = state.path(state.folder(table))
-    return [
-        part
-        for part, name in found.items()
-        if os.path.getsize(os.path.join(folder, name)) != len(empty)
-        or read_file(os.path.join(folder, name)) != empty
-    ]
+    return [part for part, name in found.items() if has_rows(os.path.join(folder, name))]
+
+
+def has_rows(path: str) -> bool:
+    """Tell whether a file has rows; one that is damaged may."""
+    try:
+        return footer_of(path).rows > 0
+    except FooterError:
+        return True
 
 
 def _empty(state: RunState, writer: TableWriter, table: str, place: str) -> None:

@@ -29,7 +29,7 @@ from sacred.replayers.sink import (
     SinkSpec,
     ViewPosition,
 )
-from sacred.replayers.sinks.parquet.disk import disk_errors, read_file, sync
+from sacred.replayers.sinks.parquet.disk import disk_errors, sync
 from sacred.replayers.sinks.parquet.layout import (
     SCHEMA,
     TABLES,
@@ -42,6 +42,7 @@ from sacred.replayers.sinks.parquet.series import (
     SERIES,
     add_points,
     change_output,
+    has_rows,
     place_of,
     publish,
 )
@@ -57,6 +58,10 @@ __all__ = ["ParquetSink"]
 #: Files without rows that stand where others were stay so long for readers who listed them, and
 #: files that nobody finished for whoever may be at them (s).
 _RETIRED = 3600.0
+#: So long a run's row may wait for its number of points, and the time of its last sign of life (s).
+_TOLD = 60.0
+#: More than this a write never weighs: what is new waits four minutes at most.
+_HEAVIEST = 1 << 20
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the fields' times are naive UTC
 
 
@@ -67,8 +72,9 @@ class ParquetSink:
     may have listed is replaced, never removed, and no row ever stands in two files.
     """
 
-    #: The last part of the points, and of the output, is written whole in order to grow.
-    rewrites: frozenset[str] = frozenset({"whole"})
+    #: The last part of the points, and of the output, is written whole in order to grow; the numbers of
+    #: a run's row may wait for a batch that is complete.
+    rewrites: frozenset[str] = frozenset({"whole", "rendered"})
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
@@ -145,6 +151,8 @@ class ParquetSink:
             whole = _is_whole(state)
             if not whole and _revision(self._runs.find(run)) != _revision(state):
                 return self.position(run)  # another replayer moved them meanwhile
+            if kept.get("untold") and not _is_told(kept):
+                self._tell(state)  # who held that back is gone
             self._weigh(state)
             return ViewPosition(
                 kept["view_id"],
@@ -156,8 +164,24 @@ class ParquetSink:
                 spool=int(kept.get("spool", 0)),
             )
 
+    def _tell(self, state: RunState) -> None:
+        """Write the run's row, which waited."""
+        with state.turn():
+            before = copy.deepcopy(state.kept)
+            try:
+                self._put_run(state)
+            except BaseException:
+                state.drop()
+                state.kept = before
+                raise
+            state.commit(before)
+
     def _weigh(self, state: RunState) -> None:
-        self.weight = sum(int((state.kept.get(name) or {}).get("size", 0)) for name in SERIES)
+        sizes: dict[str, list[int]] = state.kept.get("sizes") or {}
+        weight = sum(
+            dead + (size - dead) * (table in SERIES) for table, (size, dead) in sizes.items()
+        )
+        self.weight = min(weight, _HEAVIEST)
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -207,9 +231,20 @@ class ParquetSink:
         if self._folder is not None:
             facts["path"] = self._folder
         facts["points"] = total if kept["anew"] is None else kept["anew"]
-        if facts != kept["facts"] or not kept.get("shown"):
-            kept["facts"] = facts
-            self._put_rows(state, "runs", [_run_row(kept)])
+        before, kept["facts"] = kept["facts"], facts
+        moved = {name for name in {*facts, *before} if facts.get(name) != before.get(name)}
+        kept["untold"] = bool(moved or kept.get("untold"))
+        points_told = (kept.get("told") or (0.0, 0))[1]
+        if not kept.get("shown") or (
+            kept["untold"]
+            and (
+                batch.complete
+                or not moved <= {"points", "beat"}
+                or points_told < facts["points"] >= 2 * points_told
+                or not _is_told(kept)
+            )
+        ):
+            self._put_run(state)
         kept.update(
             shown=True,
             claimed=False,
@@ -218,6 +253,11 @@ class ParquetSink:
             order=batch.order,
             spool=batch.spool,
         )
+
+    def _put_run(self, state: RunState) -> None:
+        kept = state.kept
+        self._put_rows(state, "runs", [_run_row(kept)])
+        kept.update(untold=False, told=[time.time(), kept["facts"]["points"]])
 
     def _put_files(self, state: RunState, fields: dict[str, Any]) -> None:
         """Write the tables that are fields of the run, each whole."""
@@ -293,11 +333,7 @@ class ParquetSink:
             for part, name in parts.items():
                 path = os.path.join(folder, name)
                 old = time.time() - os.path.getmtime(path) > _RETIRED
-                if (
-                    part != newest
-                    and old
-                    and read_file(path) == self._writer.empty(table, state.own)
-                ):
+                if part != newest and old and not has_rows(path):
                     os.unlink(path)
             if parts:
                 fsync_folder(folder)
@@ -320,6 +356,12 @@ def _sweep(folder: str) -> None:
 
 def _revision(state: RunState | None) -> Any:
     return state.kept.get("revision") if state is not None else None
+
+
+def _is_told(kept: dict[str, Any]) -> bool:
+    """Tell whether a run's row is too young to be written for numbers alone."""
+    when, _ = kept.get("told") or (0.0, 0)
+    return bool(0 <= time.time() - when < _TOLD)
 
 
 def _is_whole(state: RunState) -> bool:

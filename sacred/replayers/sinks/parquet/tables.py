@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
-from sacred.replayers.sinks.parquet.disk import read_file
+from sacred.replayers.sinks.parquet.disk import damaged, read_file
 from sacred.replayers.sinks.parquet.layout import columns_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ _SETTINGS = (
     "set enable_progress_bar = false",
     "set python_enable_replacements = false",
 )
-_FORMAT = f"(format parquet, compression zstd, row_group_size {ROW_GROUP}, use_tmp_file false)"
+_FORMAT = (
+    f"(format parquet, compression zstd, row_group_size {ROW_GROUP}, use_tmp_file false, "
+    "write_bloom_filter false)"  # they lie outside of the row groups, which move
+)
 _LOCK = threading.Lock()
 _DATABASES: dict[int, Any] = {}
 #: What of DuckDB's errors waiting does not mend.
@@ -56,7 +59,11 @@ class TableWriter:
         self._empty: dict[str, bytes] = {}
 
     def write(
-        self, path: str, table: str, columns: Sequence[list[Any]], before: str | None = None
+        self,
+        path: str,
+        table: str,
+        columns: Sequence[list[Any]],
+        before: tuple[str, int] | None = None,
     ) -> None:
         """Write a new file.
 
@@ -69,13 +76,14 @@ class TableWriter:
         columns
             The rows, column by column in the order of the table's; times are microseconds.
         before
-            A file of the table whose rows come first.
+            A file of the table, and how many of its rows are left out; the others come first.
         """
         names = ", ".join(f'"{column.name}"' for column in columns_of(table))
         # Names of columns are ours, and paths are quoted.
         rows = f"select {names} from fresh"  # noqa: S608
         if before is not None:
-            rows = f"select {names} from {_source(before)} union all {rows}"  # noqa: S608
+            first = f"{_source(before[0], 'file_row_number = true')} where file_row_number >= {int(before[1])}"
+            rows = f"select {names} from {first} union all {rows}"  # noqa: S608
         with self._errors():
             connection = self._connected()
             connection.execute(*_fresh(table, columns))
@@ -121,10 +129,7 @@ class TableWriter:
             yield
         except duckdb.InvalidInputException as error:
             self.close()
-            raise TerminalSinkError(
-                f"the Parquet view {self._base} has a file that is damaged: {_sentence(error)}. "
-                "--rebuild writes the run there anew"
-            ) from error
+            raise damaged(self._base, _sentence(error)) from error
         except duckdb.Error as error:
             self.close()
             if isinstance(error, duckdb.FatalException):  # that DuckDB says no more
@@ -177,10 +182,10 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _source(path: str) -> str:
+def _source(path: str, *options: str) -> str:
     """Return what reads one file, whatever letters its name has."""
     literal = "".join(f"[{letter}]" if letter in "[*?" else letter for letter in path)
-    return f"read_parquet({_quoted(literal)}, hive_partitioning = false)"
+    return f"read_parquet({', '.join((_quoted(literal), 'hive_partitioning = false', *options))})"
 
 
 def _sentence(error: Exception) -> str:
