@@ -38,6 +38,7 @@ __all__ = [
     "RunKey",
     "Sink",
     "SinkSpec",
+    "TakingSink",
     "ViewPosition",
     "view_name",
     "wanted_id",
@@ -401,7 +402,7 @@ class Sink(Protocol):
     -----
     A class may have more: ``parse(text)``, which makes a ``SinkSpec`` of an address, or ``options``,
     the names that may stand behind the ``?`` of one. And a sink: ``attend`` (:class:`AttendingSink`);
-    ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
+    ``take_up`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
     values are (``RunProjection``); ``view_id``, if the place gives the run an id when it is written.
     """
 
@@ -488,6 +489,29 @@ class AttendingSink(Sink, Protocol):
         What the sink has to remember of this run lies in ``folder.views``, in files whose names
         begin with a dot and the key of its specification. An observer that is called directly has
         no folder: then this is not called, and the sink remembers for as long as it lives.
+        """
+        ...
+
+
+class TakingSink(Sink, Protocol):
+    """A sink that claims a run and stands ready to write it in one call.
+
+    ``claim`` and then ``position`` ask a place for what it said a moment ago. A replayer that
+    writes at once calls ``take_up`` in their stead, where a sink has it.
+    """
+
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Claim a run that ``position`` did not find just now; return where it stands.
+
+        The next call that changes the run is a ``write`` of all that there is, so whatever that
+        writes anyway may be left out of the claim: ``run.fields`` are a hint. That ``position``
+        found nothing may be believed where the place itself notices, at this call or at the
+        ``write``, if another replayer was faster.
+
+        Raises
+        ------
+        ViewMovedError
+            Another replayer took it up meanwhile: the follower asks for the position again.
         """
         ...
 
