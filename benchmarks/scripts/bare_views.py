@@ -90,51 +90,94 @@ def connected(address):
     return pymysql.connect(database=name, password=parts.password or "", **login), "%s"
 
 
-TABLES = (
-    (
-        "CREATE TABLE run (id INTEGER PRIMARY KEY, config TEXT, info TEXT, status VARCHAR(40), "
-        "captured_out TEXT, result DOUBLE PRECISION, start_time TIMESTAMP NULL)"
-    ),
-    "CREATE TABLE experiment (id INTEGER PRIMARY KEY, name VARCHAR(80), base_dir TEXT)",
-    "CREATE TABLE host (id INTEGER PRIMARY KEY, hostname VARCHAR(80), facts TEXT)",
-    (
-        "CREATE TABLE point (run INTEGER, writer INTEGER, seq BIGINT, metric INTEGER, "
-        "step DOUBLE PRECISION, value DOUBLE PRECISION, time TIMESTAMP NULL, exact TEXT, "
-        "PRIMARY KEY (run, writer, seq))"
-    ),
-)
+def inserted(cursor, mark, table, row):
+    """Insert a row, or several of the same columns."""
+    rows = row if isinstance(row, list) else [row]
+    names, marks = ", ".join(rows[0]), ", ".join([mark] * len(rows[0]))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+    values = [tuple(one.values()) for one in rows]
+    if len(values) == 1:
+        cursor.execute(statement, values[0])
+    else:
+        cursor.executemany(statement, values)
 
 
-def sql(address, runs, points, batch):
+POINT = ("run_key", "writer", "seq", "metric", "step", "value", "time")
+
+
+def add_points(cursor, mark, rows, copies):
+    """Insert points as the driver does it: many by a call, or by COPY where that is wanted."""
+    names = ", ".join(POINT)
+    if copies:
+        with cursor.copy(f"COPY journal_point ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join([mark] * len(POINT))
+    for first in range(0, len(rows), 10_000):
+        part = rows[first : first + 10_000]
+        cursor.executemany(f"INSERT INTO journal_point ({names}) VALUES ({marks})", part)
+
+
+def sql(address, runs, points, batch, *, copies=False):
+    """Write the rows of a view into its own tables, which are there: a commit a batch, as the view."""
     connection, mark = connected(address)
     cursor = connection.cursor()
-    for text in TABLES:
-        cursor.execute(text)
-    connection.commit()
+    microsecond = dt.timedelta(microseconds=1)
 
-    def insert(table, width):
-        return f"INSERT INTO {table} VALUES ({', '.join([mark] * width)})"
+    def plain(time):
+        # sqlite3 has no times; what it makes of one itself is deprecated.
+        return time.isoformat(" ", "microseconds") if mark == "?" else time
 
+    host = {"host_id": 1, "cpu": None, "hostname": "host", "python_version": "3.11"}
+    inserted(cursor, mark, "host", host)
+    experiment = {"experiment_id": 1, "name": "replayed", "md5sum": "0" * 32, "base_dir": "/base"}
+    inserted(cursor, mark, "experiment", experiment)
     for number in range(1, runs + 1):
         now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
-        when = now.isoformat(" ")
-        config = json.dumps({"seed": number, "rate": 0.1, "layers": [64, 64, 10]})
-        cursor.execute(insert("experiment", 3), (number, "replayed", "/base"))
-        cursor.execute(insert("host", 3), (number, "host", json.dumps(FACTS["host"])))
-        row = (number, config, "{}", "COMPLETED", OUTPUT, 0.5, when)
-        cursor.execute(insert("run", 7), row)
+        when = plain(now)
         for begin, steps, values, _ in batches(points, batch):
+            position = json.dumps([[0, 0, begin, begin, 0]])
+            if begin:
+                cursor.execute(
+                    f"UPDATE journal_run SET revision = {mark}, position = {mark}, ahead = {mark} "
+                    f"WHERE journal_id = {mark}",
+                    (begin, position, position, f"{number:016x}"),
+                )
+            else:
+                run = {"id": number, "run_id": str(number), "command": "main"}
+                run |= {"start_time": when, "heartbeat": when, "stop_time": when}
+                run |= {"priority": 0.0, "comment": "", "captured_out": OUTPUT, "info": "{}"}
+                config = {"seed": number, "rate": 0.1, "layers": [64, 64, 10]}
+                run |= {"config": json.dumps(config), "status": "COMPLETED", "host_id": 1}
+                run |= {"experiment_id": 1, "result": 0.5, "result_json": "0.5"}
+                inserted(cursor, mark, "run", run)
+                stands = {"journal_id": f"{number:016x}", "run_key": number, "revision": 1}
+                stands |= {"position": position, "ahead": position, "projector": 1}
+                stands |= {"event_order": "arrival", "spool": 0}
+                inserted(cursor, mark, "journal_run", stands)
+                metrics = [
+                    {"run_key": number, "metric": metric, "name": name}
+                    for metric, name in enumerate(NAMES)
+                ]
+                inserted(cursor, mark, "journal_metric", metrics)
             for metric in range(len(NAMES)):
                 rows = [
-                    (number, 0, len(NAMES) * step + metric, metric, float(step), value, when, None)
-                    for step, value in zip(steps, values, strict=True)
+                    (number, 0, len(NAMES) * step + metric, metric, float(step), value, time)
+                    for step, value, time in zip(
+                        steps,
+                        values,
+                        (plain(now + step * microsecond) for step in steps),
+                        strict=True,
+                    )
                 ]
-                for first in range(0, len(rows), 10_000):
-                    cursor.executemany(insert("point", 8), rows[first : first + 10_000])
-            if begin:
-                connection.commit()
-        connection.commit()
+                add_points(cursor, mark, rows, copies)
+            connection.commit()
     connection.close()
+
+
+def sql_copy(address, runs, points, batch):
+    sql(address, runs, points, batch, copies=True)
 
 
 def documents(number, points):
@@ -183,7 +226,15 @@ def s3(address, runs, points, batch):
             client.put_object(Bucket=parts.netloc, Key=key, Body=text.encode())
 
 
-KINDS = {"mongo": mongo, "sqlite": sql, "postgresql": sql, "mariadb": sql, "file": files, "s3": s3}
+KINDS = {
+    "mongo": mongo,
+    "sqlite": sql,
+    "postgresql": sql,
+    "postgresql-copy": sql_copy,
+    "mariadb": sql,
+    "file": files,
+    "s3": s3,
+}
 
 if __name__ == "__main__":
     kind, address, *counts = sys.argv[1:]

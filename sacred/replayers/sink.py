@@ -268,6 +268,8 @@ class PointsAdded(NamedTuple):
         first = {writer: next_seqs.get(writer, 0) for writer in set(self.writers)}
         if not any(first.values()):
             return self if self.seqs else None
+        if len(first) == 1 and self.seqs[0] >= first[self.writers[0]]:
+            return self  # they increase
         rows = [
             row
             for row, (writer, seq) in enumerate(zip(self.writers, self.seqs, strict=True))
@@ -284,6 +286,8 @@ class PointsAdded(NamedTuple):
 
     def next_seqs(self) -> dict[int, int]:
         """Return per writer the sequence number behind its last point."""
+        if len(set(self.writers)) == 1:
+            return {self.writers[0]: self.seqs[-1] + 1}
         return {writer: seq + 1 for writer, seq in zip(self.writers, self.seqs, strict=True)}
 
 
@@ -504,7 +508,9 @@ class TakingSink(Sink, Protocol):
         """Claim a run that ``position`` did not find just now; return where it stands.
 
         The next call that changes the run is a ``write`` of all that there is, so whatever that
-        writes anyway may be left out of the claim: ``run.fields`` are a hint. That ``position``
+        writes anyway may be left out of the claim: ``run.fields`` are a hint. Where the ``write``
+        can make the claim as well, there may be none before: ``view_id`` is None then, and the
+        sink's attribute ``view_id`` is the run's once it is written. That ``position``
         found nothing may be believed where the place itself notices, at this call or at the
         ``write``, if another replayer was faster.
 

@@ -114,11 +114,15 @@ class BatchContract(SinkPlace):
             return
         assert (one.position(run), two.position(run)) == (None, None)
         taken = one.take_up(run)
-        assert (taken.view_id, taken.claimed, bool(taken.position)) == (1, True, False)
+        assert taken.view_id in {1, None}
+        assert (taken.claimed, bool(taken.position)) == (True, False)
         one.write(self.batch(run, self.events(5), 5))
         before = self.document(spec, 1)
         with contextlib.suppress(ViewMovedError):
-            assert two.take_up(run).position  # by which the follower knows
+            # It is told now, or by the position, or as late as by the write.
+            if not two.take_up(run).position:
+                two.write(self.batch(run, self.events(4), 4))
+                pytest.fail("the second wrote over what the first has written")
         assert (self.document(spec, 1), self.document(spec, 2)) == (before, None)
         found = two.position(run)
         assert found is not None
@@ -135,8 +139,10 @@ class BatchContract(SinkPlace):
         assert (one.position(run), two.position(run)) == (None, None)
         one.take_up(run)
         found = two.position(run)
-        assert found is not None
-        assert (found.view_id, found.claimed) == (1, True)
+        if found is None:  # the claim of one is a part of its first batch
+            found = two.take_up(run)
+        assert found.view_id in {1, None}
+        assert found.claimed
         two.write(self.batch(run, self.events(5), 5))
         before = self.document(spec, 1)
         with pytest.raises(ViewMovedError):
