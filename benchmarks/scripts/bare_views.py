@@ -2,7 +2,9 @@
 
 It writes the documents, rows, files or objects that the view of as many runs holds, in batches of as
 many points, from values that it draws: no journal is read, nothing is asked or guarded, and a kill
-anywhere leaves anything.
+anywhere leaves anything. What the form of a view asks for is written here as well, in its form:
+Sacred's indent in files and objects; points and position of a run, without which it could not go on
+(``.journal``); in a bucket which id a run has. Files are durable one by one, as a loop does it.
 """
 
 import datetime as dt
@@ -10,6 +12,8 @@ import json
 import os
 import random
 import sys
+
+import msgpack
 
 OUTPUT = "an epoch has ended\n" * 20
 NAMES = ("loss", "accuracy")
@@ -43,12 +47,15 @@ def mongo(address, runs, points, batch):
 
     client = pymongo.MongoClient(address)
     database = client.get_default_database()
+    database.runs.create_index("_journal.id", unique=True, sparse=True)
     for number in range(1, runs + 1):
         now = dt.datetime.now(dt.timezone.utc)
         config = {"seed": number, "rate": 0.1, "layers": [64, 64, 10]}
+        stands = {"id": f"{number:016x}", "position": 0}
         document = {"_id": number, **FACTS, "config": config, "start_time": now, "heartbeat": now}
+        document["_journal"] = stands
         database.runs.insert_one(document)
-        for _, steps, values, times in batches(points, batch):
+        for begin, steps, values, times in batches(points, batch):
             database.metrics.bulk_write(
                 [
                     pymongo.UpdateOne(
@@ -65,7 +72,8 @@ def mongo(address, runs, points, batch):
                     for name in NAMES
                 ]
             )
-            database.runs.update_one({"_id": number}, {"$set": {"heartbeat": now}})
+            marks = {"heartbeat": now, "_journal.position": begin + len(steps)}
+            database.runs.update_one({"_id": number}, {"$set": marks})
     client.close()
 
 
@@ -180,32 +188,51 @@ def sql_copy(address, runs, points, batch):
     sql(address, runs, points, batch, copies=True)
 
 
-def documents(number, points):
-    """Yield the names and contents of a run's files."""
+def documents(number, points, batch):
+    """Yield the names and contents of what is written of a run, in turn; the position is the last."""
     now = dt.datetime.now(dt.timezone.utc).isoformat()
     metrics = {name: {"steps": [], "values": [], "timestamps": []} for name in NAMES}
-    for _, steps, values, times in batches(points, points):
+    parts = []
+    for _, steps, values, times in batches(points, batch):
         shown = [time.isoformat() for time in times]
+        stored = [time.timestamp() for time in times]
+        content = b""
         for name in NAMES:
             metrics[name]["steps"] += steps
             metrics[name]["values"] += values
             metrics[name]["timestamps"] += shown
+            content += msgpack.packb([name, steps, values, stored])
+        parts.append(len(content))
+        yield f".journal/points/{len(parts)}", content
     yield "config.json", json.dumps({"seed": number, "rate": 0.1, "layers": [64, 64, 10]}, indent=2)
     yield "cout.txt", OUTPUT
-    yield "metrics.json", json.dumps(metrics)
+    yield "metrics.json", json.dumps(metrics, indent=2, sort_keys=True)
     facts = {name: value for name, value in FACTS.items() if name != "captured_out"}
-    yield "run.json", json.dumps({**facts, "start_time": now, "heartbeat": now}, indent=2)
+    run = {**facts, "start_time": now, "heartbeat": now}
+    yield "run.json", json.dumps(run, indent=2, sort_keys=True)
+    stands = {"journal_id": f"{number:016x}", "view_id": number, "position": points, "parts": parts}
+    yield ".journal/position.json", json.dumps(stands)
+
+
+def encoded(content):
+    return content.encode() if isinstance(content, str) else content
 
 
 def files(address, runs, points, batch):
     base = address.partition(":")[2]
     for number in range(1, runs + 1):
         folder = os.path.join(base, str(number))
-        os.makedirs(folder)
-        for name, text in documents(number, points):
+        os.makedirs(os.path.join(folder, ".journal"))
+        for name, content in documents(number, points, batch):
+            if name.startswith(".journal/points/"):
+                with open(os.path.join(folder, ".journal", "points"), "ab") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                continue
             path = os.path.join(folder, name)
-            with open(path + ".new", "w") as file:
-                file.write(text)
+            with open(path + ".new", "wb") as file:
+                file.write(encoded(content))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(path + ".new", path)
@@ -220,10 +247,13 @@ def s3(address, runs, points, batch):
     place = {name: found[-1] for name, found in parse_qs(parts.query).items()}
     client = boto3.client("s3", endpoint_url=place["endpoint_url"], region_name=place["region"])
     client.create_bucket(Bucket=parts.netloc)
+    base = parts.path.strip("/")
     for number in range(1, runs + 1):
-        for name, text in documents(number, points):
-            key = f"{parts.path.strip('/')}/{number}/{name}"
-            client.put_object(Bucket=parts.netloc, Key=key, Body=text.encode())
+        index = f"{base}/.journal/runs/{number:016x}.json"
+        client.put_object(Bucket=parts.netloc, Key=index, Body=b'{"view_id": %d}' % number)
+        for name, content in documents(number, points, batch):
+            key = f"{base}/{number}/{name}"
+            client.put_object(Bucket=parts.netloc, Key=key, Body=encoded(content))
 
 
 KINDS = {

@@ -268,8 +268,8 @@ class PointsAdded(NamedTuple):
         first = {writer: next_seqs.get(writer, 0) for writer in set(self.writers)}
         if not any(first.values()):
             return self if self.seqs else None
-        if len(first) == 1 and self.seqs[0] >= first[self.writers[0]]:
-            return self  # they increase
+        if len(first) == 1 and self.seqs[0] >= next(iter(first.values())):
+            return self  # those of one writer increase
         rows = [
             row
             for row, (writer, seq) in enumerate(zip(self.writers, self.seqs, strict=True))
@@ -287,7 +287,7 @@ class PointsAdded(NamedTuple):
     def next_seqs(self) -> dict[int, int]:
         """Return per writer the sequence number behind its last point."""
         if len(set(self.writers)) == 1:
-            return {self.writers[0]: self.seqs[-1] + 1}
+            return {self.writers[-1]: self.seqs[-1] + 1}
         return {writer: seq + 1 for writer, seq in zip(self.writers, self.seqs, strict=True)}
 
 
