@@ -4,7 +4,8 @@ It writes the documents, rows, files or objects that the view of as many runs ho
 many points, from values that it draws: no journal is read, nothing is asked or guarded, and a kill
 anywhere leaves anything. What the form of a view asks for is written here as well, in its form:
 Sacred's indent in files and objects; points and position of a run, without which it could not go on
-(``.journal``); in a bucket which id a run has. Files are durable one by one, as a loop does it.
+(``.journal``); in a bucket which id a run has. Files are durable one by one, as a loop does it. The tables of an SQL
+view are there: each batch is a transaction with its position, and each point has a time of its own.
 """
 
 import datetime as dt
