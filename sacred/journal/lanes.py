@@ -83,11 +83,22 @@ def encode_long(value: int, rows: int) -> bytes:
 def decode_plainly(planes: bytes) -> list[int]:
     """Undo ``encode_lanes`` without numpy; unsigned 64-bit numbers."""
     rows = len(planes) // 8
+    if not rows:
+        return []
     lanes = bytearray(8 * rows)
     for plane in range(8):
         lanes[plane::8] = planes[plane * rows : (plane + 1) * rows]
-    deltas = [(z >> 1) ^ -(z & 1) for z in struct.unpack(f"<{rows}Q", lanes)]
-    return [total & _MASK for total in accumulate(deltas)]
+    # All zigzags at once, in one integer: a lane whose lowest bit is set is turned over.
+    low, _, low63, _, _ = masks_of(rows)
+    zigzags = int.from_bytes(lanes, "little")
+    odd = zigzags & low
+    deltas = ((zigzags >> 1) & low63) ^ ((odd << 64) - odd)
+    totals = list(accumulate(struct.unpack(f"<{rows}q", deltas.to_bytes(8 * rows, "little"))))
+    try:
+        struct.pack(f"<{rows}Q", *totals)
+    except struct.error:  # values whose sign changes; few others do
+        return [total & _MASK for total in totals]
+    return totals
 
 
 def decode_together(columns: Sequence[bytes], rows: int) -> npt.NDArray[Any]:

@@ -610,10 +610,7 @@ class Follower:
         begin = time.monotonic()
         projection = fold.projection
         if self._view_id is None:
-            document = _without_files(projection.document())
-            key = RunKey(self.journal_id, projection.run_id, document)
-            self._view_id = self.sink.claim(key)
-            self.sink.position(key)
+            self._take_up(projection)
         key = RunKey(self.journal_id, self._view_id)
         for entry in _files(fields):
             if entry.key not in self._references:
@@ -641,6 +638,20 @@ class Follower:
         self._last_write = time.monotonic()
         self._last_cost = self._last_write - begin
         self._written = time.time_ns()
+
+    def _take_up(self, projection: RunProjection) -> None:
+        """Give a run that the view does not know its id there, and have the sink ready for it."""
+        document = _without_files(projection.document())
+        key = RunKey(self.journal_id, projection.run_id, document)
+        take_up = getattr(self.sink, "take_up", None)
+        if take_up is None:
+            self._view_id = self.sink.claim(key)
+            self.sink.position(key)
+            return
+        found: ViewPosition = take_up(key)
+        if found.position:
+            raise ViewMovedError("another replayer wrote this run meanwhile")
+        self._view_id = found.view_id
 
     def _blob(self, entry: FileEntry) -> Path | None:
         from sacred.journal.blobs import BlobStore

@@ -438,15 +438,16 @@ class RunProjection:
         table: MetricTable = event.fields["table"]
         rows = table.rows
         names = [plain_text(name) for name in table.metrics]
-        if not table.index:
-            self._count(names[0], event.writer, rows)
-        for number, times in Counter(table.index).items():
-            self._count(names[number], event.writer, times)
         if silent:
+            if not table.index:
+                self._count(names[0], event.writer, rows)
+            for number, times in Counter(table.index).items():
+                self._count(names[number], event.writer, times)
             return
         self._pending_points += rows
         steps, values = _plain_column(table.steps), _plain_column(table.values)
         if not table.index:
+            self._count(names[0], event.writer, rows)
             columns = self._columns(names[0])
             columns[0].extend([event.writer] * rows)
             columns[1].extend(range(event.seq, event.seq + rows))
@@ -454,14 +455,20 @@ class RunProjection:
             columns[3].extend(values)
             columns[4].extend(table.times)
             return
-        every = [self._columns(name) for name in names]
+        found: dict[int, list[int]] = {}
         for row, number in enumerate(table.index):
-            columns = every[number]
-            columns[0].append(event.writer)
-            columns[1].append(event.seq + row)
-            columns[2].append(steps[row])
-            columns[3].append(values[row])
-            columns[4].append(table.times[row])
+            if number in found:
+                found[number].append(row)
+            else:
+                found[number] = [row]
+        # A column at a time, not a point: half the time of all that a fold does.
+        for number, mine in found.items():
+            self._count(names[number], event.writer, len(mine))
+            columns = self._columns(names[number])
+            columns[0].extend([event.writer] * len(mine))
+            columns[1].extend([event.seq + row for row in mine])
+            for column, every in zip(columns[2:], (steps, values, table.times), strict=True):
+                column.extend(map(every.__getitem__, mine))
 
     # -- what came of it ---------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ __all__ = [
     "RunKey",
     "Sink",
     "SinkSpec",
+    "TakingSink",
     "ViewPosition",
     "view_name",
     "wanted_id",
@@ -271,6 +272,8 @@ class PointsAdded(NamedTuple):
         first = {writer: next_seqs.get(writer, 0) for writer in set(self.writers)}
         if not any(first.values()):
             return self if self.seqs else None
+        if len(first) == 1 and self.seqs[0] >= next(iter(first.values())):
+            return self  # those of one writer increase
         rows = [
             row
             for row, (writer, seq) in enumerate(zip(self.writers, self.seqs, strict=True))
@@ -287,6 +290,8 @@ class PointsAdded(NamedTuple):
 
     def next_seqs(self) -> dict[int, int]:
         """Return per writer the sequence number behind its last point."""
+        if len(set(self.writers)) == 1:
+            return {self.writers[-1]: self.seqs[-1] + 1}
         return {writer: seq + 1 for writer, seq in zip(self.writers, self.seqs, strict=True)}
 
 
@@ -405,7 +410,7 @@ class Sink(Protocol):
     -----
     A class may have more: ``parse(text)``, which makes a ``SinkSpec`` of an address, or ``options``,
     the names that may stand behind the ``?`` of one. And a sink: ``attend`` (:class:`AttendingSink`);
-    ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
+    ``take_up`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
     values are (``RunProjection``); ``view_id``, if the place gives the run an id when it is written.
     """
 
@@ -492,6 +497,31 @@ class AttendingSink(Sink, Protocol):
         What the sink has to remember of this run lies in ``folder.views``, in files whose names
         begin with a dot and the key of its specification. An observer that is called directly has
         no folder: then this is not called, and the sink remembers for as long as it lives.
+        """
+        ...
+
+
+class TakingSink(Sink, Protocol):
+    """A sink that claims a run and stands ready to write it in one call.
+
+    ``claim`` and then ``position`` ask a place for what it said a moment ago. A replayer that
+    writes at once calls ``take_up`` in their stead, where a sink has it.
+    """
+
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Claim a run that ``position`` did not find just now; return where it stands.
+
+        The next call that changes the run is a ``write`` of all that there is, so whatever that
+        writes anyway may be left out of the claim: ``run.fields`` are a hint. Where the ``write``
+        can make the claim as well, there may be none before: ``view_id`` is None then, and the
+        sink's attribute ``view_id`` is the run's once it is written. That ``position``
+        found nothing may be believed where the place itself notices, at this call or at the
+        ``write``, if another replayer was faster.
+
+        Raises
+        ------
+        ViewMovedError
+            Another replayer took it up meanwhile: the follower asks for the position again.
         """
         ...
 

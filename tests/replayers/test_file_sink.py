@@ -23,7 +23,7 @@ from sacred.replayers.replay import replay
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
 from sacred.replayers.sinks.file import FileSink
 from sacred.replayers.sinks.file import folders as module
-from sacred.replayers.sinks.file import sink as sink_module
+from sacred.replayers.sinks.file.disk import NewContents
 from sacred.replayers.tree.names import artifact_file
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\Z")
@@ -382,7 +382,7 @@ def test_what_a_disk_says(spec, monkeypatch, number, kind):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module, "replace", fail)
+    monkeypatch.setattr(NewContents, "add", fail)
     from sacred.replayers.sink import Batch, Position
 
     with pytest.raises(kind, match=os.strerror(number)) as caught:
@@ -470,12 +470,12 @@ def test_a_run_that_is_followed_costs_its_length(root, spec, tmp_path, run_write
     """R20: all that is written while a run grows is a small multiple of what is there at its end."""
     written = []
 
-    def counted(path, content, replace=sink_module.replace):
+    def counted(contents, path, content, add=NewContents.add):
         pieces = [content] if isinstance(content, bytes) else list(content)
         written.append(sum(map(len, pieces)))
-        replace(path, pieces)
+        add(contents, path, pieces)
 
-    monkeypatch.setattr(sink_module, "replace", counted)
+    monkeypatch.setattr(NewContents, "add", counted)
     writer = run_writer(root.claim(), ends=False)
     follower = Follower(root.run(1), FileSink(spec), spec)
     for begin in range(0, 30_000, 200):

@@ -6,13 +6,14 @@ import contextlib
 import datetime as dt
 import json
 import math
+import random
 import socket
 import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
@@ -26,7 +27,7 @@ from sacred.replayers.errors import (
 )
 from sacred.replayers.follower import Follower
 from sacred.replayers.replay import replay
-from sacred.replayers.sink import Batch, RunKey, SinkSpec
+from sacred.replayers.sink import Batch, PointsAdded, RunKey, SinkSpec
 from sacred.replayers.sinks.sql import connection as connection_module
 from sacred.replayers.sinks.sql import patience as patience_module
 from sacred.replayers.sinks.sql import sink as sink_module
@@ -34,6 +35,7 @@ from sacred.replayers.sinks.sql.address import anchored, driver_url, parse_sql, 
 from sacred.replayers.sinks.sql.connection import SqlConnection
 from sacred.replayers.sinks.sql.runs import find_run
 from sacred.replayers.sinks.sql.sink import SqlSink
+from sacred.replayers.sinks.sql.values import exact_point
 
 server = pytest.mark.server
 KINDS = ["sqlite", pytest.param("postgres", marks=server), pytest.param("maria", marks=server)]
@@ -959,3 +961,182 @@ def test_the_end_of_an_output_of_one_line():
 
     assert bounded_output("x" * 99, 40).endswith("its end:]\n" + "x" * 20)
     assert bounded_output("x" * 89 + "\n" + "y" * 9, 40).endswith("its end:]\n" + "y" * 9)
+
+
+# -- what a run costs ------------------------------------------------------------------------------
+
+
+def _points(folder, count):
+    writer = _simple(folder, run_id=folder.number)
+    for step in range(count):
+        writer.log_point("m", step, step / 7)
+        writer.log_point("n", step, step)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=0.5)
+    writer.close()
+
+
+def test_a_run_is_one_transaction(place, root):
+    """A run that has ended costs one commit of changes, and as few statements if it has more points."""
+    folders = [root.claim() for _ in range(4)]
+    for folder, count in zip(folders, (5, 5, 5, 500), strict=True):
+        _points(folder, count)
+    sink = SqlSink(place.spec)
+    sink.open()
+    engine = sink._connection._pool.engine
+    statements, transactions = [], []
+
+    def asked(connection, cursor, statement, values, context, many):
+        statements[-1].append(statement.split()[0])
+
+    def committed(connection):
+        transactions[-1].append("INSERT" in statements[-1])
+
+    event.listen(engine, "before_cursor_execute", asked)
+    event.listen(engine, "commit", committed)
+    for folder in folders:
+        statements.append([])
+        transactions.append([])
+        follower = Follower(folder, sink, place.spec)
+        assert follower.run_once().state == "current"
+        follower.release()
+    sink.close()
+    # A look whether the run is known changes nothing; then all of it is inserted.
+    assert transactions == [[False, True]] * 4
+    counts = [len(asked) for asked in statements]
+    assert counts[1] == counts[2] == counts[3]
+    assert counts[1] <= 8
+    assert place.rows("SELECT run_key, count(*) FROM journal_point GROUP BY run_key ORDER BY run_key") == [
+        *((key, 10) for key in (1, 2, 3)),
+        (4, 1000),
+    ]
+
+
+def test_what_is_known_of_shared_rows_is_seen_to_be_there(place, root):
+    """A host or an experiment that somebody deleted, or changed, is made anew for the next run."""
+    folders = [root.claim() for _ in range(3)]
+    for folder in folders:
+        _points(folder, 1)
+    sink = SqlSink(place.spec)
+
+    def write(folder):
+        follower = Follower(folder, sink, place.spec)
+        assert follower.run_once().state == "current"
+        follower.release()
+
+    query = (
+        "SELECT r.run_id, h.hostname, e.name FROM run r LEFT JOIN host h ON h.host_id = r.host_id "
+        "LEFT JOIN experiment e ON e.experiment_id = r.experiment_id ORDER BY r.run_id"
+    )
+    write(folders[0])
+    place.do("UPDATE run SET host_id = NULL, experiment_id = NULL", "DELETE FROM experiment")
+    place.do("UPDATE host SET hostname = 'another'")
+    write(folders[1])
+    assert place.rows(query) == [("1", None, None), ("2", None, "x")]
+    assert place.rows("SELECT hostname FROM host ORDER BY host_id") == [("another",), (None,)]
+    write(folders[2])
+    assert place.rows(query)[2] == ("3", None, "x")
+    assert place.rows("SELECT count(*) FROM host") == [(2,)]
+    assert place.rows("SELECT count(*) FROM experiment") == [(1,)]
+    sink.close()
+
+
+def test_an_id_that_was_taken_since_the_look(place, root):
+    """A run that was taken up gets the next id if another one has its own by then, and says which."""
+    folder = root.claim()
+    _points(folder, 2)
+    sink, other = SqlSink(place.spec), SqlSink(place.spec)
+    follower = Follower(folder, sink, place.spec)
+    other.open()
+    take_up = sink.take_up
+
+    def late(run):
+        found = take_up(run)
+        assert other.claim(RunKey("00000000000000aa", 1)) == 1
+        return found
+
+    sink.take_up = late
+    status = follower.run_once()
+    assert (status.state, status.view_id) == ("current", 2)
+    assert place.rows("SELECT run_id FROM run ORDER BY id") == [("1",), ("2",)]
+    follower.close()
+    other.close()
+
+
+def test_a_file_that_is_exchanged_while_it_is_open(lite, root, tmp_path):
+    """A view writes into the file that has the name now, not into the one that it has open."""
+    folders = [root.claim() for _ in range(3)]
+    for folder in folders:
+        _points(folder, 1)
+    sink = SqlSink(lite.spec)
+
+    def write(folder):
+        follower = Follower(folder, sink, lite.spec)
+        assert follower.run_once().state == "current"
+        follower.release()
+
+    path = tmp_path / "runs.db"
+    write(folders[0])
+    path.rename(tmp_path / "old.db")
+    write(folders[1])
+    assert lite.rows("SELECT run_id FROM run") == [("2",)]
+    (tmp_path / "old.db").replace(path)
+    write(folders[2])
+    lite.engine.dispose()
+    assert lite.rows("SELECT run_id FROM run ORDER BY id") == [("1",), ("3",)]
+    sink.close()
+
+
+def test_files_stay_open_between_runs(lite, root, monkeypatch):
+    """A file is opened once for many runs, and again where somebody else wrote into it."""
+    folders = [root.claim() for _ in range(3)]
+    for folder in folders:
+        _points(folder, 1)
+    sink = SqlSink(lite.spec)
+    sink.open()
+    opened = []
+    event.listen(sink._connection._pool.engine, "connect", lambda *_: opened.append(1))
+
+    def write(folder):
+        follower = Follower(folder, sink, lite.spec)
+        assert follower.run_once().state == "current"
+        follower.release()
+
+    write(folders[0])
+    write(folders[1])
+    before = len(opened)
+    assert before <= 1
+    lite.do("UPDATE run SET comment = 'mine'")
+    write(folders[2])
+    assert len(opened) == before + 1
+    sink.close()
+
+
+def test_how_points_are_written(place):
+    """Whatever a column of numbers is made of, each database has them to the last bit, in one order."""
+    sink = SqlSink(place.spec)
+    run = RunKey("00000000000000ab", 1)
+    sink.open()
+    sink.claim(run)
+    sink.position(run)
+    numbers = [0.1, 1e-7, 1.7976931348623157e308, 5e-324, -12345678901234.568, 1 / 3, 1e16]
+    numbers += [random.uniform(-1, 1) * 10.0 ** random.randint(-300, 300) for _ in range(333)]
+    steps = [(1 << 53) - n for n in range(len(numbers))]
+    odd = [0.0, -0.0, float("nan"), "a\\b\t\n'\"", None, True, 1 << 60] * 30
+    seqs = range(len(numbers), len(numbers) + len(odd))
+    times = [1_700_000_000_000_000 + 999_999 * n for n in range(len(numbers))]
+    plain = PointsAdded("plain", [0] * len(numbers), [*range(len(numbers))], steps, numbers, times)
+    mixed = PointsAdded("odd", [0] * len(odd), [*seqs], odd, odd, [-1] * len(odd))
+    sink.write(Batch(run, (plain, mixed), Position()))
+    sink.close()
+    query = "SELECT step, value, time, exact FROM journal_point WHERE metric = :metric ORDER BY seq"
+    found = place.rows(query, metric=1)
+    assert [row[:2] for row in found] == list(zip(steps, numbers, strict=True))
+    assert {row[3] for row in found} == {None}
+    texts = [str(row[2])[:26] for row in found]
+    epoch = dt.datetime(1970, 1, 1)  # noqa: DTZ001
+    assert [text.ljust(26, "0") if "." in text else text + ".000000" for text in texts] == [
+        (epoch + dt.timedelta(microseconds=time)).isoformat(" ", "microseconds") for time in times
+    ]
+    found = place.rows(query, metric=2)
+    assert [row[3] for row in found] == [exact_point(one, one) for one in odd]
+    assert str(found[0][2]).startswith("1969-12-31 23:59:59.999999")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,49 @@ class BatchContract(SinkPlace):
         with pytest.raises(ViewMovedError):
             third.write(stale._replace(changes=fields))
         assert self.document(spec, 1) == before
+
+    def test_two_that_take_a_run_up(self, spec: SinkSpec, opened: Callable[[], Sink]) -> None:
+        """Of two replayers that take the same run up, one writes it, and the other one looks again."""
+        run = RunKey("00000000000000b2", 1)
+        one, two = opened(), opened()
+        if not (hasattr(one, "take_up") and hasattr(two, "take_up")):
+            return
+        assert (one.position(run), two.position(run)) == (None, None)
+        taken = one.take_up(run)
+        assert taken.view_id in {1, None}
+        assert (taken.claimed, bool(taken.position)) == (True, False)
+        one.write(self.batch(run, self.events(5), 5))
+        before = self.document(spec, 1)
+        with contextlib.suppress(ViewMovedError):
+            # It is told now, or by the position, or as late as by the write.
+            if not two.take_up(run).position:
+                two.write(self.batch(run, self.events(4), 4))
+                pytest.fail("the second wrote over what the first has written")
+        assert (self.document(spec, 1), self.document(spec, 2)) == (before, None)
+        found = two.position(run)
+        assert found is not None
+        assert (found.view_id, found.claimed, found.position[0].next_seq) == (1, False, 5)
+
+    def test_two_that_take_a_run_up_at_once(
+        self, spec: SinkSpec, opened: Callable[[], Sink]
+    ) -> None:
+        """One claims it, the other writes it: the first is told to look again, and no id is lost."""
+        run = RunKey("00000000000000b3", 1)
+        one, two = opened(), opened()
+        if not (hasattr(one, "take_up") and hasattr(two, "take_up")):
+            return
+        assert (one.position(run), two.position(run)) == (None, None)
+        one.take_up(run)
+        found = two.position(run)
+        if found is None:  # the claim of one is a part of its first batch
+            found = two.take_up(run)
+        assert found.view_id in {1, None}
+        assert found.claimed
+        two.write(self.batch(run, self.events(5), 5))
+        before = self.document(spec, 1)
+        with pytest.raises(ViewMovedError):
+            one.write(self.batch(run, self.events(4), 4))
+        assert (self.document(spec, 1), self.document(spec, 2)) == (before, None)
 
     def test_two_followers_at_once(self, spec: SinkSpec, root: JournalRoot) -> None:
         """Two replayers of one run at the same time write it once."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.identity import own_identity, process_lives
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.objects.points import Parts
-from sacred.replayers.objects.store import ABSENT, ObjectConflictError
+from sacred.replayers.objects.store import ABSENT, Found, ObjectConflictError
 from sacred.replayers.sink import RunKey
 from sacred.replayers.tree.names import folder_name, is_number, view_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sacred.replayers.objects.store import Found, ObjectStore
+    from sacred.replayers.objects.store import ObjectStore
 
 __all__ = ["ObjectRuns", "RunObjects"]
 
@@ -49,6 +49,8 @@ class RunObjects:
         Its points, and names of parts that are in no list any more.
     render_after
         Not before then is a large ``metrics.json`` written again.
+    taken_up
+        The claim was made a moment ago, without the mark of a claim, and nothing else is there.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, found: Found, kept: dict[str, Any]) -> None:
@@ -60,6 +62,7 @@ class RunObjects:
         self.versions: dict[str, str] = {}
         self.run: dict[str, Any] = {}
         self.render_after = 0.0
+        self.taken_up = False
 
 
 class ObjectRuns:
@@ -76,6 +79,8 @@ class ObjectRuns:
     def __init__(self, store: ObjectStore, base: str) -> None:
         self._store = store
         self.base = base
+        #: The run that was looked for last and not found, and the name it would like, which is free.
+        self._sought: tuple[str, str] | None = None
 
     def _index(self, journal_id: str) -> str:
         return f"{self.base}.journal/runs/{journal_id}.json"
@@ -90,12 +95,20 @@ class ObjectRuns:
 
     def find(self, run: RunKey) -> RunObjects | None:
         """Look for a run: where the index says, else where it would like to be."""
-        names = [_indexed(self._store.get(self._index(run.journal_id))), folder_name(run.run_id)]
-        for name in dict.fromkeys(names):
-            found = self._at(name, run.journal_id) if name is not None else None
+        self._sought = None
+        indexed = _indexed(self._store.get(self._index(run.journal_id)))
+        if indexed is not None:
+            found = self._at(indexed, run.journal_id)
             if found is not None:
                 return found
-        return None
+        wanted = folder_name(run.run_id)
+        if wanted is None or wanted == indexed:
+            return None
+        if self._is_free(wanted):
+            if indexed is None:
+                self._sought = run.journal_id, wanted
+            return None
+        return self._at(wanted, run.journal_id)
 
     def _at(self, name: str, journal_id: str) -> RunObjects | None:
         found = self._store.get(self._position(name))
@@ -138,9 +151,31 @@ class ObjectRuns:
                 continue
         raise TransientSinkError(f"no free number was found below {self.base or 'the bucket'}")
 
+    def take_up(self, run: RunKey) -> RunObjects | None:
+        """Give a run that ``find`` did not find the id that it would like; None if that is not so easy.
+
+        No mark of the claim is made: it is written at once, and if this process is killed before,
+        the next replay of its journal does it.
+        """
+        sought, self._sought = self._sought, None
+        if sought is None or sought[0] != run.journal_id:
+            return None
+        name = sought[1]
+        try:
+            index = _json({"view_id": view_id(name)})
+            self._store.put(self._index(run.journal_id), index, ABSENT)
+            state = self._claim(run, name)
+        except ObjectConflictError:
+            return None
+        state.taken_up = True
+        return state
+
     def _place(self, run: RunKey, name: str) -> None:
         """Make the claim, and before it the name by which it is found if nothing follows."""
         self._store.put(self._marker(run.journal_id), b"")
+        self._claim(run, name)
+
+    def _claim(self, run: RunKey, name: str) -> RunObjects:
         kept: dict[str, Any] = {
             "format": 1,
             "journal_id": run.journal_id,
@@ -150,7 +185,9 @@ class ObjectRuns:
             "projector": 0,
             "turn": secrets.token_hex(8),
         }
-        self._store.put(self._position(name), _json(kept), ABSENT)
+        content = _json(kept)
+        version = self._store.put(self._position(name), content, ABSENT)
+        return RunObjects(self._store, f"{self.base}{name}/", Found(content, version), kept)
 
     def _is_free(self, name: str) -> bool:
         return next(self._store.list(f"{self.base}{name}/"), None) is None

@@ -2,7 +2,8 @@
 
 ``<id>/.journal/position.json`` says where a run stands, and is put twice by a batch that changes a
 document: first with another ``turn``, then, last of all, with the new position. Each put names the
-version that was read, so a replayer that knows less is refused at its first one (decision 14).
+version that was read, so a replayer that knows less is refused at its first one (decision 14). A
+batch behind ``take_up`` puts it once: the claim was its turn, and nobody has put anything else yet.
 """
 
 from __future__ import annotations
@@ -106,6 +107,18 @@ class ObjectSink:
                 pass  # another replayer writes the run by now: that is newer
         return state.kept["view_id"]
 
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Make the run's position, of which nobody knows yet: the documents come with the write."""
+        state = self._runs.take_up(run)
+        if state is None:
+            self.claim(run)
+            found = self.position(run)
+            if found is None:
+                raise ViewMovedError("the run was taken back meanwhile")
+            return found
+        self._states[run.journal_id] = state
+        return _stands(state.kept)
+
     def clear_claims(self, max_age: float) -> int:
         """Take away claims whose process is gone."""
         return sum(self.release(run) for run in list(self._runs.stale_claims(max_age)))
@@ -136,15 +149,7 @@ class ObjectSink:
             self._write(state, Batch(run, (), Position()), positioned=False)
             kept = state.kept
         self._states[run.journal_id] = state
-        return ViewPosition(
-            kept["view_id"],
-            Position.from_wire(kept.get("position")),
-            int(kept.get("projector", 0)),
-            str(kept.get("order", "arrival")),
-            points=dict(kept.get("counts", {})),
-            claimed=bool(kept.get("claimed")),
-            spool=int(kept.get("spool", 0)),
-        )
+        return _stands(kept)
 
     def _load(self, state: RunObjects) -> None:
         """Learn the versions, which may not be older than the position, and ``run.json``."""
@@ -190,7 +195,8 @@ class ObjectSink:
                 if name in state.versions:
                     change.documents.setdefault(name, nothing)
         renders = self._renders(state, kept, complete=batch.complete)
-        if renders or change.documents or change.artifacts or state.leftovers:
+        changes = renders or change.documents or change.artifacts or state.leftovers
+        if changes and not state.taken_up:
             self._take_turn(state)
         parts = state.parts
         before = {str(part[0]) for part in kept.get("parts", [])}
@@ -203,14 +209,15 @@ class ObjectSink:
         # run.json comes last: who reads there that a run is over finds everything.
         for name in sorted(change.documents, key=lambda name: name == "run.json"):
             self._put(state, name, change.documents[name])
-        was_claimed = bool(kept.get("claimed"))
+        was_marked = bool(kept.get("claimed")) and not state.taken_up
         if positioned:
             kept["position"] = batch.position.to_wire()
             kept["projector"], kept["order"] = batch.projector, batch.order
             kept["spool"], kept["claimed"] = batch.spool, False
         self._commit(state, kept)
         state.run = change.run
-        if was_claimed and positioned:
+        state.taken_up = False
+        if was_marked and positioned:
             self._runs.written(batch.run.journal_id)
         parts.forget(before - {str(part[0]) for part in kept.get("parts", [])})
 
@@ -292,6 +299,19 @@ class ObjectSink:
             state, {**kept, "claimed": False, "position": [], "projector": 0, "anew": True}
         )
         self._states.pop(run.journal_id, None)
+
+
+def _stands(kept: dict[str, Any]) -> ViewPosition:
+    """Return what a ``position.json`` says."""
+    return ViewPosition(
+        kept["view_id"],
+        Position.from_wire(kept.get("position")),
+        int(kept.get("projector", 0)),
+        str(kept.get("order", "arrival")),
+        points=dict(kept.get("counts", {})),
+        claimed=bool(kept.get("claimed")),
+        spool=int(kept.get("spool", 0)),
+    )
 
 
 class _Change:

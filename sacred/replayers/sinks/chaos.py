@@ -76,6 +76,13 @@ class ChaosSink:
         """Claim, or fail."""
         return self._do(self.inner.claim, run)
 
+    def __getattr__(self, name: str) -> Any:
+        """Have ``take_up`` if the inner sink has it: it may fail, too."""
+        if name != "take_up":
+            raise AttributeError(name)
+        take_up = getattr(self.inner, "take_up")  # noqa: B009 - an error of its own otherwise
+        return lambda run: self._do(take_up, run)
+
     def clear_claims(self, max_age: float) -> int:
         """Pass on."""
         return self.inner.clear_claims(max_age)

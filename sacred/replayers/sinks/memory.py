@@ -87,6 +87,14 @@ class MemorySink:
         self.place.runs[wanted] = MemoryRun(run.journal_id, wanted, dict(run.fields))
         return wanted
 
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Claim the run, and know where it stands."""
+        self.claim(run)
+        found = self.position(run)
+        if found is None:
+            raise ViewMovedError("the run was taken back meanwhile")
+        return found
+
     def clear_claims(self, max_age: float) -> int:  # noqa: ARG002 - a process sees its own only
         """Return 0: nothing is left behind by a process that is gone."""
         return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sacred.journal.new_file import written_aside
 from sacred.journal.regular_file import open_regular
@@ -13,8 +14,9 @@ from sacred.replayers.disk import errors_of_disk, locked
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
+    from types import TracebackType
 
-__all__ = ["copy", "disk_errors", "locked_folder", "offset_of", "replace", "sync"]
+__all__ = ["NewContents", "copy", "disk_errors", "locked_folder", "offset_of", "replace"]
 
 
 def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
@@ -29,10 +31,78 @@ def locked_folder(path: str) -> AbstractContextManager[None]:
 
 def replace(path: str, content: bytes | Iterable[bytes]) -> None:
     """Give a file a new content, whole or not at all, and durable."""
-    folder = os.path.dirname(path)
-    aside = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
-    with written_aside(path, aside) as file:
+    with NewContents() as contents:
+        contents.add(path, content)
+        contents.commit()
+
+
+class NewContents:
+    """Files of a run that get new contents together, with one wait for the disk and not one for each.
+
+    Each is written aside, and the disk begins with it at once. ``commit`` waits until all are durable,
+    and then gives them their names, in the order in which they came. Use as a context manager: what
+    was not committed goes when it is left.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[BinaryIO] = []
+        #: Where each was written, and its name.
+        self._names: list[tuple[str, str]] = []
+
+    def __enter__(self) -> NewContents:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.close()
+        for aside, _ in self._names:
+            with contextlib.suppress(OSError):
+                os.unlink(aside)
+        self._files, self._names = [], []
+
+    def add(self, path: str, content: bytes | Iterable[bytes]) -> None:
+        """Write what a file is to have."""
+        folder, name = os.path.split(path)
+        own = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
+        aside = os.path.join(own, f".{name[:100]}.{os.urandom(6).hex()}")
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(aside, flags, 0o666)
+        self._names.append((aside, path))
+        file = os.fdopen(descriptor, "wb")
+        self._files.append(file)
         file.writelines([content] if isinstance(content, bytes) else content)
+        self.begin(file)
+
+    def grown(self, file: BinaryIO) -> None:
+        """Take a file that grew where it is, to be made durable with the others, and closed."""
+        self._files.append(file)
+        self.begin(file)
+
+    @staticmethod
+    def begin(file: BinaryIO) -> None:
+        """Have the disk begin: the wait for one file is then a wait for all that are on their way."""
+        file.flush()
+        if hasattr(os, "posix_fadvise"):
+            # That nobody needs it sends it to the disk (Linux); it stays in memory till it is there.
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def commit(self) -> None:
+        """Make everything durable, then give what was written aside its names."""
+        for file in self._files:
+            os.fsync(file.fileno())
+        for file in self._files:
+            file.close()
+        self._files = []
+        while self._names:
+            os.replace(*self._names[0])
+            del self._names[0]
 
 
 def copy(source: str, target: str) -> None:
@@ -45,15 +115,6 @@ def copy(source: str, target: str) -> None:
     with os.fdopen(descriptor, "rb") as content, written_aside(target, folder) as file:
         # An observer that is called copies what somebody may go on writing.
         shutil.copyfileobj(Snapshot(content), file, 1 << 20)
-
-
-def sync(path: str) -> None:
-    """Make a file's content durable."""
-    descriptor = open_regular(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def offset_of(file: Any, size: int, back: int) -> int:

@@ -43,10 +43,13 @@ class State:
         """Return the path of one of this sink's own files."""
         return os.path.join(self.folder, ".journal", name)
 
+    def position(self) -> bytes:
+        """Return the content of ``position.json``."""
+        return json.dumps(self.kept, separators=(",", ":")).encode()
+
     def save_position(self) -> None:
         """Replace ``position.json``."""
-        content = json.dumps(self.kept, separators=(",", ":")).encode()
-        replace(self.own("position.json"), content)
+        replace(self.own("position.json"), self.position())
 
 
 def load_position(folder: str, journal_id: str | None = None) -> dict[str, Any] | None:

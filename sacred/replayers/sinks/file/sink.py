@@ -29,12 +29,11 @@ from sacred.replayers.sink import (
     ViewPosition,
 )
 from sacred.replayers.sinks.file.disk import (
+    NewContents,
     copy,
     disk_errors,
     locked_folder,
     offset_of,
-    replace,
-    sync,
 )
 from sacred.replayers.sinks.file.folders import RunFolders, State, load_position
 from sacred.replayers.tree.documents import (
@@ -99,22 +98,33 @@ class FileSink:
 
     def claim(self, run: RunKey) -> Any:
         """Make the run's folder; ``mkdir`` decides between runs, a lock between processes."""
+        with self._claiming():
+            state = self._folders.find(run, locked=True)
+            if state is None:
+                state = self._folders.make(run)
+                with NewContents() as contents:
+                    document = self._save_fields(contents, state, dict(run.fields), (), {})
+                    _add_run(contents, state, document)
+                    contents.commit()
+                if "config" in run.fields:  # what can not wait is there: the folder looks begun
+                    os.close(open_regular(state.path("cout.txt"), os.O_WRONLY | os.O_CREAT))
+            found: int | str = state.kept["view_id"]
+            return found
+
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Make the run's folder with its position; the documents come with the write."""
+        with self._claiming():
+            state = self._folders.find(run, locked=True) or self._folders.make(run)
+            return _stands(state.kept)
+
+    @contextlib.contextmanager
+    def _claiming(self) -> Iterator[None]:
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
             with locked_folder(self.base):
-                return self._claim(run)
-
-    def _claim(self, run: RunKey) -> int | str:
-        self._folders.finish_claim()
-        state = self._folders.find(run, locked=True)
-        if state is None:
-            state = self._folders.make(run)
-            self._save_fields(state, dict(run.fields), (), {})
-            if "config" in run.fields:  # what can not wait is there at once: the folder looks begun
-                os.close(open_regular(state.path("cout.txt"), os.O_WRONLY | os.O_CREAT))
-        found: int | str = state.kept["view_id"]
-        return found
+                self._folders.finish_claim()
+                yield
 
     def clear_claims(self, max_age: float) -> int:
         """Take away claimed folders among the newest, whose process is gone."""
@@ -147,16 +157,10 @@ class FileSink:
             kept = state.kept
             if kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
                 self._cut_points(state)
-                self._render_metrics(state)
-        return ViewPosition(
-            kept["view_id"],
-            Position.from_wire(kept.get("position")),
-            int(kept.get("projector", 0)),
-            str(kept.get("order", "arrival")),
-            points=dict(kept.get("counts", {})),
-            claimed=bool(kept.get("claimed")),
-            spool=int(kept.get("spool", 0)),
-        )
+                with NewContents() as contents:
+                    self._render_metrics(contents, state)
+                    contents.commit()
+        return _stands(kept)
 
     @contextlib.contextmanager
     def _turn(self, state: State) -> Iterator[None]:
@@ -189,25 +193,28 @@ class FileSink:
                 raise ViewMovedError("the run is not in the view any more")
             before = json.loads(json.dumps(state.kept))
             try:
-                with self._turn(state):
-                    self._write(state, batch)
+                with self._turn(state), NewContents() as contents:
+                    self._write(contents, state, batch)
             except BaseException:
                 state.kept = before
                 raise
 
-    def _write(self, state: State, batch: Batch) -> None:
+    def _write(self, contents: NewContents, state: State, batch: Batch) -> None:
         kept = state.kept
         points = False
+        document = None
         self._cut_points(state)
         for change in batch.changes:
             if isinstance(change, FieldsChanged):
-                self._save_fields(state, change.fields, change.removed, batch.references)
+                fields, removed = change
+                document = self._save_fields(contents, state, fields, removed, batch.references)
             elif isinstance(change, OutputChanged):
-                self._save_output(state, change)
+                self._save_output(contents, state, change)
             else:
                 points = self._save_points(state, change) or points
         if points:
-            sync(state.own("points"))
+            descriptor = open_regular(state.own("points"), os.O_RDWR)
+            contents.grown(os.fdopen(descriptor, "r+b"))
         total = sum(kept.get("counts", {}).values())
         rendered = kept.get("rendered", -1)
         grown = total - max(rendered, 0)
@@ -215,26 +222,32 @@ class FileSink:
         if grown * _SHARE >= total and time.monotonic() > state.render_after:
             due = True
         if total != rendered and due:
-            self._render_metrics(state)
+            self._render_metrics(contents, state)
+        # Who reads there that a run is over finds everything.
+        _add_run(contents, state, document)
         if self.report and batch.complete:
-            self._write_report(state)
+            contents.commit()
+            self._write_report(contents, state)
         kept["position"] = batch.position.to_wire()
         kept["projector"], kept["order"] = batch.projector, batch.order
         kept["spool"], kept["claimed"] = batch.spool, False
         kept["revision"] = int(kept.get("revision", 0)) + 1
-        state.save_position()
+        contents.add(state.own("position.json"), state.position())
+        contents.commit()
 
     def _save_fields(
         self,
+        contents: NewContents,
         state: State,
         fields: dict[str, Any],
         removed: tuple[str, ...],
         references: Mapping[tuple[str, str, str | None, int], Any],
-    ) -> None:
+    ) -> bytes | None:
+        """Save what has documents of its own; return ``run.json``, or None if it stays."""
         if "config" in fields:
-            replace(state.path("config.json"), json_document(fields["config"]))
+            contents.add(state.path("config.json"), json_document(fields["config"]))
         if fields.get("info") or ("info" in fields and os.path.exists(state.path("info.json"))):
-            replace(state.path("info.json"), json_document(fields["info"]))
+            contents.add(state.path("info.json"), json_document(fields["info"]))
         mine = run_fields(
             fields,
             references,
@@ -242,27 +255,27 @@ class FileSink:
             lambda entries: self._save_artifacts(state, entries),
         )
         if not mine and not removed:
-            return
+            return None
         state.run = changed_run(state.run, mine, removed, anew=state.kept.pop("anew", False))
-        replace(state.path("run.json"), json_document(state.run))
+        return json_document(state.run)
 
     # output
 
-    def _save_output(self, state: State, change: OutputChanged) -> None:
+    def _save_output(self, contents: NewContents, state: State, change: OutputChanged) -> None:
         kept = state.kept
         characters, size = kept.get("output", [0, 0])
         path = state.path("cout.txt")
         descriptor = open_regular(path, os.O_CREAT | os.O_RDWR)
-        with os.fdopen(descriptor, "r+b") as file:
-            keep = min(change.keep, characters)
-            if keep < characters:
-                size = offset_of(file, size, characters - keep)
-            file.truncate(size)
-            file.seek(size)
-            added = change.text.encode("utf-8", "replace")
-            file.write(added)
-            file.flush()
-            os.fsync(file.fileno())
+        file = os.fdopen(descriptor, "r+b")
+        contents.grown(file)
+        keep = min(change.keep, characters)
+        if keep < characters:
+            size = offset_of(file, size, characters - keep)
+        file.truncate(size)
+        file.seek(size)
+        added = change.text.encode("utf-8", "replace")
+        file.write(added)
+        contents.begin(file)
         kept["output"] = [keep + len(change.text), size + len(added)]
 
     # points
@@ -293,7 +306,7 @@ class FileSink:
         counts[new.metric] = counts.get(new.metric, 0) + len(new.seqs)
         return True
 
-    def _render_metrics(self, state: State) -> None:
+    def _render_metrics(self, contents: NewContents, state: State) -> None:
         """Write ``metrics.json`` from the points."""
         from sacred.journal.codec import unpack_all
 
@@ -308,14 +321,14 @@ class FileSink:
             for column, new in zip(known, columns, strict=True):
                 column.extend(new)
         began = time.monotonic()
-        replace(state.path("metrics.json"), metrics_document(metrics))
+        contents.add(state.path("metrics.json"), metrics_document(metrics))
         state.kept["rendered"] = sum(state.kept.get("counts", {}).values())
         # A large one that is written again and again must not be all that a replayer does.
         state.render_after = time.monotonic() + _SHARE * (time.monotonic() - began)
 
     # the report
 
-    def _write_report(self, state: State) -> None:
+    def _write_report(self, contents: NewContents, state: State) -> None:
         """Write ``report.html`` from the other documents, which are complete by now."""
         if REPORT in (state.run.get("artifacts") or ()):
             log.warning("%s: an artifact is called %s: no report is written", state.folder, REPORT)
@@ -325,7 +338,7 @@ class FileSink:
         ]
         config, info, metrics = documents
         page = report_page(state.run, config, info, _end_of(state.path("cout.txt")), metrics)
-        replace(state.path(REPORT), page)
+        contents.add(state.path(REPORT), page)
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -396,6 +409,24 @@ class FileSink:
     def close(self) -> None:
         """Forget what was known."""
         self._states.clear()
+
+
+def _stands(kept: dict[str, Any]) -> ViewPosition:
+    """Return what a ``position.json`` says."""
+    return ViewPosition(
+        kept["view_id"],
+        Position.from_wire(kept.get("position")),
+        int(kept.get("projector", 0)),
+        str(kept.get("order", "arrival")),
+        points=dict(kept.get("counts", {})),
+        claimed=bool(kept.get("claimed")),
+        spool=int(kept.get("spool", 0)),
+    )
+
+
+def _add_run(contents: NewContents, state: State, document: bytes | None) -> None:
+    if document is not None:
+        contents.add(state.path("run.json"), document)
 
 
 def _document(path: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
@@ -39,6 +40,8 @@ _NO_FACTS = ("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 _paces: dict[str, Pace] = {}
 #: Larger objects are put in parts of this size (bytes).
 _PART = 64 << 20
+#: So long a bucket that was there is not looked for again, if nothing fails meanwhile (s).
+_TRUSTED = 5.0
 
 
 class GcsStore:
@@ -56,6 +59,8 @@ class GcsStore:
         self._project = spec.options.get("project")
         self._client: Any = None
         self._bucket: Any = None
+        #: When the bucket was known to be there last (monotonic).
+        self._answered = float("-inf")
         self._pace = _paces.setdefault(self.bucket, Pace(spec.name))
 
     @contextlib.contextmanager
@@ -63,14 +68,20 @@ class GcsStore:
         try:
             yield
         except Exception as error:
+            self._answered = float("-inf")
             if isinstance(error, exceptions.TooManyRequests) or retry_after(error) is not None:
                 self._pace.refused(retry_after(error))
             # Without the driver's traceback: its frames hold keys.
             raise meaning(error, self.spec.name, self.bucket) from None
 
     def open(self) -> None:
-        """Look that the bucket is there; it is not made here."""
+        """Look that the bucket is there; it is not made here.
+
+        It is not looked for again within a few seconds in which nothing failed.
+        """
         self._pace.check()
+        if time.monotonic() - self._answered < _TRUSTED:
+            return
         with self._errors():
             if self._client is None:
                 os.environ.setdefault(*_NO_FACTS)
@@ -80,10 +91,12 @@ class GcsStore:
                 self._bucket = self._client.bucket(self.bucket)
             # Not the bucket's own facts, which not everybody may read who may write objects.
             next(iter(self._client.list_blobs(self.bucket, max_results=1, **_ONCE)), None)
+        self._answered = time.monotonic()
 
     def close(self) -> None:
         """Give the connection back."""
         client, self._client = self._client, None
+        self._answered = float("-inf")
         if client is not None:
             with contextlib.suppress(Exception):
                 client.close()

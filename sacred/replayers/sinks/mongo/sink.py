@@ -99,6 +99,10 @@ class MongoSink:
         self._metrics: Any = metrics
         self._fs: Any = fs
         self._indexed = False
+        #: Whether the server itself sees to it that a journal has one document.
+        self._unique = False
+        #: The run that was looked for last and is not there.
+        self._sought: str | None = None
         if runs is not None:
             self.runs_name = runs.name
 
@@ -127,6 +131,7 @@ class MongoSink:
 
         try:
             self._runs.create_index("_journal.id", unique=True, sparse=True)
+            self._unique = True
             if self._metrics is not None:
                 self._metrics.create_index("_journal.id", sparse=True)
         except OperationFailure as error:
@@ -156,9 +161,29 @@ class MongoSink:
                     "%s has no run %s that could be written over: journal %s gets the next free id",
                     *(self.spec.name, self.overwrite, run.journal_id),
                 )
-            return self._insert(run)
+            return self._insert(run)[0]
 
-    def _insert(self, run: RunKey) -> Any:
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Insert the run's document, which is not asked for again: the index tells two apart.
+
+        Series that somebody left of a run whose document is gone are met by the ``write``, which
+        then says that the view moved.
+        """
+        sought, self._sought = self._sought, None
+        if sought == run.journal_id and self._unique and self.overwrite is None:
+            with self._connection.errors():
+                view_id, made = self._insert(run)
+            if made:
+                self._states[run.journal_id] = _State(view_id, 0)
+                return ViewPosition(view_id, Position(), 0, points={}, claimed=True)
+        self.claim(run)
+        found = self.position(run)
+        if found is None:
+            raise ViewMovedError("the run was taken back meanwhile")
+        return found
+
+    def _insert(self, run: RunKey) -> tuple[Any, bool]:
+        """Insert a document; return its id, and whether it is this one, not another replayer's."""
         from pymongo.errors import DuplicateKeyError
 
         wanted = wanted_id(run.run_id)
@@ -185,10 +210,10 @@ class MongoSink:
             except DuplicateKeyError:
                 known = self._runs.find_one({"_journal.id": run.journal_id}, {"_id": 1})
                 if known is not None:
-                    return known["_id"]
+                    return known["_id"], False
                 wanted = max(self._next_id(), 1)
                 continue
-            return wanted
+            return wanted, True
         raise TransientSinkError(f"no free id was found in {self.spec.name}")
 
     def _next_id(self) -> int:
@@ -236,8 +261,10 @@ class MongoSink:
         """Read where the run's documents stand, those of its metrics too."""
         with self._connection.errors():
             self._states.pop(run.journal_id, None)
+            self._sought = None
             found = self._runs.find_one({"_journal.id": run.journal_id}, {"_journal": 1})
             if found is None:
+                self._sought = run.journal_id
                 return None
             ours = found["_journal"]
             state = _State(found["_id"], int(ours.get("revision", 0)))

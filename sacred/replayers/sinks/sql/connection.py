@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from sacred.replayers.errors import SinkMissingError, SinkSpecError, TransientSinkError
 from sacred.replayers.sinks.sql.address import driver_of, driver_url
+from sacred.replayers.sinks.sql.kept_files import KeptFiles, path_of
 from sacred.replayers.sinks.sql.meaning import meaning_of, said
-from sacred.replayers.sinks.sql.patience import ANSWER, CONNECT, Patience
+from sacred.replayers.sinks.sql.patience import ANSWER, CONNECT, FRESH, Patience
 from sacred.replayers.sinks.sql.schema import make_tables
 
 if TYPE_CHECKING:
@@ -32,8 +34,53 @@ _LOCKED = 10.0
 #: Longer contents are not stored: they are held in memory on their way (bytes).
 MOST_BYTES = 256 << 20
 
-_pools: dict[tuple[int, str], list[Any]] = {}
+
+_pools: dict[tuple[int, str], _Pool] = {}
 _pools_lock = threading.Lock()
+
+
+class _Pool:
+    """The connections of a process to a database.
+
+    Attributes
+    ----------
+    engine
+        Of SQLAlchemy.
+    users
+        How many use it.
+    place
+        Where the tables were looked at; None if they may be gone.
+    patience
+        Bounds the waiting for servers.
+    id_length, most_bytes
+        As of ``SqlConnection``.
+    answered
+        When it last did (monotonic).
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = checked_url(url)
+        path = path_of(parsed)
+        more: dict[str, Any] = {}
+        if path is not None:
+            more = {"poolclass": QueuePool, "pool_size": 2, "max_overflow": 16}
+        self.engine = engine_for(url, pool_pre_ping=False, **more)
+        self.patience = Patience(self.engine) if self.engine.dialect.name != "sqlite" else None
+        if path is not None:
+            KeptFiles(self.engine, path)
+        self.users = 0
+        self.place: object = None
+        self.id_length = 255
+        self.most_bytes = MOST_BYTES
+        self.answered = float("-inf")
+
+    def is_fresh(self) -> bool:
+        """Tell whether it answered a moment ago, and nothing went wrong since."""
+        return time.monotonic() - self.answered < FRESH
+
+    def failed(self) -> None:
+        """Know nothing of it any more: it, or the tables, may be gone."""
+        self.place, self.answered = None, float("-inf")
 
 
 def engine_for(url: str, **keywords: Any) -> Engine:
@@ -160,36 +207,33 @@ def _known_options(url: URL) -> frozenset[str]:
     return frozenset()
 
 
-def _borrow(url: str) -> list[Any]:
+def _borrow(url: str) -> _Pool:
     key = (os.getpid(), url)
     with _pools_lock:
         found = _pools.get(key)
         if found is None:
-            engine = engine_for(url, pool_pre_ping=False)
-            patience = Patience(engine) if engine.dialect.name != "sqlite" else None
-            # engine, how many use it, where the tables were looked at, room for an id
-            found = _pools[key] = [engine, 0, None, patience, 255]
-        found[1] += 1
+            found = _pools[key] = _Pool(url)
+        found.users += 1
         return found
 
 
-def _give_back(pool: list[Any]) -> None:
+def _give_back(pool: _Pool) -> None:
     with _pools_lock:
-        pool[1] -= 1
-        if pool[1] > 0:
+        pool.users -= 1
+        if pool.users > 0:
             return
         for key in [key for key, found in _pools.items() if found is pool]:
             del _pools[key]
-    pool[0].dispose()
+    pool.engine.dispose()
 
 
 def _place_of(engine: Engine) -> object:
     """Return what tells a database from another that took its place: a file may be exchanged."""
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or not name or name == ":memory:":
+    if engine.dialect.name != "sqlite" or engine.url.database in {None, "", ":memory:"}:
         return True
+    path = path_of(engine.url)
     try:
-        state = os.stat(name)
+        state = os.stat(path or str(engine.url.database))
     except OSError:
         return object()  # a name of another kind (file:...?): looked at each time
     return state.st_dev, state.st_ino
@@ -222,7 +266,7 @@ class SqlConnection:
             checked_url(spec.url)
         self.most_bytes = MOST_BYTES
         self.id_length = 255
-        self._pool: list[Any] | None = None
+        self._pool: _Pool | None = None
 
     def open(self) -> None:
         """Look that the database answers, and see that the tables are there.
@@ -234,15 +278,17 @@ class SqlConnection:
         with self.errors():
             if self._pool is None:
                 self._pool = _borrow(self.spec.url)
-            engine: Engine = self._pool[0]
-            with self._options_of_driver(), engine.connect() as connection:
-                self._learn_limits(connection)
-            place = _place_of(engine)
-            if self._pool[2] != place:
-                make_tables(engine, journal=True)
-                self._pool[4] = self._length_of_ids(engine)
-                self._pool[2] = place
-            self.id_length = self._pool[4]
+            pool = self._pool
+            place = _place_of(pool.engine)
+            if not (pool.is_fresh() and pool.place == place):
+                with self._options_of_driver(), pool.engine.connect() as connection:
+                    self._learn_limits(connection, pool)
+            if pool.place != place:
+                make_tables(pool.engine, journal=True)
+                pool.id_length = self._length_of_ids(pool.engine)
+                pool.place = _place_of(pool.engine)
+            self.id_length, self.most_bytes = pool.id_length, pool.most_bytes
+            pool.answered = time.monotonic()
 
     @contextlib.contextmanager
     def _options_of_driver(self) -> Iterator[None]:
@@ -254,11 +300,12 @@ class SqlConnection:
                 f"{self.spec.name} can not be connected with these options: {said(error, self.spec)}"
             ) from None
 
-    def _learn_limits(self, connection: Connection) -> None:
+    @staticmethod
+    def _learn_limits(connection: Connection, pool: _Pool) -> None:
         if connection.dialect.name in {"mysql", "mariadb"}:
             packet = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
             # A statement may name each byte by two.
-            self.most_bytes = min(MOST_BYTES, max(1 << 16, int(packet) // 2 - (1 << 16)))
+            pool.most_bytes = min(MOST_BYTES, max(1 << 16, int(packet) // 2 - (1 << 16)))
         else:
             connection.exec_driver_sql("SELECT 1")
 
@@ -284,8 +331,9 @@ class SqlConnection:
             if self._pool is None:
                 self.open()
             pool: Any = self._pool
-            with pool[0].begin() as connection:
+            with pool.engine.begin() as connection:
                 yield connection
+            pool.answered = time.monotonic()
 
     def close(self) -> None:
         """Give the pool back; never raises."""
@@ -297,13 +345,13 @@ class SqlConnection:
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """Turn what the driver raises into what it means for the view."""
-        patience: Patience | None = self._pool[3] if self._pool is not None else None
+        patience = self._pool.patience if self._pool is not None else None
         overdue = patience.overdue if patience is not None else 0
         try:
             yield
         except (SQLAlchemyError, OSError, EOFError, ImportError) as error:
             if self._pool is not None:
-                self._pool[2] = None  # the tables may be gone
+                self._pool.failed()
             if patience is not None and patience.overdue > overdue:
                 raise TransientSinkError(
                     f"{self.spec.name} does not answer: nothing came for {patience.waited:.0f} s"

@@ -21,10 +21,13 @@ from sqlalchemy.exc import DisconnectionError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["ANSWER", "CONNECT", "PROGRESS", "Patience"]
+__all__ = ["ANSWER", "CONNECT", "FRESH", "PROGRESS", "Patience"]
 
 #: What a server that swallows packets may cost (s): a connection, an answer.
 CONNECT, ANSWER = 5.0, 60.0
+#: A connection that was used so long ago (s) is not asked whether it lives: who finds that it does not
+#: tries again.
+FRESH = 1.0
 #: In the ``info`` of a connection: what is called by who works at it past SQLAlchemy, now and then,
 #: with how many bytes may be on their way.
 PROGRESS = "sacred-journal progress"
@@ -86,7 +89,8 @@ class Patience:
         del proxy
         record.info[PROGRESS] = lambda size=0: self._watch(connection, ANSWER + size / _SPEED)
         self._watch(connection, CONNECT)
-        if not record.info.pop("new", False):
+        new = record.info.pop("new", False)
+        if not new and time.monotonic() - record.info.get("left", 0.0) > FRESH:
             try:
                 alive = self._dialect.do_ping(connection)
             except self._dialect.loaded_dbapi.Error:
@@ -105,7 +109,9 @@ class Patience:
     def _answered(self, connection: Any, *_: Any) -> None:
         self._watch(connection.connection.dbapi_connection, ANSWER)
 
-    def _left(self, connection: Any, *_: Any) -> None:
+    def _left(self, connection: Any, record: Any = None, *_: Any) -> None:
+        if record is not None and hasattr(record, "info"):
+            record.info["left"] = time.monotonic()
         with self._changed:
             self._watched.pop(id(connection), None)
 

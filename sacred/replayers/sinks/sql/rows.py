@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, false, func, insert, select, update
 
 from sacred.replayers.sinks.sql import tables
 from sacred.replayers.sinks.sql.values import sql_text
@@ -18,50 +19,78 @@ if TYPE_CHECKING:
 
     from sacred.replayers.sink import FileEntry
 
-__all__ = ["drop_unused_experiment", "experiment_row", "file_row", "found_or_added", "host_row"]
+__all__ = [
+    "drop_unused_experiment",
+    "experiment_md5",
+    "experiment_row",
+    "file_row",
+    "found_or_added",
+    "host_values",
+]
+
+_FIND_EXPERIMENT = select(func.min(tables.experiment.c.experiment_id)).where(
+    tables.experiment.c.md5sum == bindparam("md5")
+)
+
+
+@functools.cache
+def _lookup(table: Table, known: tuple[str, ...], empty: tuple[str, ...], more: str | None) -> Any:
+    """Return the statement that finds a row, and whether a column of it has no value."""
+    (key,) = table.primary_key.columns
+    same = [table.c[name] == bindparam(name) for name in known]
+    same += [table.c[name].is_(None) for name in empty]
+    lacks = table.c[more].is_(None) if more is not None else false()
+    return select(key, lacks).where(*same)
 
 
 def found_or_added(
     connection: Connection,
     table: Table,
     values: Mapping[str, Any],
-    content: Mapping[str, Any] | None = None,
+    content: Any = None,
 ) -> int:
     """Return the key of the row with these values; one is made if there is none.
 
     Two who make it at once make two: that costs room and does no harm.
+
+    Parameters
+    ----------
+    connection
+        In a transaction.
+    table
+        Where.
+    values
+        What tells the row from others.
+    content
+        Its column ``content``, where there is one. A row that has none gets it.
     """
-    (key,) = table.primary_key.columns
-    same = (
-        table.c[name].is_(None) if value is None else table.c[name] == value
-        for name, value in values.items()
-    )
-    known = connection.execute(select(func.min(key)).where(*same)).scalar_one()
-    if known is not None:
-        for name, value in (content or {}).items():
-            if value is not None:  # an earlier run may not have had it
-                bare = (key == known, table.c[name].is_(None))
-                connection.execute(update(table).where(*bare).values({name: value}))
-        return int(known)
-    made = connection.execute(insert(table).values({**values, **(content or {})}))
+    known = {name: value for name, value in values.items() if value is not None}
+    empty = tuple(name for name in values if name not in known)
+    more = "content" if content is not None else None
+    found = connection.execute(_lookup(table, tuple(known), empty, more), known).all()
+    if found:
+        key, lacks = min(found)
+        if lacks:  # an earlier run may not have had it
+            (column,) = table.primary_key.columns
+            bare = (column == key, table.c.content.is_(None))
+            connection.execute(update(table).where(*bare).values(content=content))
+        return int(key)
+    row = dict(values) if content is None else {**values, "content": content}
+    made = connection.execute(insert(table), row)
     return int(made.inserted_primary_key[0])  # type: ignore[index]
 
 
-def host_row(connection: Connection, host: Mapping[str, Any]) -> int:
-    """Return the key of a host's row."""
+def host_values(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a host's row."""
     system = host.get("os")
     name, info = (*system, None)[:2] if isinstance(system, list) and system else (system, None)
-    return found_or_added(
-        connection,
-        tables.host,
-        {
-            "cpu": sql_text(host.get("cpu")),
-            "hostname": sql_text(host.get("hostname")),
-            "os": sql_text(name),
-            "os_info": sql_text(info),
-            "python_version": sql_text(host.get("python_version")),
-        },
-    )
+    return {
+        "cpu": sql_text(host.get("cpu")),
+        "hostname": sql_text(host.get("hostname")),
+        "os": sql_text(name),
+        "os_info": sql_text(info),
+        "python_version": sql_text(host.get("python_version")),
+    }
 
 
 def file_row(
@@ -71,41 +100,46 @@ def file_row(
     # Without a checksum there is nothing to know the content by again but our own.
     md5 = entry.md5 or (entry.digest or "")[:32] or None
     values = {"filename": sql_text(name), "md5sum": md5[:32] if md5 else None}
-    return found_or_added(connection, table, values, {"content": content})
+    return found_or_added(connection, table, values, content)
+
+
+def experiment_md5(experiment: Mapping[str, Any], sources: Iterable[int]) -> str:
+    """Return what tells an experiment's row from others; runs of the same code share it."""
+    facts = [experiment.get("name"), experiment.get("base_dir"), sorted(set(sources))]
+    facts += [_dependencies_of(experiment), _repositories_of(experiment)]
+    # Not what Sacred makes of it: a row of ours may be taken away again, one of Sacred's never.
+    text = json.dumps(["sacred-journal", *facts], sort_keys=True, default=str)
+    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def experiment_row(
-    connection: Connection, experiment: Mapping[str, Any], sources: Iterable[int]
+    connection: Connection, md5: str, experiment: Mapping[str, Any], sources: Iterable[int]
 ) -> int:
-    """Return the key of an experiment's row, which runs of the same code share."""
-    source_keys = sorted(set(sources))
-    dependencies = [str(one) for one in experiment.get("dependencies") or ()]
-    repositories = [one for one in experiment.get("repositories") or () if isinstance(one, dict)]
-    facts = [experiment.get("name"), experiment.get("base_dir"), source_keys]
-    facts += [dependencies, repositories]
-    # Not what Sacred makes of it: a row of ours may be taken away again, one of Sacred's never.
-    text = json.dumps(["sacred-journal", *facts], sort_keys=True, default=str)
-    md5 = hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-    table = tables.experiment
-    found = connection.execute(
-        select(func.min(table.c.experiment_id)).where(table.c.md5sum == md5)
-    ).scalar_one()
+    """Return the key of an experiment's row; one is made if there is none."""
+    found = connection.execute(_FIND_EXPERIMENT, {"md5": md5}).scalar_one()
     if found is not None:
         return int(found)
-    made = connection.execute(
-        insert(table).values(
-            name=sql_text(experiment.get("name")),
-            md5sum=md5,
-            base_dir=sql_text(experiment.get("base_dir")),
-        )
-    )
+    facts = {
+        "name": sql_text(experiment.get("name")),
+        "md5sum": md5,
+        "base_dir": sql_text(experiment.get("base_dir")),
+    }
+    made = connection.execute(insert(tables.experiment), facts)
     key = int(made.inserted_primary_key[0])  # type: ignore[index]
-    _join(connection, tables.experiments_sources, key, "source_id", source_keys)
-    found_keys = [_dependency(connection, one) for one in dependencies]
+    _join(connection, tables.experiments_sources, key, "source_id", sorted(set(sources)))
+    found_keys = [_dependency(connection, one) for one in _dependencies_of(experiment)]
     _join(connection, tables.experiments_dependencies, key, "dependency_id", found_keys)
-    found_keys = [_repository(connection, one) for one in repositories]
+    found_keys = [_repository(connection, one) for one in _repositories_of(experiment)]
     _join(connection, tables.experiments_repositories, key, "repository_id", found_keys)
     return key
+
+
+def _dependencies_of(experiment: Mapping[str, Any]) -> list[str]:
+    return [str(one) for one in experiment.get("dependencies") or ()]
+
+
+def _repositories_of(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in experiment.get("repositories") or () if isinstance(one, dict)]
 
 
 def _join(connection: Connection, table: Table, key: int, column: str, others: list[int]) -> None:

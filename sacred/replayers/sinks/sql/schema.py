@@ -102,6 +102,17 @@ def _check_foreign(engine: Engine, kinds: list[MetaData]) -> None:
 
 
 def _make(engine: Engine, metadata: MetaData) -> None:
+    """Make the tables that are not there: in one transaction, where a database can do that."""
+    if engine.dialect.name not in {"sqlite", "postgresql"}:
+        _make_each(engine, metadata)
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins none for a table
+        metadata.create_all(connection)
+
+
+def _make_each(engine: Engine, metadata: MetaData) -> None:
     there = set(inspect(engine).get_table_names())
     for table in metadata.sorted_tables:
         if table.name in there:

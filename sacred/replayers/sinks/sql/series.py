@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from sacred.replayers.sinks.sql import tables
-from sacred.replayers.sinks.sql.insertion import insert_points, rows_of
+from sacred.replayers.sinks.sql.insertion import PointRows, insert_points
 from sacred.replayers.sinks.sql.values import sql_text
 
 if TYPE_CHECKING:
@@ -39,19 +39,27 @@ class Series:
         self.next_seqs: dict[int, int] = {}
 
 
+_names, _points = tables.journal_metric, tables.journal_point
+_INSERT = insert(_names)
+_NAMES = (
+    select(_names.c.metric, _names.c.name)
+    .where(_names.c.run_key == bindparam("key"))
+    .order_by(_names.c.metric)
+)
+_COUNTED = (
+    select(_points.c.metric, _points.c.writer, func.count(), func.max(_points.c.seq))
+    .where(_points.c.run_key == bindparam("key"))
+    .group_by(_points.c.metric, _points.c.writer)
+)
+
+
 def load_series(connection: Connection, run_key: int) -> dict[str, Series]:
     """Read which points a run has: counted in the table, so that a lost one is noticed."""
-    names, points = tables.journal_metric, tables.journal_point
-    query = select(names.c.metric, names.c.name).where(names.c.run_key == run_key)
-    rows = connection.execute(query.order_by(names.c.metric)).all()
+    key = {"key": run_key}
+    rows = connection.execute(_NAMES, key).all()
     found: dict[int, str] = {row.metric: row.name for row in rows}
     every = {number: Series(number) for number in found}
-    counted = connection.execute(
-        select(points.c.metric, points.c.writer, func.count(), func.max(points.c.seq))
-        .where(points.c.run_key == run_key)
-        .group_by(points.c.metric, points.c.writer)
-    )
-    for number, writer, count, last in counted:
+    for number, writer, count, last in connection.execute(_COUNTED, key):
         series = every.get(number)
         if series is not None:
             series.total += int(count)
@@ -63,20 +71,23 @@ def add_points(
     connection: Connection, run_key: int, every: dict[str, Series], changes: list[PointsAdded]
 ) -> None:
     """Insert points, but for those that are there."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[PointRows] = []
+    metrics: list[dict[str, Any]] = []
+    number = max((one.number for one in every.values()), default=0)
     for change in changes:
         name = sql_text(change.metric) or ""
         series = every.get(name)
         if series is None:
-            number = max((one.number for one in every.values()), default=0) + 1
+            number += 1
             series = every[name] = Series(number)
-            facts = {"run_key": run_key, "metric": number, "name": name}
-            connection.execute(insert(tables.journal_metric).values(facts))
+            metrics.append({"run_key": run_key, "metric": number, "name": name})
         new = change.beyond(series.next_seqs)
         if new is None:
             continue
-        rows += rows_of(new, run_key, series.number)
+        rows.append(PointRows(new, series.number))
         series.total += len(new.seqs)
         series.next_seqs.update(new.next_seqs())
+    if metrics:
+        connection.execute(_INSERT, metrics)
     if rows:
-        insert_points(connection, rows)
+        insert_points(connection, run_key, rows)

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from sacred.journal.identity import host_name, process_lives
 from sacred.journal.position import Position
@@ -26,21 +26,19 @@ from sacred.replayers.sink import (
 from sacred.replayers.sinks.sql import marks, tables
 from sacred.replayers.sinks.sql.columns import run_columns
 from sacred.replayers.sinks.sql.connection import SqlConnection
-from sacred.replayers.sinks.sql.rows import (
-    drop_unused_experiment,
-    experiment_row,
-    file_row,
-    host_row,
-)
+from sacred.replayers.sinks.sql.rows import drop_unused_experiment, file_row
 from sacred.replayers.sinks.sql.runs import (
     NAME,
+    claim_columns,
+    delete_remains,
     find_run,
-    insert_claim,
-    is_taken,
+    insert_run,
+    look,
     next_id,
     public_id,
 )
 from sacred.replayers.sinks.sql.series import Series, add_points, load_series
+from sacred.replayers.sinks.sql.shared import SharedFacts, SharedRows
 from sacred.replayers.sinks.sql.values import (
     artifact_key,
     blob_bytes,
@@ -54,10 +52,31 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    _References = Mapping[tuple[str, str, str | None, int], Any]
+
 __all__ = ["SqlSink"]
 
 log = logging.getLogger("sacred.replayers")
 
+_journal, _run = tables.journal_run, tables.run
+# Made once: to build a statement costs more than to run it.
+_MOVE = (
+    update(_journal)
+    .where(
+        _journal.c.journal_id == bindparam("this_journal"),
+        _journal.c.revision == bindparam("known_revision"),
+        exists().where(_run.c.id == bindparam("this_run")),
+    )
+    .values(claim=None, claimed_on=None)
+)
+_UPDATE_RUN = update(_run).where(_run.c.id == bindparam("this_run"))
+_OUTPUT = select(_run.c.captured_out).where(_run.c.id == bindparam("this_run"))
+_ARTIFACTS = select(tables.journal_artifact.c.file_key).where(
+    tables.journal_artifact.c.run_key == bindparam("this_run")
+)
+_RESOURCES = select(tables.runs_resources.c.resource_id).where(
+    tables.runs_resources.c.run_id == bindparam("this_run")
+)
 #: So many ids that others take at the same moment are passed over.
 _ATTEMPTS = 1000
 
@@ -65,15 +84,29 @@ _ATTEMPTS = 1000
 class _State:
     """What is known of one run's rows, as of ``position`` or the last ``write``."""
 
-    def __init__(self, run_key: int, run_id: str, revision: int) -> None:
+    def __init__(self, run_key: int, run_id: str, revision: int, experiment: int | None) -> None:
         self.run_key = run_key
         self.run_id = run_id
         self.revision = revision
         self.series: dict[str, Series] = {}
-        self.experiment: int | None = None
+        self.experiment = experiment
         self.artifacts: set[str] = set()
         self.resources: set[int] = set()
         self.ahead = Position()
+
+
+def _has_points(batch: Batch) -> bool:
+    return any(isinstance(change, PointsAdded) for change in batch.changes)
+
+
+def _position_columns(batch: Batch, ahead: Position) -> dict[str, Any]:
+    return {
+        "position": json.dumps(batch.position.to_wire()),
+        "ahead": json.dumps(ahead.to_wire()),
+        "projector": batch.projector,
+        "event_order": batch.order,
+        "spool": batch.spool,
+    }
 
 
 class SqlSink:
@@ -86,11 +119,16 @@ class SqlSink:
     """
 
     rewrites: frozenset[str] = frozenset({"output"})
+    #: Of the run that was written last.
+    view_id: Any = None
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self._connection = SqlConnection(spec)
         self._states: dict[str, _State] = {}
+        #: Runs that were taken up, and are not in the database.
+        self._new: dict[str, RunKey] = {}
+        self._shared = SharedRows()
 
     def open(self) -> None:
         """Connect, look that the database answers, and see that the tables are there."""
@@ -110,10 +148,19 @@ class SqlSink:
         for _ in range(_ATTEMPTS):
             try:
                 with self._connection.begin() as connection:
-                    return public_id(self._claimed(connection, run, wanted))
+                    state = self._claimed(connection, run, wanted)
             except ViewMovedError:
-                wanted = None  # somebody took it, or is this run's other replayer
+                continue  # somebody took the id meanwhile, or is this run's other replayer
+            else:
+                if state.revision == 0:
+                    self._states[run.journal_id] = state
+                return public_id(state.run_id)
         raise TransientSinkError(f"no free id was found in {self.spec.name}")
+
+    def take_up(self, run: RunKey) -> ViewPosition:
+        """Remember what the run would like: its first batch inserts all of it, the claim as well."""
+        self._new[run.journal_id] = run
+        return ViewPosition(None, Position(), 0, claimed=True)
 
     def _wanted(self, run_id: Any) -> str | None:
         number = wanted_id(run_id)
@@ -122,16 +169,39 @@ class SqlSink:
         fits = isinstance(run_id, str) and len(run_id) <= self._connection.id_length
         return run_id if fits and NAME.fullmatch(run_id) else None
 
-    def _claimed(self, connection: Connection, run: RunKey, wanted: str | None) -> str:
+    def _claimed(self, connection: Connection, run: RunKey, wanted: str | None) -> _State:
         found = find_run(connection, run)
         if found is not None:
-            return str(found.run_id)
-        if wanted is None or is_taken(connection, wanted):
-            wanted = next_id(connection)
-        columns, host, experiment = self._rendered(connection, dict(run.fields), {})
-        values = {"captured_out": "", **columns, "host_id": host, "experiment_id": experiment}
-        insert_claim(connection, run.journal_id, wanted, values)
-        return wanted
+            return _State(found.run_key, found.run_id, found.revision, found.experiment_id)
+        return self._added(connection, run, wanted, dict(run.fields), {}, "", claim_columns())
+
+    def _added(
+        self,
+        connection: Connection,
+        run: RunKey,
+        wanted: str | None,
+        fields: dict[str, Any],
+        references: _References,
+        output: str,
+        stands: dict[str, Any],
+    ) -> _State:
+        """Insert a run that the database has not: its row, and where its view stands."""
+        columns = run_columns(fields, self._connection.most_bytes)
+        facts = SharedFacts.of(fields, references)
+        known = self._shared.known(facts)
+        found = look(connection, run.journal_id, wanted, self._shared.questions(facts, known))
+        if found.is_known:
+            delete_remains(connection, run.journal_id)
+        host, experiment = known
+        if not found.host:
+            host = self._shared.host_key(connection, facts)
+        if not found.experiment:
+            experiment = self._shared.experiment_key(connection, facts)
+        run_id = next_id(connection) if wanted is None or found.is_taken else wanted
+        values = {"captured_out": output, **columns, "run_id": run_id}
+        values |= {"host_id": host, "experiment_id": experiment}
+        key = insert_run(connection, run.journal_id, values, stands)
+        return _State(key, run_id, stands["revision"], experiment)
 
     def release(self, run: RunKey) -> bool:
         """Delete a row that is only claimed."""
@@ -179,19 +249,19 @@ class SqlSink:
     def position(self, run: RunKey) -> ViewPosition | None:
         """Read where the run's rows stand, and count its points."""
         self._states.pop(run.journal_id, None)
+        self._new.pop(run.journal_id, None)
         with self._connection.begin() as connection:
             found = find_run(connection, run)
             if found is None:
                 return None
-            state = _State(found.run_key, found.run_id, found.revision)
-            state.experiment = found.experiment_id
+            state = _State(found.run_key, found.run_id, found.revision, found.experiment_id)
             state.ahead = Position.from_wire(json.loads(found.ahead))
-            state.series = load_series(connection, state.run_key)
-            kept, joined = tables.journal_artifact, tables.runs_resources
-            artifacts = select(kept.c.file_key).where(kept.c.run_key == state.run_key)
-            state.artifacts = set(connection.execute(artifacts).scalars())
-            resources = select(joined.c.resource_id).where(joined.c.run_id == state.run_id)
-            state.resources = set(connection.execute(resources).scalars())
+            if found.claim is None:  # else there is nothing but the claim
+                state.series = load_series(connection, state.run_key)
+                kept = connection.execute(_ARTIFACTS, {"this_run": state.run_key})
+                state.artifacts = set(kept.scalars())
+                kept = connection.execute(_RESOURCES, {"this_run": state.run_id})
+                state.resources = set(kept.scalars())
         self._states[run.journal_id] = state
         points = {name: series.total for name, series in state.series.items()}
         return ViewPosition(
@@ -221,98 +291,118 @@ class SqlSink:
     def write(self, batch: Batch) -> None:
         """Write what changed and the position in one transaction."""
         # Should it fail, nobody knows what was written: to be asked again.
+        new = self._new.pop(batch.run.journal_id, None)
         state = self._states.pop(batch.run.journal_id, None)
-        if state is None:
+        if new is not None:
+            state = self._insert(new, batch)
+        elif state is not None:
+            self._update(state, batch)
+        else:
             raise ViewMovedError("the run is not in the view any more")
+        self._states[batch.run.journal_id] = state
+        self.view_id = public_id(state.run_id)
+
+    def _insert(self, run: RunKey, batch: Batch) -> _State:
+        """Add a run with all of its first batch."""
+        wanted = self._wanted(run.run_id)
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._connection.begin() as connection:
+                    return self._begun(connection, run, wanted, batch)
+            except ViewMovedError:
+                with self._connection.begin() as connection:
+                    if find_run(connection, run) is not None:
+                        raise  # this run's other replayer, and not somebody who took the id
+        raise TransientSinkError(f"no free id was found in {self.spec.name}")
+
+    def _begun(
+        self, connection: Connection, run: RunKey, wanted: str | None, batch: Batch
+    ) -> _State:
+        fields, output = dict(run.fields), ""
+        for change in batch.changes:
+            if isinstance(change, FieldsChanged):
+                fields |= dict.fromkeys(change.removed) | change.fields
+            elif isinstance(change, OutputChanged):
+                output = self._output("", change)
+        ahead = batch.ahead if _has_points(batch) else Position()
+        stands = {"revision": 1, "claim": None, "claimed_on": None}
+        stands |= _position_columns(batch, ahead)
+        state = self._added(connection, run, wanted, fields, batch.references, output, stands)
+        state.ahead = ahead
+        self._save_points(connection, batch, state)
+        self._save_files(connection, batch, state, fields)
+        return state
+
+    def _update(self, state: _State, batch: Batch) -> None:
         with self._connection.begin() as connection:
             self._move(connection, batch, state)
-            points = [change for change in batch.changes if isinstance(change, PointsAdded)]
-            add_points(connection, state.run_key, state.series, points)
+            self._save_points(connection, batch, state)
+            columns: dict[str, Any] = {}
+            fields: dict[str, Any] = {}
             for change in batch.changes:
                 if isinstance(change, FieldsChanged):
-                    self._save_fields(connection, batch, state, change)
+                    fields = dict.fromkeys(change.removed) | change.fields
+                    columns |= run_columns(fields, self._connection.most_bytes)
+                    columns |= self._shared_columns(connection, fields, batch.references)
                 elif isinstance(change, OutputChanged):
-                    self._save_output(connection, state, change)
+                    before = ""
+                    if change.keep:
+                        kept = connection.execute(_OUTPUT, {"this_run": state.run_key})
+                        before = kept.scalar_one() or ""
+                    columns["captured_out"] = self._output(before, change)
+            if columns:
+                connection.execute(_UPDATE_RUN, {"this_run": state.run_key, **columns})
+            experiment = columns.get("experiment_id")
+            if experiment is not None:
+                earlier, state.experiment = state.experiment, experiment
+                if earlier not in {None, experiment}:
+                    drop_unused_experiment(connection, int(earlier))
+            self._save_files(connection, batch, state, fields)
         state.revision += 1
-        self._states[batch.run.journal_id] = state
+
+    def _shared_columns(
+        self, connection: Connection, fields: dict[str, Any], references: _References
+    ) -> dict[str, int]:
+        """Return the columns of ``run`` that name the host's and the experiment's row."""
+        facts = SharedFacts.of(fields, references)
+        host = self._shared.host_key(connection, facts)
+        experiment = self._shared.experiment_key(connection, facts)
+        found = {"host_id": host, "experiment_id": experiment}
+        return {name: key for name, key in found.items() if key is not None}
 
     @staticmethod
     def _move(connection: Connection, batch: Batch, state: _State) -> None:
         """Take the next revision, first of all: it locks the run, and proves what is known of it."""
-        journal = tables.journal_run
-        if any(isinstance(change, PointsAdded) for change in batch.changes):
+        if _has_points(batch):
             state.ahead = batch.ahead
-        moved = connection.execute(
-            update(journal)
-            .where(
-                journal.c.journal_id == batch.run.journal_id,
-                journal.c.revision == state.revision,
-                exists().where(tables.run.c.id == state.run_key),
-            )
-            .values(
-                revision=state.revision + 1,
-                position=json.dumps(batch.position.to_wire()),
-                ahead=json.dumps(state.ahead.to_wire()),
-                projector=batch.projector,
-                event_order=batch.order,
-                spool=batch.spool,
-                claim=None,
-                claimed_on=None,
-            )
-        )
+        known = {"this_journal": batch.run.journal_id, "this_run": state.run_key}
+        known |= {"known_revision": state.revision, "revision": state.revision + 1}
+        moved = connection.execute(_MOVE, known | _position_columns(batch, state.ahead))
         if not moved.rowcount:
             raise ViewMovedError("another replayer wrote this run meanwhile, or it was deleted")
 
-    def _save_fields(
-        self, connection: Connection, batch: Batch, state: _State, change: FieldsChanged
+    @staticmethod
+    def _save_points(connection: Connection, batch: Batch, state: _State) -> None:
+        points = [change for change in batch.changes if isinstance(change, PointsAdded)]
+        add_points(connection, state.run_key, state.series, points)
+
+    def _save_files(
+        self, connection: Connection, batch: Batch, state: _State, fields: dict[str, Any]
     ) -> None:
-        fields = dict.fromkeys(change.removed) | change.fields
-        columns, host, experiment = self._rendered(connection, fields, batch.references)
-        if host is not None:
-            columns["host_id"] = host
-        if experiment is not None:
-            columns["experiment_id"] = experiment
-        if columns:
-            run = tables.run
-            connection.execute(update(run).where(run.c.id == state.run_key).values(**columns))
-        if experiment is not None:
-            before, state.experiment = state.experiment, experiment
-            if before not in {None, experiment}:
-                drop_unused_experiment(connection, int(before))
         keys = (batch.references.get(entry.key) for entry in fields.get("resources") or ())
         new = sorted({key for key in keys if key is not None} - state.resources)
-        for key in new:
-            row = {"run_id": state.run_id, "resource_id": key}
-            connection.execute(insert(tables.runs_resources).values(row))
+        if new:
+            rows = [{"run_id": state.run_id, "resource_id": key} for key in new]
+            connection.execute(insert(tables.runs_resources), rows)
         state.resources.update(new)
         for entry in fields.get("artifacts") or ():
             self._save_artifact(connection, state, entry, batch.references.get(entry.key))
 
-    def _rendered(
-        self,
-        connection: Connection,
-        fields: dict[str, Any],
-        references: Mapping[tuple[str, str, str | None, int], Any],
-    ) -> tuple[dict[str, Any], int | None, int | None]:
-        """Return the columns of ``run``, and the keys of the host's and the experiment's row."""
-        columns = run_columns(fields, self._connection.most_bytes)
-        host = experiment = None
-        if fields.get("host") is not None:
-            host = host_row(connection, fields["host"])
-        if fields.get("experiment") is not None:
-            entries = fields["experiment"].get("sources") or ()
-            keys = [references[entry.key] for entry in entries if references.get(entry.key)]
-            experiment = experiment_row(connection, fields["experiment"], keys)
-        return columns, host, experiment
+    def _output(self, before: str, change: OutputChanged) -> str:
+        text = before[: change.keep] + (sql_text(change.text) or "")
+        return bounded_output(text, self._connection.most_bytes)
 
-    def _save_output(self, connection: Connection, state: _State, change: OutputChanged) -> None:
-        run = tables.run
-        kept = ""
-        if change.keep:
-            query = select(run.c.captured_out).where(run.c.id == state.run_key)
-            kept = (connection.execute(query).scalar_one() or "")[: change.keep]
-        text = bounded_output(kept + (sql_text(change.text) or ""), self._connection.most_bytes)
-        connection.execute(update(run).where(run.c.id == state.run_key).values(captured_out=text))
+    # -- files ---------------------------------------------------------------------------------
 
     def _save_artifact(
         self, connection: Connection, state: _State, entry: FileEntry, blob: str | None
@@ -334,8 +424,6 @@ class SqlSink:
             )
         )
         state.artifacts.add(key)
-
-    # -- files ---------------------------------------------------------------------------------
 
     def put_file(self, run: RunKey, entry: FileEntry, blob: Path | None) -> Any:
         """Store a source or a resource, unless it is there; an artifact waits for ``write``."""
