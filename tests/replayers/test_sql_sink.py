@@ -1005,7 +1005,9 @@ def test_a_run_is_one_transaction(place, root):
     counts = [len(asked) for asked in statements]
     assert counts[1] == counts[2] == counts[3]
     assert counts[1] <= 8
-    assert place.rows("SELECT run_key, count(*) FROM journal_point GROUP BY run_key ORDER BY run_key") == [
+    assert place.rows(
+        "SELECT run_key, count(*) FROM journal_point GROUP BY run_key ORDER BY run_key"
+    ) == [
         *((key, 10) for key in (1, 2, 3)),
         (4, 1000),
     ]

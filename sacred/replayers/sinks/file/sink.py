@@ -206,8 +206,9 @@ class FileSink:
         self._cut_points(state)
         for change in batch.changes:
             if isinstance(change, FieldsChanged):
-                fields, removed = change
-                document = self._save_fields(contents, state, fields, removed, batch.references)
+                document = self._save_fields(
+                    contents, state, change.fields, change.removed, batch.references
+                )
             elif isinstance(change, OutputChanged):
                 self._save_output(contents, state, change)
             else:
