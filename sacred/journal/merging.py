@@ -41,7 +41,7 @@ from sacred.journal.tables import decode_length
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Found", "MergedRun", "MergeOrigin", "RootOrigin", "merge"]
+__all__ = ["Found", "MergeOrigin", "MergedRun", "RootOrigin", "merge", "names_of_run"]
 
 #: A file may be sealed while it is copied, one after the other.
 _ATTEMPTS = 20
@@ -105,10 +105,14 @@ class Found(NamedTuple):
         On this machine. Its number is the one that it would like to have here.
     blobs
         Where its stored files are.
+    taken
+        Called with what became of it, while it is still there to be read; not if nothing is to be
+        changed.
     """
 
     folder: RunFolder
     blobs: BlobStore
+    taken: Callable[[MergedRun], None] | None = None
 
 
 class MergeOrigin(Protocol):
@@ -202,6 +206,8 @@ def merge(
         for entry in origin:
             with entry as found:
                 run = work.take(found)
+                if found.taken is not None and not dry_run:
+                    found.taken(run)
             done.append(run)
             if progress is not None:
                 progress(len(done), len(origin), run)
@@ -407,7 +413,7 @@ def _is_ours(error: OSError, root: JournalRoot) -> bool:
 # -- files ---------------------------------------------------------------------------------------
 
 
-def _names(folder: Path) -> list[str]:
+def names_of_run(folder: Path) -> list[str]:
     """Return the files that a run consists of, relative to its folder."""
     found = []
     for part in ("journal", "notes"):
@@ -425,7 +431,7 @@ def _is_one(name: str) -> bool:
 
 def _copy_run(source: RunFolder, target: RunFolder) -> None:
     """Copy a run's files; durable, with their dates: a young one seems to be written still."""
-    for name in _names(source.path):
+    for name in names_of_run(source.path):
         path = target.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         _copy_file(source.path / name, path)
@@ -444,8 +450,8 @@ def _copy_file(source: Path, target: Path) -> None:
 
 def _same_bytes(one: RunFolder, other: RunFolder) -> bool:
     """Tell whether two runs have the same files, byte for byte."""
-    names = _names(one.path)
-    if names != _names(other.path):
+    names = names_of_run(one.path)
+    if names != names_of_run(other.path):
         return False
     with contextlib.suppress(OSError):
         return all(filecmp.cmp(one.path / n, other.path / n, shallow=False) for n in names)
@@ -456,7 +462,7 @@ def _is_written(here: RunFolder) -> bool:
     """Tell whether a process of this machine holds one of the run's files open to write it."""
     return any(
         lock_is_held(here.path / name)
-        for name in _names(here.path)
+        for name in names_of_run(here.path)
         if parse_epoch_file_name(os.path.basename(name))
     )
 
@@ -470,7 +476,7 @@ def _replace(here: RunFolder, run: RunFolder, *, keep: bool) -> None:
     ``keep``: what is replaced stays beside it, under the name of a damaged file.
     """
     with locked_journal(here.journal):
-        for name in sorted(_names(run.path), key=_order):
+        for name in sorted(names_of_run(run.path), key=_order):
             target = here.path / name
             target.parent.mkdir(exist_ok=True)
             if target.exists():
