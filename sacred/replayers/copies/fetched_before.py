@@ -11,7 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from sacred.journal.regular_file import create_regular, read_regular
+from sacred.journal.regular_file import create_regular, open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def files_digest(folder: Path) -> str | None:
     names = names_of_run(folder)
     try:
         for name in names:
-            with open(folder / name, "rb") as file:
+            with os.fdopen(open_regular(folder / name), "rb") as file:
                 content = hashlib.sha256()
                 while piece := file.read(1 << 20):
                     content.update(piece)
