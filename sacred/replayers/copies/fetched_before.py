@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sacred.journal.regular_file import create_regular, open_regular, read_regular
+from sacred.journal.run_files import names_of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,8 +96,6 @@ class FetchedBefore:
 
 def files_digest(folder: Path) -> str | None:
     """Return what tells a run's files from all others, by names and content; None without any."""
-    from sacred.journal.merging import names_of_run
-
     sha = hashlib.sha256()
     names = names_of_run(folder)
     try:
