@@ -104,7 +104,7 @@ def _origin(other: str, place: JournalRoot) -> Iterator[MergeOrigin]:
     if folder.startswith(("s3:", "gs:", "gcs:")):
         from sacred.replayers.copies.fetch import fetched
 
-        with fetched(folder) as origin:
+        with fetched(folder, place) as origin:
             yield origin
         return
     if "://" in folder:

@@ -11,37 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import filecmp
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sacred.journal.blobs import BlobStore
-from sacred.journal.bundle import place_of
 from sacred.journal.bundle_import import ASIDE, importing_alone, remove_aside, sweep_asides
 from sacred.journal.errors import BlobError, JournalError, JournalUnreadableError, MergeError
-from sacred.journal.folder_lock import locked_journal
-from sacred.journal.liveness import Liveness, lock_is_held, run_liveness
+from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.reader import JournalReader
-from sacred.journal.regular_file import open_regular
-from sacred.journal.root import (
-    JournalRoot,
-    RunFolder,
-    fsync_folder,
-    name_for_damage,
-    parse_epoch_file_name,
-    unavailable,
-)
-from sacred.journal.spool import SPOOL
+from sacred.journal.root import JournalRoot, RunFolder, unavailable
+from sacred.journal.run_files import copy_run, is_written, replace_run, same_files
 from sacred.journal.survey import Survey, contains, survey
 from sacred.journal.tables import decode_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Found", "MergedRun", "MergeOrigin", "RootOrigin", "merge"]
+__all__ = ["Found", "MergeOrigin", "MergedRun", "RootOrigin", "merge"]
 
 #: A file may be sealed while it is copied, one after the other.
 _ATTEMPTS = 20
@@ -105,10 +93,14 @@ class Found(NamedTuple):
         On this machine. Its number is the one that it would like to have here.
     blobs
         Where its stored files are.
+    taken
+        Called with what became of it, while it is still there to be read; not if nothing is to be
+        changed.
     """
 
     folder: RunFolder
     blobs: BlobStore
+    taken: Callable[[MergedRun], None] | None = None
 
 
 class MergeOrigin(Protocol):
@@ -202,6 +194,8 @@ def merge(
         for entry in origin:
             with entry as found:
                 run = work.take(found)
+                if found.taken is not None and not dry_run:
+                    found.taken(run)
             done.append(run)
             if progress is not None:
                 progress(len(done), len(origin), run)
@@ -278,7 +272,7 @@ class _Merge:
                 remove_aside(aside)
                 aside.mkdir()
                 try:
-                    _copy_run(found.folder, run)
+                    copy_run(found.folder, run)
                     fresh = survey(run.journal, found.blobs)
                 except FileNotFoundError:
                     continue  # a spool that was taken in, a file that was sealed
@@ -311,7 +305,7 @@ class _Merge:
 
     def _both(self, found: Found, seen: Survey, here: RunFolder) -> MergedRun:
         ident, there = f"{seen.journal_id:016x}", found.folder.number
-        ours = seen if _same_bytes(found.folder, here) else survey(here.journal)
+        ours = seen if same_files(found.folder, here) else survey(here.journal)
         state = self._which(found, seen, here, ours)
         if self._dry_run:
             events = ours.events if state == "already" else seen.events
@@ -321,7 +315,7 @@ class _Merge:
             with self._staged(found, seen) as (run, fresh):
                 more, lost = self._bring(fresh, found.blobs)
                 blobs += more
-                _replace(here, run, keep=bool(ours.damage))
+                replace_run(here, run, keep=bool(ours.damage))
                 ours = fresh
         notes = [*(_notes(found, seen) if state != "already" else []), *lost]
         damaged = bool(lost) or (state != "already" and bool(seen.damage))
@@ -357,7 +351,7 @@ class _Merge:
                 f"{same}, and each has events that the other lacks: look at both, and move the one "
                 "that is not to stay out of its root"
             )
-        if _is_written(here):
+        if is_written(here):
             raise MergeError(f"{same}, with fewer events, and is still written here: merge later")
         return "mended" if mends else "longer"
 
@@ -402,97 +396,3 @@ def _is_ours(error: OSError, root: JournalRoot) -> bool:
     if isinstance(error, JournalError) or error.errno in _FULL:
         return True
     return isinstance(name, (str, Path)) and Path(name).is_relative_to(root.path)
-
-
-# -- files ---------------------------------------------------------------------------------------
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the files that a run consists of, relative to its folder."""
-    found = []
-    for part in ("journal", "notes"):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found += [f"{part}/{name}" for name in os.listdir(folder / part)]
-    return sorted(name for name in found if _is_one(name) and (folder / name).is_file())
-
-
-def _is_one(name: str) -> bool:
-    try:
-        return place_of(name)[0] < 2
-    except ValueError:
-        return False
-
-
-def _copy_run(source: RunFolder, target: RunFolder) -> None:
-    """Copy a run's files; durable, with their dates: a young one seems to be written still."""
-    for name in _names(source.path):
-        path = target.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _copy_file(source.path / name, path)
-    for folder in (*target.path.iterdir(), target.path):
-        fsync_folder(folder)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    with os.fdopen(open_regular(source), "rb") as file, open(target, "xb") as out:
-        shutil.copyfileobj(file, out, 1 << 20)
-        when = os.fstat(file.fileno())
-        out.flush()
-        os.utime(target, ns=(when.st_atime_ns, when.st_mtime_ns))
-        os.fsync(out.fileno())
-
-
-def _same_bytes(one: RunFolder, other: RunFolder) -> bool:
-    """Tell whether two runs have the same files, byte for byte."""
-    names = _names(one.path)
-    if names != _names(other.path):
-        return False
-    with contextlib.suppress(OSError):
-        return all(filecmp.cmp(one.path / n, other.path / n, shallow=False) for n in names)
-    return False
-
-
-def _is_written(here: RunFolder) -> bool:
-    """Tell whether a process of this machine holds one of the run's files open to write it."""
-    return any(
-        lock_is_held(here.path / name)
-        for name in _names(here.path)
-        if parse_epoch_file_name(os.path.basename(name))
-    )
-
-
-def _replace(here: RunFolder, run: RunFolder, *, keep: bool) -> None:
-    """Put the files of a run in the place of those that are here.
-
-    Of each writer in the order of its files, the first writer last: whatever was replaced when this
-    is killed, the journal holds what it held, and nothing that an event names is missing.
-
-    ``keep``: what is replaced stays beside it, under the name of a damaged file.
-    """
-    with locked_journal(here.journal):
-        for name in sorted(_names(run.path), key=_order):
-            target = here.path / name
-            target.parent.mkdir(exist_ok=True)
-            if target.exists():
-                if filecmp.cmp(target, run.path / name, shallow=False):
-                    continue
-                if name.startswith("notes/"):
-                    continue  # a journal of their own, which goes on here
-                if keep:
-                    os.link(target, name_for_damage(target))
-            # So ``gc`` knows what a kill left.
-            aside = target.with_name(f".{os.urandom(4).hex()}-{target.name}")
-            try:
-                _copy_file(run.path / name, aside)
-                os.replace(aside, target)
-            finally:
-                aside.unlink(missing_ok=True)
-            fsync_folder(target.parent)
-
-
-def _order(name: str) -> tuple[bool, int, int, str]:
-    file = os.path.basename(name)
-    numbers = parse_epoch_file_name(file)
-    if numbers is None:
-        return file != SPOOL, 0, 0, name
-    return name.startswith("notes/"), -numbers[0], numbers[1], name

@@ -6,7 +6,6 @@ not on how they were cut into batches.
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sacred.journal.events import EventType
 from sacred.journal.info import info_after
 from sacred.journal.media import picture_name
 from sacred.replayers.annotations import Annotations
+from sacred.replayers.folded_output import FoldedOutput
 from sacred.replayers.native import native
 from sacred.replayers.plain import plain, plain_text, utc
 from sacred.replayers.sink import OWNED_FIELDS, FieldsChanged, FileEntry, OutputChanged, PointsAdded
@@ -94,7 +94,7 @@ class RunProjection:
         self.views: list[dict[str, Any]] = []
         self.writers: set[int] = set()
         self._resolve = resolve
-        self._keep_output = keep_output
+        self._output = FoldedOutput(keep=keep_output)
         self._fields: dict[str, Any] = {}
         self._sources: dict[str, FileEntry] = {}
         self._dependencies: dict[str, None] = {}
@@ -108,14 +108,6 @@ class RunProjection:
         self._removed: set[str] = set()
         self._points: dict[str, _Points] = {}
         self._pending_points = 0
-        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
-        self._spool_end = 0
-        self._filtered = False
-        self._text: list[str] = []
-        self._length = 0
-        self._keep: int | None = None
-        self._added: list[str] = []
-        self._added_length = 0
 
     # -- folding -----------------------------------------------------------------------------
 
@@ -181,7 +173,7 @@ class RunProjection:
         self._info = _mapping(fields.get("info"))
         for name, first in (("info", {}), ("resources", []), ("artifacts", []), ("result", None)):
             self._set(name, first)
-        self._change_output(self._length, "")
+        self._output.change(self._output.length, "")
 
     def _named_files(self, experiment: dict[str, Any]) -> None:
         """Take out what has events of its own, and keep what came without."""
@@ -216,7 +208,7 @@ class RunProjection:
         if trace is not None:
             lines = trace if isinstance(trace, (list, tuple)) else [trace]
             self._set("fail_trace", [plain_text(str(line)) for line in lines])
-        self._end_output()
+        self._output.end()
 
     def end_as(self, status: str) -> None:
         """Take in that the run ended, where the event that says so is lost.
@@ -230,13 +222,7 @@ class RunProjection:
         """
         self.how = _HOW.get(status, "interrupted")
         self._set("status", plain_text(status))
-        self._end_output()
-
-    def _end_output(self) -> None:
-        for stream in list(self._decoders):
-            rest = self._decoders.pop(stream).decode(b"", True)
-            if rest and not self._filtered:
-                self._change_output(self._length, rest)
+        self._output.end()
 
     def _heartbeat(self, _fields: dict[str, Any], event: Event) -> None:
         if "status" in self._fields:
@@ -349,60 +335,28 @@ class RunProjection:
 
     # output
 
-    def _output(self, fields: dict[str, Any], event: Event) -> None:
+    def _printed(self, fields: dict[str, Any], event: Event) -> None:
         self.writers.add(event.writer)
-        end = fields.get("end")
-        if end is not None:
-            if end <= self._spool_end:
-                return  # it came from the spool before
-            self._spool_end = end
-        stream = (event.writer, int(fields.get("stream", 1)))
-        decoder = self._decoders.get(stream)
-        if decoder is None:
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            self._decoders[stream] = decoder
-        text = decoder.decode(fields.get("data") or b"")
-        if text and not self._filtered:
-            self._change_output(self._length, text)
+        stream, data = int(fields.get("stream", 1)), fields.get("data") or b""
+        self._output.add(event.writer, stream, data, fields.get("end"))
 
     def _output_filtered(self, fields: dict[str, Any], _event: Event) -> None:
-        keep = min(int(fields.get("keep") or 0), self._length) if self._filtered else 0
-        self._filtered = True
-        self._change_output(keep, plain_text(str(fields.get("text") or "")))
-
-    def _change_output(self, keep: int, text: str) -> None:
-        """Note that the first ``keep`` characters stay and ``text`` follows."""
-        begun = self._keep
-        if begun is None or keep < begun:
-            self._keep, self._added, self._added_length = keep, [text], len(text)
-        else:
-            wanted = keep - begun
-            if wanted < self._added_length:
-                self._added = [_first(self._added, wanted)]
-                self._added_length = wanted
-            self._added.append(text)
-            self._added_length += len(text)
-        if self._keep_output:
-            if keep < self._length:
-                self._text = [_first(self._text, keep)]
-            self._text.append(text)
-        self._length = keep + len(text)
+        text = plain_text(str(fields.get("text") or ""))
+        self._output.filter(int(fields.get("keep") or 0), text)
 
     @property
     def spool_end(self) -> int:
         """Offset in the spool behind what was folded."""
-        return self._spool_end
+        return self._output.spool_end
 
     @property
     def output_length(self) -> int:
         """Characters of output."""
-        return self._length
+        return self._output.length
 
     def output(self) -> str:
         """Return the whole output; with ``keep_output`` only."""
-        whole = "".join(self._text)
-        self._text = [whole]
-        return whole
+        return self._output.text()
 
     # points
 
@@ -480,7 +434,7 @@ class RunProjection:
     @property
     def pending_output(self) -> int:
         """How many characters of output wait for ``changes()``."""
-        return self._added_length
+        return self._output.pending
 
     @property
     def start_time(self) -> datetime | None:
@@ -518,12 +472,7 @@ class RunProjection:
 
     def take_output(self) -> OutputChanged | None:
         """Return the change of the output since it was last taken."""
-        keep = self._keep
-        if keep is None or not self._fields:
-            return None
-        text = "".join(self._added)
-        self._keep, self._added, self._added_length = None, [], 0
-        return OutputChanged(keep, text)
+        return self._output.take() if self._fields else None
 
     def take_points(self, names: Iterable[str] | None = None) -> list[PointsAdded]:
         """Return the points since they were last taken, of all metrics or some."""
@@ -580,11 +529,7 @@ class RunProjection:
             "artifacts": [list(entry) for entry in self._artifacts],
             "info": self._info,
             "annotations": [list(self.annotations.tags), self.annotations.notes],
-            "decoders": [[*key, *found.getstate()] for key, found in self._decoders.items()],
-            "spool_end": self._spool_end,
-            "filtered": self._filtered,
-            "text": self.output() if self._keep_output else "",
-            "length": self._length,
+            **self._output.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -610,13 +555,7 @@ class RunProjection:
         self._info = dict(state["info"])
         tags, notes = state["annotations"]
         self.annotations = Annotations(tuple(tags), notes)
-        self._decoders = {}
-        for writer, stream, rest, flag in state["decoders"]:
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            decoder.setstate((rest, flag))
-            self._decoders[writer, stream] = decoder
-        self._spool_end, self._filtered = state["spool_end"], state["filtered"]
-        self._text, self._length = [state["text"]], state["length"]
+        self._output.restore(state)
 
     def _field(self, name: str) -> Any:
         if name == "info":
@@ -642,7 +581,7 @@ _HANDLERS: dict[int, Callable[[RunProjection, dict[str, Any], Event], None]] = {
     EventType.RUN_RESUMED: RunProjection._resumed,
     EventType.RUN_ENDED: RunProjection._ended,
     EventType.HEARTBEAT: RunProjection._heartbeat,
-    EventType.OUTPUT: RunProjection._output,
+    EventType.OUTPUT: RunProjection._printed,
     EventType.OUTPUT_FILTERED: RunProjection._output_filtered,
     EventType.INFO_CHANGED: RunProjection._info_changed,
     EventType.INFO_SNAPSHOT: RunProjection._info_changed,
@@ -673,11 +612,6 @@ def _plain_column(values: list[Any]) -> list[Any]:
     if kinds <= {int, float, bool}:
         return values
     return [plain(value) for value in values]
-
-
-def _first(parts: list[str], length: int) -> str:
-    """Return the first characters of a text in parts."""
-    return "".join(parts)[:length]
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

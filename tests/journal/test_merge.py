@@ -17,8 +17,8 @@ from sacred.journal import (
     JournalWriter,
     RootOrigin,
     merge,
-    merging,
     repair_run,
+    run_files,
     seal_run,
     verify,
 )
@@ -343,7 +343,7 @@ def test_a_full_disk_ends_the_merge(there, here, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(merging, "_copy_file", full)
+    monkeypatch.setattr(run_files, "_copy_file", full)
     with pytest.raises(JournalUnavailableError, match="No space left"):
         joined(there, here)
     assert here.runs() == []

@@ -895,6 +895,77 @@ def _columns(table):
     return rows.items()
 
 
+# -- the way back, again and again -----------------------------------------------------------------
+
+
+def test_only_what_changed_is_fetched_again(root, tmp_path, monkeypatch):
+    """Of a run that is as it was its manifest alone; what is missing or damaged here comes again."""
+    bucket = Bucket(tmp_path, monkeypatch)
+    folders = [died_run(root), died_run(root)]
+    for folder in folders:
+        assert copied(folder, bucket).error is None
+    back = JournalRoot(tmp_path / "back")
+    died_run(back)  # so that numbers differ
+    got = []
+    bucket.store.before = lambda name, key: got.append(key) if name == "get" else None
+
+    def merged():
+        got.clear()
+        with fetch.fetched("s3://bucket/path", back) as origin:
+            done = merge(origin, back)
+        fetched = [key for key in got if not key.endswith("copy.json")]
+        return [(run.there, run.number, run.state) for run in done], fetched
+
+    named = {1: 2, 2: 3}
+    ids = {ident(folder): folder.number for folder in folders}
+    order = [ids[name] for name in sorted(ids)]
+    now, fetched = merged()
+    assert {(one, "new") for one in order} == {(there, state) for there, _, state in now}
+    assert len(fetched) > 4
+    numbers = {there: number for there, number, _ in now}
+    assert set(named.values()) == set(numbers.values())
+    for _ in range(2):
+        now, fetched = merged()
+        assert [(one, numbers[one], "already") for one in order] == now
+        assert [] == fetched
+        assert len(folders) == len(got)
+    # A stored file that is lost here, another that is damaged.
+    blobs = sorted(path for path in back.blobs.rglob("*") if path.is_file())
+    lost, damaged, *_ = [path for path in blobs if path.name in _named_by(folders)]
+    content = damaged.read_bytes()
+    lost.unlink()
+    damaged.write_bytes(content[:-1] + b"?")
+    _, fetched = merged()
+    assert {lost.name, damaged.name} == {key.rpartition("/")[2] for key in fetched}
+    assert lost.exists()
+    # A journal that is damaged here is mended, and one that went on comes.
+    mine = back.run(numbers[1])
+    file = sorted(mine.journal.glob("*.jzst"))[0]
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9] + bytes(9))
+    writer = gone_on(folders[1])
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    assert copied(folders[1], bucket).error is None
+    now, fetched = merged()
+    assert {(1, "mended"), (2, "longer")} == {(there, state) for there, _, state in now}
+    assert whole == file.read_bytes()
+    # What is remembered may be thrown away, or be nonsense.
+    for content in (b"[]", b'{"a": 1}', b"\xff"):
+        (memory,) = (back.path / ".cache" / "merged").iterdir()
+        memory.write_bytes(content)
+        now, fetched = merged()
+        assert {"already"} == {state for _, _, state in now}
+        assert len(fetched) > 2
+
+
+def _named_by(folders):
+    names = set()
+    for folder in folders:
+        names |= {path.name for path in folder.root.blobs.rglob("*") if path.is_file()}
+    return names
+
+
 # -- real stores -----------------------------------------------------------------------------------
 
 
