@@ -209,7 +209,8 @@ def _bucket_observer(kind: str, flags: str, scheme: str, args: Any) -> Any:
     bucket, basedir = _bucket_and_path(flags, scheme, args)
     try:
         return load_observer(kind)(bucket=bucket, basedir=basedir)
-    except ValueError as error:  # a name that can be none, or a region that nothing says
+    # A name that can be none, a region that nothing says, a package that is not installed.
+    except (ValueError, ImportError) as error:
         raise CommandLineError(f"{flags}: {error}") from None
 
 

@@ -432,7 +432,10 @@ class ObserverSink:
     def _refusal(self, event: str, error: BaseException) -> SinkError:
         """Return what an error of an observer means for its view."""
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        where = traceback.extract_tb(error.__traceback__)[-1:]
+        frames = traceback.extract_tb(error.__traceback__)
+        # The line of the observer's that led there, and not one of Python's library behind it.
+        own = [frame for frame in frames if not _is_pythons(frame.filename)]
+        where = (own or frames)[-1:]
         place = f" ({os.path.basename(where[0].filename)}, line {where[0].lineno})" if where else ""
         log.info("%s: %s raised", self.spec.name, event, exc_info=error)
         said = mask_password(f"{self.spec.name}: {event} raised {text[:500]}{place}")
@@ -477,3 +480,10 @@ def _text_of(when: dt.datetime | None) -> str:
 
 def _no_copy(error: OSError) -> str:
     return f"the disk for temporary files takes no copy of a file: {error.strerror or error}"
+
+
+def _is_pythons(filename: str) -> bool:
+    library = os.path.dirname(os.__file__) + os.sep
+    if not filename.startswith(library):
+        return filename.startswith("<frozen ")
+    return not filename[len(library) :].startswith(("site-packages", "dist-packages"))

@@ -153,6 +153,17 @@ def test_a_bucket_that_can_be_none_is_a_sentence(monkeypatch, tmp_path, option, 
         option.apply(value, types.SimpleNamespace(observers=[]))
 
 
+def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch):
+    """GCS-01: the line that installs it, without a traceback."""
+
+    def missing(**_arguments):
+        raise ImportError("it needs a package: pip install it")
+
+    monkeypatch.setattr(view_options, "load_observer", lambda _kind: missing)
+    with pytest.raises(CommandLineError, match="-G/--gcs: it needs a package: pip install it"):
+        view_options.gcs_option.apply("gs://bucket/x", types.SimpleNamespace(observers=[]))
+
+
 def test_an_observer_that_is_not_there_is_a_sentence(monkeypatch):
     """PKG-02: an installation without a view says so."""
     monkeypatch.setitem(view_options.OBSERVERS, "file", "sacred.observers.nowhere:Nothing")

@@ -559,6 +559,27 @@ def test_a_mistake_in_an_observer(root, calls):
     assert "started_event raised ValueError: 3 is no step (test_replayed.py, line " in failed.error
 
 
+def test_a_mistake_is_told_with_the_observers_own_line(tmp_path, monkeypatch):
+    """What raises is often Python's library: its line says nothing of the observer."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_mine.py").write_text(
+        "import json\n"
+        "from sacred.observers import RunObserver\n"
+        "class Careless(RunObserver):\n"
+        "    def started_event(self, config):\n"
+        "        json.dumps(object())\n"
+    )
+    root = JournalRoot(tmp_path / "runs")
+    folder = root.claim()
+    write_run(folder)
+    try:
+        status = follow(folder, "of_mine:Careless")[0]
+    finally:
+        sys.modules.pop("of_mine", None)
+    assert "started_event raised TypeError" in status.error
+    assert "(of_mine.py, line 5)" in status.error
+
+
 def test_a_method_that_takes_less(root, calls):
     """EVT-01: an observer that was written after Sacred's documents is told what it takes."""
     folder = root.claim()

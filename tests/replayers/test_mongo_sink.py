@@ -449,6 +449,30 @@ def test_overwrite(root, mongo_server, mongo_db):
 
 
 @server
+def test_overwrite_leaves_no_metrics_of_the_run_before(root, mongo_server, mongo_db):
+    """Clients find metrics by run and name; what Sacred wrote, and other runs have, is not touched."""
+    mongo_db.metrics.insert_one({"run_id": 1, "name": "sacreds", "values": [0.5]})
+    folders = [root.claim() for _ in range(3)]
+    for number, folder in enumerate(folders):
+        writer = _simple(folder, run_id=[1, 2, 1][number])
+        writer.log_point("m", 0, float(number))
+        writer.close()
+    for folder in folders[:2]:
+        once(folder, mongo_spec(mongo_server.url, mongo_db.name))
+    over = mongo_spec(mongo_server.url, mongo_db.name, overwrite=1)
+    sink = MongoSink(over)
+    sink.open()
+    found = Follower(folders[2], sink, over).journal_id
+    assert sink.claim(RunKey(found, None, {})) == 1  # and its process vanishes
+    sink.close()
+    assert once(folders[2], over).view_id == 1
+    metrics = sorted(
+        (one["run_id"], one["name"], *one["values"]) for one in mongo_db.metrics.find()
+    )
+    assert metrics == [(1, "m", 2.0), (1, "sacreds", 0.5), (2, "m", 1.0)]
+
+
+@server
 def test_overwrite_of_a_run_that_is_not_there(root, mongo_server, mongo_db, caplog):
     """MGO-07: the run is in the view all the same, and the log says that nothing was written over."""
     folder = root.claim()

@@ -65,6 +65,7 @@ class _State:
         self.large: dict[str, int] = {}
         self.output_file: Any = None
         self.anew = False
+        self.overwrites = False
 
 
 class MongoSink:
@@ -272,6 +273,7 @@ class MongoSink:
             state.large = dict(ours.get("large") or {})
             state.output_file = ours.get("captured_out")
             state.anew = bool(ours.get("anew"))
+            state.overwrites = bool(ours.get("overwrote"))
             ahead = Position()
             if self._metrics is not None:
                 state.series, ahead = load_series(self._metrics, run.journal_id, self.runs_name)
@@ -312,6 +314,12 @@ class MongoSink:
             del self._states[batch.run.journal_id]
             points = [change for change in batch.changes if isinstance(change, PointsAdded)]
             if self._metrics is not None:
+                if state.overwrites:
+                    # Else the run would have two documents of a name, and clients show either.
+                    # Those that Sacred wrote stay: no journal has them.
+                    others = {"$ne": batch.run.journal_id}
+                    old = {"run_id": state.view_id, "_journal.runs": self.runs_name}
+                    self._metrics.delete_many({**old, "_journal.id": others})
                 push_points(
                     self._metrics, self.runs_name, state.view_id, state.series, batch, points
                 )
@@ -366,7 +374,7 @@ class MongoSink:
             raise ViewMovedError("another replayer wrote this run meanwhile, or it was deleted")
         state.revision += 1
         state.listed = len(listed)
-        state.anew = False
+        state.anew = state.overwrites = False
         if stale_file is not None and stale_file != state.output_file:
             self._fs.delete(stale_file)
 
