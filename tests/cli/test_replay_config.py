@@ -172,6 +172,17 @@ def test_check_and_connect(write, run_sacred, root, tmp_path):
     assert 3 == done.code
 
 
+def test_what_is_named_twice(write, run_sacred, root, tmp_path):
+    """A root that is named by two paths, and a view that is given twice, are done once."""
+    root.completed()
+    write(f'roots = ["sacred_runs", "{tmp_path}/./sacred_runs"]\n{VIEW}')
+    done = run_sacred("--to", "file:out", "--to", "file:out", "--root", root.path, "--root",
+                      root.path, name="replay_main")  # fmt: skip
+    assert (0, f"run 1 -> file:{tmp_path}/out: up to date\n") == (done.code, done.out)
+    done = run_sacred("--check", name="replay_main")
+    assert 1 == done.out.count("(1 run)")
+
+
 def test_a_root_that_is_none(write, run_sacred, tmp_path):
     """--check says so; exit code 2."""
     write(f'roots = ["{tmp_path}/nowhere"]\n{VIEW}')
