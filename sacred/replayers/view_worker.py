@@ -366,7 +366,11 @@ class ViewWorker:
             return None
         if isinstance(failure, RunDeletedError):
             self._well(key)
-            self._tell(key, f"{self.name}: was deleted there, --rebuild writes it again")
+            self._tell(
+                key,
+                f"{self.name}: was deleted there, or a backup without it was put back: --rebuild "
+                "writes it again",
+            )
             return None
         if isinstance(failure, NotAJournalError):
             self._well(key)
