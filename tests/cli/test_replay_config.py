@@ -95,6 +95,11 @@ BROKEN = [
     ('[views.mongo]\nto = "file:x"\n', "views.mongo: that is a kind of view"),
     ('[views."a b"]\nto = "file:x"\n', "a view's name has letters, digits, - and _ only"),
     (VIEW + "copy_source = true\n", "no setting views.a.copy_source: did you mean copy_sources?"),
+    (
+        '[views.w]\nto = "webhook:http://h/x"\ntimeout = -1\n',
+        "views.w.timeout is -1: give seconds, up to 600",
+    ),
+    ('[views.s]\nto = "s3://bucket/x"\nendpoint_url = "h"\n', "views.s: endpoint_url is no address"),
     (VIEW + 'copy_sources = "yes"\n', "views.a.copy_sources is not true or false"),
     ('[views.a]\nto = "mongodb://u:${NOT_THERE}@h/db"\n',
      "views.a.to names ${NOT_THERE}, which the environment has not: set it"),
