@@ -229,7 +229,7 @@ _STATES = {
     "current": "up to date",
     "behind": "behind, replay again",
     "failed": "failed",
-    "deleted": "was deleted there, --rebuild writes it again",
+    "deleted": "was deleted there, or a backup without it was put back: --rebuild writes it again",
     "empty": "nothing to write",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,8 +84,8 @@ class Asked(NamedTuple):
         follow = self.follow if self.follow is not None else found.follow
         return Plan(
             path,
-            self.roots or tuple(map(str, found.roots)),
-            tuple(views),
+            _each_once(self.roots or tuple(map(str, found.roots))),
+            tuple(view for n, view in enumerate(views) if view not in views[:n]),
             jobs or 1,
             bool(follow),
             self.health or found.health,
@@ -121,3 +122,11 @@ class Asked(NamedTuple):
             raise click.UsageError("--url and --db go with exactly one --to mongo")
         views[bare[0]] = ("", mongo_spec(self.url or DEFAULT_MONGO, self.db))
         return views
+
+
+def _each_once(roots: tuple[str, ...]) -> tuple[str, ...]:
+    """Return roots without those that are another one by another path."""
+    places: dict[str, str] = {}
+    for root in roots:
+        places.setdefault(os.path.realpath(root), root)
+    return tuple(places.values())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "MOST_TIMEOUT",
     "misspelt",
     "parse_slack",
     "parse_telegram",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 _TEXTS = tuple(text_name(rule) for rule in RULES)
+#: What a server of messages may be waited for (s).
+MOST_TIMEOUT = 600
 _SLACK = ("webhook_url", "bot_name", "icon", *_TEXTS[1:], "priority", "timeout")
 _TELEGRAM = (
     *("token", "chat_id", "silent_completion", *_TEXTS, "proxy_url", "username", "password"),
@@ -363,8 +366,10 @@ def _common(texts: Mapping[str, Any], timeout: Any, owner: str) -> dict[str, Any
     options: dict[str, Any] = {"texts": found}
     if timeout is not None:
         is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-        if not is_number or not 0 < timeout <= 600:
-            raise SinkSpecError(f"the timeout of {owner} is {timeout!r}: give seconds, up to 600")
+        if not is_number or not 0 < timeout <= MOST_TIMEOUT:
+            raise SinkSpecError(
+                f"the timeout of {owner} is {timeout!r}: give seconds, up to {MOST_TIMEOUT}"
+            )
         options["timeout"] = timeout
     return options
 

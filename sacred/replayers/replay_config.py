@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.regular_file import read_regular
 from sacred.replayers.errors import ReplayConfigError, SinkSpecError
+from sacred.replayers.notification_specs import MOST_TIMEOUT
 from sacred.replayers.registry import kinds, parse_spec
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.substitution import substituted
@@ -290,10 +291,16 @@ class _Reading:
             ):
                 self._say(f"{where}.{name} is not {kind}")
                 continue
+            if name == "timeout" and kind is not None and not 0 < value <= MOST_TIMEOUT:
+                self._say(f"{where}.timeout is {value:g}: give seconds, up to {MOST_TIMEOUT}")
+                continue
             if isinstance(value, str):
                 value = substituted(value, f"{where}.{name}", self.folder)  # noqa: PLW2901
             given[name] = value
-        return _optioned(spec, given, self.folder) if given else spec
+        try:
+            return _optioned(spec, given, self.folder) if given else spec
+        except SinkSpecError as error:
+            raise ReplayConfigError(f"{where}: {error}") from None
 
     def _to(self, names: Any, views: dict[str, SinkSpec], declared: Any) -> Iterable[str]:
         if names is None:

@@ -366,14 +366,18 @@ class ViewWorker:
             return None
         if isinstance(failure, RunDeletedError):
             self._well(key)
-            self._tell(key, f"{self.name}: was deleted there, --rebuild writes it again")
+            self._tell(
+                key,
+                f"{self.name}: was deleted there, or a backup without it was put back: --rebuild "
+                "writes it again",
+            )
             return None
         if isinstance(failure, NotAJournalError):
             self._well(key)
             return LOOK_AGAIN if not follower.folder.holds_nothing() else None
         text = status.error or type(failure).__name__
         if not follower.reached and isinstance(failure, SinkError):
-            self._is_down(key, text)
+            self._is_down(key, text, passes=failure.exit_code == TransientSinkError.exit_code)
             return 0.0
         self._reached()
         if getattr(failure, "exit_code", None) == TransientSinkError.exit_code or not isinstance(
@@ -397,13 +401,18 @@ class ViewWorker:
         if down is not None:
             self._tell(None, f"{self.name}: well again")
 
-    def _is_down(self, key: Any, text: str) -> None:
+    def _is_down(self, key: Any, text: str, *, passes: bool) -> None:
         with self._changed:
             news = text != self._down
             self._down = text
             self._down_until = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, RETRY_LAST)
-            self._state.behind.setdefault(key, RETRY_FIRST)
+            if passes:
+                self._state.failed.pop(key, None)
+                self._state.behind.setdefault(key, RETRY_FIRST)
+            else:  # a refused login: tried again all the same, for somebody may mend it
+                self._state.behind.pop(key, None)
+                self._state.failed[key] = text
         if news:
             self._tell(None, f"{self.name}: {text}")
 

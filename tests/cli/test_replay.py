@@ -128,12 +128,16 @@ def test_every_view_that_failed_says_why(root, tmp_path, run_sacred):
     for _ in range(2):
         root.completed()
     (tmp_path / "taken").write_text("")
-    out = f"file:{tmp_path / 'taken' / 'out'}"
-    done = run_sacred("replay", "--to", out, "--to", out)
+    one, two = (f"file:{tmp_path / 'taken' / name}" for name in ("one", "two"))
+    done = run_sacred("replay", "--to", one, "--to", two)
     lines = done.out.splitlines()
-    reason = lines[0].removeprefix(f"run 1 -> {out}: failed: ")
+    reason = lines[0].removeprefix(f"run 1 -> {one}: failed: ")
     assert "can not be written: Not a directory." in reason
-    assert lines == [f"run {run} -> {out}: failed: {reason}" for run in (1, 1, 2, 2)]
+    assert lines == [
+        f"run {run} -> {out}: failed: {reason.replace('/one ', f'/{out[-3:]} ')}"
+        for run in (1, 2)
+        for out in (one, two)
+    ]
     assert 1 == done.code
 
 

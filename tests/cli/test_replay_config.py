@@ -95,6 +95,11 @@ BROKEN = [
     ('[views.mongo]\nto = "file:x"\n', "views.mongo: that is a kind of view"),
     ('[views."a b"]\nto = "file:x"\n', "a view's name has letters, digits, - and _ only"),
     (VIEW + "copy_source = true\n", "no setting views.a.copy_source: did you mean copy_sources?"),
+    (
+        '[views.w]\nto = "webhook:http://h/x"\ntimeout = -1\n',
+        "views.w.timeout is -1: give seconds, up to 600",
+    ),
+    ('[views.s]\nto = "s3://bucket/x"\nendpoint_url = "h"\n', "views.s: endpoint_url is no address"),
     (VIEW + 'copy_sources = "yes"\n', "views.a.copy_sources is not true or false"),
     ('[views.a]\nto = "mongodb://u:${NOT_THERE}@h/db"\n',
      "views.a.to names ${NOT_THERE}, which the environment has not: set it"),
@@ -170,6 +175,17 @@ def test_check_and_connect(write, run_sacred, root, tmp_path):
     assert "Connection refused" in done.out
     assert "hush" not in done.out + done.err
     assert 3 == done.code
+
+
+def test_what_is_named_twice(write, run_sacred, root, tmp_path):
+    """A root that is named by two paths, and a view that is given twice, are done once."""
+    root.completed()
+    write(f'roots = ["sacred_runs", "{tmp_path}/./sacred_runs"]\n{VIEW}')
+    done = run_sacred("--to", "file:out", "--to", "file:out", "--root", root.path, "--root",
+                      root.path, name="replay_main")  # fmt: skip
+    assert (0, f"run 1 -> file:{tmp_path}/out: up to date\n") == (done.code, done.out)
+    done = run_sacred("--check", name="replay_main")
+    assert 1 == done.out.count("(1 run)")
 
 
 def test_a_root_that_is_none(write, run_sacred, tmp_path):

@@ -288,6 +288,24 @@ def test_a_dead_server_holds_up_no_other_view(root, tmp_path, serve):
     assert "hush" not in "".join(service.seen) + json.dumps(found)
 
 
+def test_a_view_that_refuses(root, tmp_path, serve):
+    """What does not come right by itself is failed, in the health and by exit code 1; and it may be mended."""
+    root.completed()
+    settings(tmp_path, 'health = "health.json"\n[views.v]\nto = "sqlite:///none/x.db"\n')
+    service = serve()
+    service.until("v: sql:")
+    found = until(lambda: _health(tmp_path / "health.json", failed=1, behind=0))
+    assert ("failed", "failed") == (found["status"], found["views"][0]["state"])
+    assert "see that its folder is there" in found["views"][0]["error"]
+    (tmp_path / "none").mkdir()
+    service.until("v: well again", "run 1 -> v as 1: up to date")
+    until(lambda: _health(tmp_path / "health.json", failed=0, current=1))
+    assert 0 == service.end()
+    service = serve("--to", "sqlite:///missing/x.db")
+    service.until("missing/x.db can not be opened")
+    assert 1 == service.end()
+
+
 def test_a_poisoned_run_stops_alone(root, tmp_path, serve):
     """A run that a view can not take fails with a sentence; the other runs are written; exit code 1."""
     for _ in range(3):

@@ -263,6 +263,17 @@ def test_an_experiment_goes_on(tmp_path, places, name):
     assert (run["status"], run["result"]) == ("COMPLETED", 7)
 
 
+def test_a_bucket_in_no_region(tmp_path, places, monkeypatch):
+    """-S where nothing says a region: one sentence and exit code 1, before the run starts."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    (tmp_path / "bad.py").write_text(SCRIPT, encoding="utf-8")
+    done = _run(tmp_path, "bad.py", "-S", "s3://some-bucket/x")
+    assert 1 == done.returncode
+    _assert_sentence(done.stderr, "-S/--s3: You must either pass in an AWS region name")
+    assert not (tmp_path / "sacred_runs").exists()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_replay_goes_on(tmp_path, places, name):
     """One sentence, its exit code; the journal is as it was, and the other view has the run."""
