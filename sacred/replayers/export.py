@@ -15,13 +15,13 @@ from sacred.journal.new_file import free_place, new_file
 from sacred.journal.root import RunFolder, fsync_folder
 from sacred.replayers.details import event_lines
 from sacred.replayers.errors import QueryError
+from sacred.replayers.parquet_files import copy_rows, set_up
 from sacred.replayers.queries import fill
 from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from typing import Any
 
 
 __all__ = ["Exported", "parquet", "run_lines", "write_lines"]
@@ -204,14 +204,13 @@ def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], lis
     rows = {}
     try:
         with duckdb.connect(str(aside / "duckdb")) as connection:
-            _set_up(connection, aside)
+            set_up(connection, memory=_MEMORY, threads=2, spilled=str(aside / "spilled"))
             connection.begin()  # else every few thousand rows are made durable
             problems = fill(connection, runs)
             connection.commit()
             for name in RELATIONS:
                 file = str(aside / "tables" / f"{name}.parquet")
-                statement = f'copy "{name}" to {_quoted(file)} (format parquet, compression zstd)'
-                rows[name] = int(connection.execute(statement).fetchall()[0][0])
+                rows[name] = copy_rows(connection, f'"{name}"', file)
                 with open(file, "rb") as written:
                     os.fsync(written.fileno())
     except duckdb.Error as error:
@@ -219,20 +218,3 @@ def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], lis
         raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
     fsync_folder(aside / "tables")
     return rows, problems
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _set_up(connection: Any, aside: Path) -> None:
-    for setting in (
-        f"set memory_limit = '{_MEMORY}'",
-        f"set temp_directory = {_quoted(str(aside / 'spilled'))}",
-        "set autoinstall_known_extensions = false",
-        "set autoload_known_extensions = false",
-        "set enable_progress_bar = false",
-        "set python_enable_replacements = false",
-        "set threads = 2",  # each holds a part of every column
-    ):
-        connection.execute(setting)

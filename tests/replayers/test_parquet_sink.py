@@ -211,6 +211,28 @@ def test_columns_are_there_before_any_run(spec, base):
         assert ask(f"select {names}, experiment from {source(base, table)}") == []
 
 
+def test_a_table_appears_with_its_file(spec, base, monkeypatch):
+    """There is no moment in which a table's folder is there and no file in it, which ends a query."""
+    looks = []
+
+    def watched(call):
+        def wrapped(*args, **options):
+            result = call(*args, **options)
+            there = [table for table in TABLES if (base / table).exists()]
+            assert all(list((base / table).rglob("*.parquet")) for table in there)
+            looks.append(len(there))
+            return result
+
+        return wrapped
+
+    for name in ("rename", "replace", "makedirs", "mkdir"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    sink = load_sink(spec)
+    sink.open()
+    sink.close()
+    assert set(looks) == set(range(len(TABLES) + 1))
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.parquet_files import ROW_GROUP
 from sacred.replayers.points import exact_number
 from sacred.replayers.sinks.parquet.disk import create
 from sacred.replayers.sinks.parquet.footer import FooterError
 from sacred.replayers.sinks.parquet.layout import columns_of, hidden_place, part_name
-from sacred.replayers.sinks.parquet.tables import ROW_GROUP
 from sacred.replayers.sinks.parquet.version import footer_of
 
 if TYPE_CHECKING:

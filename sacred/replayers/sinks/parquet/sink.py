@@ -7,6 +7,7 @@ import copy
 import datetime as dt
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -109,11 +110,18 @@ class ParquetSink:
                 target = os.path.join(self.base, table, SCHEMA, part_name(0, 0))
                 if os.path.exists(target):
                     continue
-                path = os.path.join(own, f"new-{os.urandom(8).hex()}")
+                aside = os.path.join(own, f"new-{os.urandom(8).hex()}")
+                path = os.path.join(aside, SCHEMA, part_name(0, 0))
+                os.makedirs(os.path.dirname(path))
                 self._writer.write(path, table, [[] for _ in columns_of(table)])
                 sync(path)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                os.replace(path, target)
+                try:
+                    # The table with its file: a folder without one ends a reader's query.
+                    os.rename(aside, os.path.join(self.base, table))
+                except OSError:
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    os.replace(path, target)
+                    shutil.rmtree(aside, ignore_errors=True)
 
     # -- ids -----------------------------------------------------------------------------------
 
@@ -350,7 +358,11 @@ def _sweep(folder: str) -> None:
         for entry in entries:
             if entry.name.startswith(("new-", ".")):
                 with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                    if time.time() - entry.stat().st_mtime > _RETIRED:
+                    if time.time() - entry.stat().st_mtime <= _RETIRED:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
                         os.unlink(entry.path)
 
 

@@ -10,30 +10,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.replayers.parquet_files import copy_rows, quoted, set_up
 from sacred.replayers.sinks.parquet.disk import damaged, read_file
 from sacred.replayers.sinks.parquet.layout import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ROW_GROUP", "TableWriter"]
+__all__ = ["TableWriter"]
 
-#: Rows of a row group, and of the largest file of points.
-ROW_GROUP = 1 << 17
-
-_SETTINGS = (
-    "set threads = 1",  # files of one row group: more would only wait for each other
-    "set memory_limit = '1GB'",
-    "set temp_directory = ''",
-    "set autoinstall_known_extensions = false",
-    "set autoload_known_extensions = false",
-    "set enable_progress_bar = false",
-    "set python_enable_replacements = false",
-)
-_FORMAT = (
-    f"(format parquet, compression zstd, row_group_size {ROW_GROUP}, use_tmp_file false, "
-    "write_bloom_filter false)"  # they lie outside of the row groups, which move
-)
 _LOCK = threading.Lock()
 _DATABASES: dict[int, Any] = {}
 #: What of DuckDB's errors waiting does not mend.
@@ -87,7 +72,7 @@ class TableWriter:
         with self._errors():
             connection = self._connected()
             connection.execute(*_fresh(table, columns))
-            connection.execute(f"copy ({rows}) to {_quoted(path)} {_FORMAT}")
+            copy_rows(connection, f"({rows})", path)
             connection.execute("drop table fresh")
 
     def texts(self, path: str) -> list[str]:
@@ -151,8 +136,8 @@ def _database() -> Any:
         if database is None:
             _DATABASES.clear()  # of the process that forked this one
             database = _DATABASES[os.getpid()] = duckdb.connect(":memory:")
-            for setting in _SETTINGS:
-                database.execute(setting)
+            # Files of one row group: more threads would only wait for each other.
+            set_up(database, memory="1GB", threads=1)
         return database
 
 
@@ -178,14 +163,10 @@ def _fresh(table: str, columns: Sequence[list[Any]]) -> tuple[str, dict[str, lis
     return f"create or replace temp table fresh as {rows}", parameters
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _source(path: str, *options: str) -> str:
     """Return what reads one file, whatever letters its name has."""
     literal = "".join(f"[{letter}]" if letter in "[*?" else letter for letter in path)
-    return f"read_parquet({', '.join((_quoted(literal), 'hive_partitioning = false', *options))})"
+    return f"read_parquet({', '.join((quoted(literal), 'hive_partitioning = false', *options))})"
 
 
 def _sentence(error: Exception) -> str:
