@@ -15,13 +15,15 @@ $(READY): pyproject.toml
 
 venv: $(READY)  ## make the environment
 
-check: $(READY)  ## format, lint, types, import rules, facts about Sacred, fast tests
+lint: $(READY)  ## format, lint, types, import rules, facts about Sacred
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typed/uses.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tests.facts
+
+check: lint  ## the same, and the fast tests
 	$(PYTEST) -q -m "not server and not slow and not soak"
 
 test: $(READY) servers  ## everything needed, then all tests, with real servers
@@ -70,5 +72,5 @@ format: $(READY)  ## put the code into shape
 clean:  ## remove all that was made here; runs stay, except the demo's
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo_runs
 
-.PHONY: help venv check test test-local soak coverage bugbank servers demo bench docs format clean
+.PHONY: help venv lint check test test-local soak coverage bugbank servers demo bench docs format clean
 .DEFAULT_GOAL := help

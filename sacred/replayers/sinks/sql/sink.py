@@ -142,7 +142,9 @@ class SqlSink:
                 return False
             gone = connection.execute(
                 delete(journal).where(
-                    journal.c.journal_id == run.journal_id, journal.c.claim.is_not(None)
+                    journal.c.journal_id == run.journal_id,
+                    journal.c.run_key == found.run_key,
+                    journal.c.claim.is_not(None),
                 )
             )
             if not gone.rowcount:
