@@ -82,7 +82,7 @@ FULL = Scale(
     idle_points=400,
     stream_rate=5_000,
     stream_seconds=5.0,
-    replayed=((1, 300_000), (1_000, 1_000)),
+    replayed=((1, 10_000), (1, 100_000), (1, 1_000_000), (100, 1_000), (1_000, 1_000)),
     views=_VIEWS,
 )
 QUICK = Scale(

@@ -113,6 +113,34 @@ def test_a_replayer_that_is_killed_at_any_request(opened, objects, number, after
 
 
 @pytest.mark.parametrize("number", range(1, 7))
+def test_a_replayer_that_falls_asleep_behind_take_up(opened, objects, number):
+    """The claim was its turn; whoever found it has taken the next one: it is refused all the same."""
+    asleep, other = opened(), opened()
+    assert asleep.position(RUN) is None
+    assert asleep.take_up(RUN).claimed
+    left, seen = [number], []
+
+    def before(name, key):
+        if name == "put":
+            left[0] -= 1
+            if left[0] == 0:
+                asleep._store.before = lambda *_: None
+                assert other.position(RUN).claimed
+                other.write(_batch(40))
+                seen.append(_seen(objects))
+
+    asleep._store.before = before
+    with pytest.raises(ViewMovedError):
+        asleep.write(_batch(20, changes=(*_batch(20).changes, OutputChanged(0, "text\n"))))
+    assert seen == [_seen(objects)]
+    assert 40 == _next_seq(other)
+    # What it put aside and no list names goes with the next write.
+    other.write(_batch(50))
+    parts = [key for key in objects if "/.journal/points/" in key]
+    assert len(parts) == len(other._runs.find(RUN).kept["parts"])
+
+
+@pytest.mark.parametrize("number", range(1, 7))
 def test_a_replayer_that_falls_asleep_at_any_request(opened, objects, number):
     """It wakes up when another has gone on: it is refused, and what the other wrote stays."""
     asleep, other = opened(RUN), opened()

@@ -25,7 +25,10 @@ def bson_document(fields: Mapping[str, Any], *, safe_keys: bool) -> dict[str, An
 
 def bson_column(values: list[Any]) -> list[Any]:
     """Return the elements of an array."""
-    if set(map(type, values)) == {float}:
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return values
+    if kinds == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 63:
         return values
     return [bson_value(value) for value in values]
 
