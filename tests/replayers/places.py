@@ -393,7 +393,8 @@ class MongoPlace(SinkPlace):
             series = self.database.metrics.find_one({"_id": bson.ObjectId(reference["id"])})
             assert (series["name"], series["run_id"]) == (reference["name"], view_id)
             known = metrics.setdefault(
-                series["name"], {"steps": [], "values": [], "timestamps": []}
+                series["_journal"].get("metric", series["name"]),
+                {"steps": [], "values": [], "timestamps": []},
             )
             for column, rows in known.items():
                 rows.extend(series[column])

@@ -408,7 +408,7 @@ def test_our_own_mongo(
     mongo_db.runs.update_one({}, {"$set": {"omniboard": {"tags": ["good"], "notes": "see 3"}}})
     (run,) = mongo_db.runs.find()
     names = [metric["name"] for metric in run["info"]["metrics"]]
-    assert len(names) > len(set(names))
+    assert any(name.endswith(" (2)") for name in names)
     assert "whole in GridFS" in run["captured_out"]
     other = JournalRoot(tmp_path / "other")
     (found,) = _import(where, other)

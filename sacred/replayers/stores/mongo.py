@@ -157,11 +157,13 @@ class MongoStore:
     def _points(
         self, series: list[tuple[str, str]], losses: list[str], *, partial: bool
     ) -> Iterator[Points]:
-        for name, where in series:
+        for listed, where in series:
             found = self._series(where)
             if found is None:
-                losses.append(f"the metric {name[:80]!r} is not in the database: left out")
+                losses.append(f"the metric {listed[:80]!r} is not in the database: left out")
                 continue
+            # A long metric goes on in documents of other names.
+            name = str((found.get("_journal") or {}).get("metric", listed))
             lists = [found.get(part) for part in ("steps", "values", "timestamps")]
             steps, values, times = (one if isinstance(one, list) else [] for one in lists)
             if len(steps) != len(values):

@@ -35,11 +35,11 @@ class Series:
         All points.
     next_seqs
         By writer, the sequence number behind the last point.
-    ids
+    ids, names
         Of the documents.
     """
 
-    __slots__ = ("bucket", "ids", "next_seqs", "points", "size", "total")
+    __slots__ = ("bucket", "ids", "names", "next_seqs", "points", "size", "total")
 
     def __init__(self) -> None:
         self.bucket = 0
@@ -48,6 +48,12 @@ class Series:
         self.total = 0
         self.next_seqs: dict[int, int] = {}
         self.ids: list[Any] = []
+        self.names: list[str] = []
+
+
+def document_name(metric: str, bucket: int) -> str:
+    """Return what a document of a metric is called: clients keep them by their names."""
+    return f"{metric} ({bucket + 1})" if bucket else metric
 
 
 def load_series(
@@ -59,12 +65,13 @@ def load_series(
     query = {"_journal.id": journal_id, "_journal.runs": runs_name}
     for found in metrics.find(query, {"name": 1, "_journal": 1}).sort("_journal.bucket"):
         ours = found["_journal"]
-        series = every.setdefault(found["name"], Series())
+        series = every.setdefault(ours.get("metric", found["name"]), Series())
         series.bucket = int(ours["bucket"])
         series.points = int(ours["n"])
         series.size = int(ours["size"])
         series.total += series.points
         series.ids.append(found["_id"])
+        series.names.append(found["name"])
         series.next_seqs.update({int(w): int(seq) for w, seq in ours["next"].items()})
         for writer, at in Position.from_wire(ours.get("at")).items():
             if writer not in ahead or ahead[writer].next_seq < at.next_seq:
@@ -117,9 +124,13 @@ def push_points(
             name = object_id("metric", journal_id, runs_name, change.metric, str(series.bucket))
             if not series.points:
                 key = {"id": journal_id, "runs": runs_name, "bucket": series.bucket}
-                head = {"_id": name, "run_id": view_id, "name": change.metric}
+                shown = document_name(change.metric, series.bucket)
+                head = {"_id": name, "run_id": view_id, "name": shown}
+                if series.bucket:
+                    key["metric"] = change.metric
                 operations.append(InsertOne({**head, **columns, "_journal": {**key, **ours}}))
                 series.ids.append(name)
+                series.names.append(shown)
             else:
                 pushes = {column: {"$each": rows} for column, rows in columns.items()}
                 guard = {"_id": name, "_journal.n": series.points}

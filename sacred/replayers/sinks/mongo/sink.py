@@ -402,8 +402,9 @@ class MongoSink:
         references = []
         for name in batch.metrics:
             series = state.series.get(name)
-            ids = series.ids if series is not None else []
-            references += [{"name": name, "id": str(one)} for one in ids]
+            if series is not None:
+                pairs = zip(series.names, series.ids, strict=True)
+                references += [{"name": shown, "id": str(one)} for shown, one in pairs]
         return references
 
     def _relisted(self, state: _State, listed: list[dict[str, str]]) -> list[Any]:
