@@ -37,6 +37,7 @@ from sacred.replayers.tree.documents import (
     metrics_document,
     run_fields,
 )
+from sacred.replayers.tree.position import view_position
 
 if TYPE_CHECKING:
     from sacred.replayers.objects.runs import RunObjects
@@ -117,7 +118,7 @@ class ObjectSink:
                 raise ViewMovedError("the run was taken back meanwhile")
             return found
         self._states[run.journal_id] = state
-        return _stands(state.kept)
+        return view_position(state.kept)
 
     def clear_claims(self, max_age: float) -> int:
         """Take away claims whose process is gone."""
@@ -149,7 +150,7 @@ class ObjectSink:
             self._write(state, Batch(run, (), Position()), positioned=False)
             kept = state.kept
         self._states[run.journal_id] = state
-        return _stands(kept)
+        return view_position(kept)
 
     def _load(self, state: RunObjects) -> None:
         """Learn the versions, which may not be older than the position, and ``run.json``."""
@@ -299,19 +300,6 @@ class ObjectSink:
             state, {**kept, "claimed": False, "position": [], "projector": 0, "anew": True}
         )
         self._states.pop(run.journal_id, None)
-
-
-def _stands(kept: dict[str, Any]) -> ViewPosition:
-    """Return what a ``position.json`` says."""
-    return ViewPosition(
-        kept["view_id"],
-        Position.from_wire(kept.get("position")),
-        int(kept.get("projector", 0)),
-        str(kept.get("order", "arrival")),
-        points=dict(kept.get("counts", {})),
-        claimed=bool(kept.get("claimed")),
-        spool=int(kept.get("spool", 0)),
-    )
 
 
 class _Change:

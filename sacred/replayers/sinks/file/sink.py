@@ -15,7 +15,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.sink import (
@@ -43,6 +42,7 @@ from sacred.replayers.tree.documents import (
     run_fields,
 )
 from sacred.replayers.tree.names import artifact_file, below, first_names, shared_file
+from sacred.replayers.tree.position import view_position
 from sacred.replayers.tree.report import REPORT, report_page
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class FileSink:
         """Make the run's folder with its position; the documents come with the write."""
         with self._claiming():
             state = self._folders.find(run, locked=True) or self._folders.make(run)
-            return _stands(state.kept)
+            return view_position(state.kept)
 
     @contextlib.contextmanager
     def _claiming(self) -> Iterator[None]:
@@ -160,7 +160,7 @@ class FileSink:
                 with NewContents() as contents:
                     self._render_metrics(contents, state)
                     contents.commit()
-        return _stands(kept)
+        return view_position(kept)
 
     @contextlib.contextmanager
     def _turn(self, state: State) -> Iterator[None]:
@@ -410,19 +410,6 @@ class FileSink:
     def close(self) -> None:
         """Forget what was known."""
         self._states.clear()
-
-
-def _stands(kept: dict[str, Any]) -> ViewPosition:
-    """Return what a ``position.json`` says."""
-    return ViewPosition(
-        kept["view_id"],
-        Position.from_wire(kept.get("position")),
-        int(kept.get("projector", 0)),
-        str(kept.get("order", "arrival")),
-        points=dict(kept.get("counts", {})),
-        claimed=bool(kept.get("claimed")),
-        spool=int(kept.get("spool", 0)),
-    )
 
 
 def _add_run(contents: NewContents, state: State, document: bytes | None) -> None:
