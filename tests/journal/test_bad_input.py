@@ -470,6 +470,7 @@ def test_names_never_lead_out_of_a_view(root, tmp_path):
         )
         assert b"Traceback" not in done.stderr, arguments
         assert done.returncode in {0, 1, 3}, (arguments, done.stderr)
+        assert b"a defect" not in done.stdout + done.stderr, arguments
         assert b"\x1b[2J" not in done.stdout + done.stderr, arguments
         assert b"\0" not in done.stdout + done.stderr, arguments
     ours = {str(root.path / "1" / "views"), str(root.path / ".cache")}
@@ -588,7 +589,7 @@ def test_a_root_of_very_many_runs(tmp_path, count):
         assert count + 2 == len(root.numbers())
         assert (["one"], []) == read(root.run(count // 2))
         code = "import sys; from sacred.cli import main; sys.exit(main())"
-        for arguments, lines in ((["ls", "-n", "10"], 11), (["gc", "--dry-run"], 6)):
+        for arguments, lines in ((["ls", "-n", "10"], 11), (["gc", "--dry-run"], 7)):
             done = subprocess.run(
                 [sys.executable, "-c", code, *arguments, "--root", str(root.path)],
                 capture_output=True,

@@ -47,6 +47,9 @@ def test_an_ids_folder_lies_in_the_base(text):
         ("../../evil", "evil-982a773a"),
         ("a\\b.txt", "b-2201b6ba.txt"),
         ("..", "artifact-58b9e70b"),
+        ("a/" * 99 + "b", "a/" * 99 + "b"),
+        ("a/" * 100 + "b", "b-1d7ae0b2"),
+        ("/".join(["a" * 200] * 10), "a" * 200 + "-e03941ea"),
     ],
 )
 def test_names_of_artifacts(name, stored):

@@ -30,6 +30,8 @@ OWN_FILES = frozenset(
 _OWN_FOLDERS = frozenset({"_sources", "_resources"})
 #: Longest name of a file on the usual file systems.
 NAME_BYTES = 255
+#: A path of an artifact: below whatever folder systems take it (4,096 bytes in all on Linux).
+_PATH_BYTES, _PATH_PARTS = 2000, 100
 #: Longest id that names a folder: what is made beside it needs room, too.
 _ID_BYTES = 200
 
@@ -113,7 +115,7 @@ def artifact_file(name: str, *, aside: bool = False, longest: int = NAME_BYTES) 
 def _is_path(name: str, longest: int) -> bool:
     """Tell whether a name is the path of a file below the run's folder, and not the tree's."""
     parts = name.split("/")
-    if "\0" in name or "\\" in name:
+    if "\0" in name or "\\" in name or size(name) > _PATH_BYTES or len(parts) > _PATH_PARTS:
         return False
     try:
         os.fsencode(name)
