@@ -89,7 +89,7 @@ def measure(laboratory: Laboratory) -> Table:
             "is found; for SQL the same rows into the same tables, which are made beforehand for both, a "
             "transaction a batch, by the driver's executemany (for PostgreSQL also by COPY, which is "
             "what the view uses). It does not write: the claim of an id, the documents a second time where two "
-            "replayers meet, what a run's restart needs on this machine (`views/`). Each on a "
+            "replayers meet, what a run's restart needs on this machine (its folder `views`). Each on a "
             "server of its own kind on this machine (for MongoDB mongo-java-server with H2, as "
             "the tests start it), which takes processor time as well. Whether a heartbeat or a run "
             "costs more where more is kept is counted by tests/replayers/test_costs.py."
