@@ -430,6 +430,21 @@ def test_many_claims_at_once(place):
     assert sorted(given) == list(range(1, 25))
 
 
+@pytest.mark.parametrize("name", ["run", "journal_point"])
+def test_a_database_with_a_view_of_one_of_the_names(place, root, name):
+    """A sentence says so, and no table is made."""
+    place.do(
+        "CREATE TABLE athletes (id INTEGER PRIMARY KEY, status VARCHAR(20))",
+        f"CREATE VIEW {name} AS SELECT * FROM athletes",
+    )
+    folder = root.claim()
+    _simple(folder).close()
+    status = once(folder, place.spec)
+    assert status.state == "failed"
+    assert f"the database has a view {name!r}, where Sacred has a table" in status.error
+    assert inspect(place.engine).get_table_names() == ["athletes"]
+
+
 @pytest.mark.parametrize("wanted", [1, None])
 def test_a_run_that_is_claimed_between_a_look_and_a_claim(place, monkeypatch, wanted):
     """Of two replayers of one run the second takes the first one's row, at whatever moment it came."""

@@ -85,8 +85,13 @@ def _is_made(engine: Engine) -> bool:
 def _check_foreign(engine: Engine, kinds: list[MetaData]) -> None:
     """Raise where a table has one of the names and is neither Sacred's nor ours."""
     inspector = inspect(engine)
-    there = set(inspector.get_table_names())
+    there, views = set(inspector.get_table_names()), set(inspector.get_view_names())
     for table in (table for metadata in kinds for table in metadata.sorted_tables):
+        if table.name in views:
+            raise TerminalSinkError(
+                f"the database has a view {table.name!r}, where Sacred has a table: choose another "
+                "database, it is left as it is"
+            )
         if table.name not in there:
             continue
         found = {column["name"] for column in inspector.get_columns(table.name)}
