@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 from google.cloud import storage
 
 from sacred.replayers.errors import TransientSinkError
+from sacred.replayers.last_answer import LastAnswer
 from sacred.replayers.objects.store import (
     ABSENT,
     Found,
@@ -40,8 +40,6 @@ _NO_FACTS = ("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 _paces: dict[str, Pace] = {}
 #: Larger objects are put in parts of this size (bytes).
 _PART = 64 << 20
-#: So long a bucket that was there is not looked for again, if nothing fails meanwhile (s).
-_TRUSTED = 5.0
 
 
 class GcsStore:
@@ -59,8 +57,8 @@ class GcsStore:
         self._project = spec.options.get("project")
         self._client: Any = None
         self._bucket: Any = None
-        #: When the bucket was known to be there last (monotonic).
-        self._answered = float("-inf")
+        #: That the bucket is there.
+        self._answer = LastAnswer()
         self._pace = _paces.setdefault(self.bucket, Pace(spec.name))
 
     @contextlib.contextmanager
@@ -68,7 +66,7 @@ class GcsStore:
         try:
             yield
         except Exception as error:
-            self._answered = float("-inf")
+            self._answer.forget()
             if isinstance(error, exceptions.TooManyRequests) or retry_after(error) is not None:
                 self._pace.refused(retry_after(error))
             # Without the driver's traceback: its frames hold keys.
@@ -80,7 +78,7 @@ class GcsStore:
         It is not looked for again within a few seconds in which nothing failed.
         """
         self._pace.check()
-        if time.monotonic() - self._answered < _TRUSTED:
+        if self._answer.counts():
             return
         with self._errors():
             if self._client is None:
@@ -91,12 +89,12 @@ class GcsStore:
                 self._bucket = self._client.bucket(self.bucket)
             # Not the bucket's own facts, which not everybody may read who may write objects.
             next(iter(self._client.list_blobs(self.bucket, max_results=1, **_ONCE)), None)
-        self._answered = time.monotonic()
+        self._answer.came()
 
     def close(self) -> None:
         """Give the connection back."""
         client, self._client = self._client, None
-        self._answered = float("-inf")
+        self._answer.forget()
         if client is not None:
             with contextlib.suppress(Exception):
                 client.close()

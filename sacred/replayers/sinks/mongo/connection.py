@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from sacred.replayers.errors import (
     TerminalSinkError,
     TransientSinkError,
 )
+from sacred.replayers.last_answer import LastAnswer
 from sacred.replayers.sinks.mongo.options import check_options
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _RETRYABLE = frozenset(
     {6, 7, 50, 63, 64, 89, 91, 133, 150, 189, 234, 262, 9001, 10107, 11600, 11602, 13388, 13435}
     | {13436, 112}
 )
-#: So long a server that answered is not asked again whether it does, if nothing fails meanwhile (s).
-_TRUSTED = 5.0
 REFUSED = frozenset({13, 18, 8000})
 
 _clients: dict[tuple[int, str, str], list[Any]] = {}
@@ -105,8 +103,7 @@ class MongoConnection:
         self.spec = spec
         self.db_name = str(spec.options.get("db_name") or "sacred")
         self._client: Any = None
-        #: When the server answered last (monotonic).
-        self._answered = float("-inf")
+        self._answer = LastAnswer()
         self._seeds: list[tuple[str, int | None]] = []
         _check_database(self.db_name)
         check_options(spec.url, spec.name)
@@ -133,9 +130,9 @@ class MongoConnection:
         if not database.write_concern.acknowledged:
             # Without an answer nobody would know what the view holds.
             database = database.with_options(write_concern=pymongo.WriteConcern(w=1))
-        if time.monotonic() - self._answered >= _TRUSTED:
+        if not self._answer.counts():
             self._client.admin.command("ping")
-            self._answered = time.monotonic()
+            self._answer.came()
         return database
 
     def _knock(self) -> None:
@@ -166,7 +163,7 @@ class MongoConnection:
     def close(self) -> None:
         """Give the connection back."""
         client, self._client = self._client, None
-        self._answered = float("-inf")
+        self._answer.forget()
         if client is not None:
             _return_client(client)
 
@@ -178,7 +175,7 @@ class MongoConnection:
         except SinkError:
             raise
         except Exception as error:
-            self._answered = float("-inf")
+            self._answer.forget()
             raise self._meaning(error) from None  # the driver's traceback may name the password
 
     def _meaning(self, error: Exception) -> SinkError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import TerminalSinkError
+from sacred.replayers.last_answer import LastAnswer
 from sacred.replayers.objects.store import (
     ABSENT,
     Found,
@@ -31,8 +31,6 @@ log = logging.getLogger("sacred.replayers")
 
 #: Larger objects are put in parts of this size (bytes); S3 takes 10,000 of them.
 _PART = 64 << 20
-#: So long a bucket that was there is not looked for again, if nothing fails meanwhile (s).
-_TRUSTED = 5.0
 #: What a store answers when an object is not as the request says.
 _CONFLICTS = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -65,8 +63,8 @@ class S3Store:
         self._endpoint = spec.options.get("endpoint_url")
         self._region = spec.options.get("region")
         self._client: Any = None
-        #: When the bucket was known to be there last (monotonic).
-        self._answered = float("-inf")
+        #: That the bucket is there.
+        self._answer = LastAnswer()
 
     @property
     def has_conditions(self) -> bool:
@@ -78,7 +76,7 @@ class S3Store:
         try:
             yield
         except Exception as error:
-            self._answered = float("-inf")
+            self._answer.forget()
             # Without the driver's traceback: its frames hold keys.
             raise meaning(error, self.spec.name, self.bucket) from None
 
@@ -89,7 +87,7 @@ class S3Store:
 
         It is not looked for again within a few seconds in which nothing failed.
         """
-        if time.monotonic() - self._answered < _TRUSTED:
+        if self._answer.counts():
             return
         with self._errors():
             if self._client is None:
@@ -106,7 +104,7 @@ class S3Store:
                 self._make_bucket()
         if self._probes and (self._endpoint, self.bucket) not in _conditions:
             self._look_for_conditions()
-        self._answered = time.monotonic()
+        self._answer.came()
 
     def _make_bucket(self) -> None:
         region = self._client.meta.region_name
@@ -143,7 +141,7 @@ class S3Store:
     def close(self) -> None:
         """Forget the connection, which stays for the next run."""
         self._client = None
-        self._answered = float("-inf")
+        self._answer.forget()
 
     # -- objects ---------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine
@@ -14,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from sacred.replayers.errors import SinkMissingError, SinkSpecError, TransientSinkError
+from sacred.replayers.last_answer import LastAnswer
 from sacred.replayers.sinks.sql.address import driver_of, driver_url
 from sacred.replayers.sinks.sql.kept_files import KeptFiles, path_of
 from sacred.replayers.sinks.sql.meaning import meaning_of, said
@@ -54,8 +54,8 @@ class _Pool:
         Bounds the waiting for servers.
     id_length, most_bytes
         As of ``SqlConnection``.
-    answered
-        When it last did (monotonic).
+    answer
+        Its last one.
     """
 
     def __init__(self, url: str) -> None:
@@ -72,15 +72,12 @@ class _Pool:
         self.place: object = None
         self.id_length = 255
         self.most_bytes = MOST_BYTES
-        self.answered = float("-inf")
-
-    def is_fresh(self) -> bool:
-        """Tell whether it answered a moment ago, and nothing went wrong since."""
-        return time.monotonic() - self.answered < FRESH
+        self.answer = LastAnswer(FRESH)
 
     def failed(self) -> None:
         """Know nothing of it any more: it, or the tables, may be gone."""
-        self.place, self.answered = None, float("-inf")
+        self.place = None
+        self.answer.forget()
 
 
 def engine_for(url: str, **keywords: Any) -> Engine:
@@ -280,7 +277,7 @@ class SqlConnection:
                 self._pool = _borrow(self.spec.url)
             pool = self._pool
             place = _place_of(pool.engine)
-            if not (pool.is_fresh() and pool.place == place):
+            if not (pool.answer.counts() and pool.place == place):
                 with self._options_of_driver(), pool.engine.connect() as connection:
                     self._learn_limits(connection, pool)
             if pool.place != place:
@@ -288,7 +285,7 @@ class SqlConnection:
                 pool.id_length = self._length_of_ids(pool.engine)
                 pool.place = _place_of(pool.engine)
             self.id_length, self.most_bytes = pool.id_length, pool.most_bytes
-            pool.answered = time.monotonic()
+            pool.answer.came()
 
     @contextlib.contextmanager
     def _options_of_driver(self) -> Iterator[None]:
@@ -333,7 +330,7 @@ class SqlConnection:
             pool: Any = self._pool
             with pool.engine.begin() as connection:
                 yield connection
-            pool.answered = time.monotonic()
+            pool.answer.came()
 
     def close(self) -> None:
         """Give the pool back; never raises."""
