@@ -6,11 +6,12 @@ or a link to one. All of the package opens such names here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 
-__all__ = ["A_LINK", "NO_FILE", "create_regular", "open_regular", "read_regular"]
+__all__ = ["A_LINK", "NO_FILE", "create_regular", "open_regular", "read_regular", "replace_regular"]
 
 #: What is said of anything else that has the name of a file.
 NO_FILE = "it is no regular file"
@@ -93,3 +94,25 @@ def create_regular(path: str | os.PathLike[str], content: str) -> None:
     descriptor = open_regular(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
+
+
+def replace_regular(path: str | os.PathLike[str], content: str) -> None:
+    """Give a file a new content, whole or not at all; not durable.
+
+    It is written beside it, under a hidden name, so that a link or a pipe of that name is replaced
+    and not followed.
+
+    Raises
+    ------
+    OSError
+        The disk refuses. Nothing is left behind, and what was there is as it was.
+    """
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    try:
+        create_regular(temporary, content)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.regular_file import create_regular
+from sacred.journal.regular_file import replace_regular
 from sacred.replayers.errors import ReplayConfigError
 from sacred.replayers.replay_config import health_address
 
@@ -116,14 +116,7 @@ class Health:
 
     def _write(self) -> None:
         self._next = time.monotonic() + INTERVAL
-        temporary = f"{self._path}.{os.urandom(6).hex()}"
-        try:
-            create_regular(temporary, json.dumps(self._report(), indent=2, default=str) + "\n")
-            os.replace(temporary, self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        replace_regular(self._path, json.dumps(self._report(), indent=2, default=str) + "\n")
 
     def close(self) -> None:
         """Say for the last time how it is, and answer no more."""

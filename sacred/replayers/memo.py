@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.journal.regular_file import create_regular, read_regular
+from sacred.journal.regular_file import read_regular, replace_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,17 +129,9 @@ class ViewMemo(NamedTuple):
 
     def save(self, folder: Path, key: str) -> None:
         """Write it into a run's ``views`` folder; in silence where that can not be written."""
-        path = folder / f"{key}.json"
-        temporary = folder / f".{key}.{os.urandom(6).hex()}"
         with contextlib.suppress(OSError):  # an archive that is read-only stays so
             folder.mkdir(exist_ok=True)
-            try:
-                create_regular(temporary, json.dumps(self._asdict()) + "\n")
-                os.replace(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            replace_regular(folder / f"{key}.json", json.dumps(self._asdict()) + "\n")
 
     @classmethod
     def expect(cls, folder: Path, spec: SinkSpec, error: str | None = None) -> None:

@@ -10,13 +10,12 @@ A person who deletes runs leaves the number as it is.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sacred.journal.regular_file import create_regular, read_regular
+from sacred.journal.regular_file import read_regular, replace_regular
 from sacred.replayers.memo import ViewMemo
 from sacred.replayers.sink import Sink
 
@@ -82,15 +81,8 @@ class PlaceMark(NamedTuple):
         ------
         OSError
         """
-        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            create_regular(temporary, json.dumps(self._asdict()) + "\n")
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        replace_regular(path, json.dumps(self._asdict()) + "\n")
 
 
 def look_at_place(root: JournalRoot, spec: SinkSpec, sink: Sink) -> int:

@@ -10,7 +10,12 @@ import sys
 
 import pytest
 
-from sacred.journal.regular_file import create_regular, open_regular, read_regular
+from sacred.journal.regular_file import (
+    create_regular,
+    open_regular,
+    read_regular,
+    replace_regular,
+)
 from tests.journal.open_files import open_files
 
 
@@ -86,6 +91,29 @@ def test_what_is_made_is_new(tmp_path):
     descriptor = open_regular(tmp_path / "new")
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "file", "pipe", "device"])
+def test_a_content_is_replaced_whole(tmp_path, kind):
+    """Whatever has the name is replaced, nothing is written through it, and nothing is left beside."""
+    path = tmp_path / "a.json"
+    if kind == "file":
+        path.write_text("an older and longer content")
+    elif kind != "nothing":
+        put(kind, path)
+    replace_regular(path, "new\n")
+    assert b"new\n" == read_regular(path, 100)
+    assert ["a.json"] == os.listdir(tmp_path)
+
+
+def test_a_content_that_can_not_be_replaced(tmp_path):
+    """An error leaves what was there, and nothing else."""
+    put("folder", tmp_path / "a.json")
+    with pytest.raises(OSError, match="a.json"):
+        replace_regular(tmp_path / "a.json", "new\n")
+    with pytest.raises(FileNotFoundError):
+        replace_regular(tmp_path / "none" / "a.json", "new\n")
+    assert ["a.json"] == os.listdir(tmp_path)
 
 
 def test_a_pipe_is_opened_by_somebody_who_does_not_wait(tmp_path):

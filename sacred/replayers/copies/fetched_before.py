@@ -11,7 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from sacred.journal.regular_file import create_regular, open_regular, read_regular
+from sacred.journal.regular_file import open_regular, read_regular, replace_regular
 from sacred.journal.run_files import names_of_run
 
 if TYPE_CHECKING:
@@ -82,16 +82,9 @@ class FetchedBefore:
         """Write it down, if there is anything new; in silence where that can not be done."""
         if not self._changed:
             return
-        temporary = self._path.with_name(f".{self._path.name}.{os.urandom(6).hex()}")
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                create_regular(temporary, json.dumps(self._known) + "\n")
-                os.replace(temporary, self._path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            replace_regular(self._path, json.dumps(self._known) + "\n")
 
 
 def files_digest(folder: Path) -> str | None:
