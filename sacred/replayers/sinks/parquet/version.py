@@ -1,11 +1,11 @@
 """The next version of a file that readers may be at.
 
-A reader opens a file by its name more than once: for the size, the footer, the rows. DuckDB does so
-within a query, and a dataset of pyarrow keeps footers for as long as it lives. So what stands at a
-place of a file stays there in the versions that follow: a version *begins with* the one before, the
-footer and all, and has new row groups and a new footer behind it. Whatever a reader knew of an earlier
-version, the size or the footer, leads it to the rows of that version. What no footer refers to any more
-is given up ``HELD`` seconds later.
+A reader opens a file by its name more than once: for the footer, and for the rows. DuckDB does so
+within a query, and a dataset of pyarrow keeps footers for as long as it lives. So a row group stays at
+its place in the versions that follow, byte for byte; new ones come behind it or where there is room, and
+the footer, which a reader reads by one handle, is another one at the end. Whoever has the footer of an
+earlier version is led to the rows of that version. The room of a row group that the footer does not name
+any more is used again ``HELD`` seconds later.
 """
 
 from __future__ import annotations
