@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sacred.replayers.duckdb_settings import ALONE
+
 __all__ = ["ROW_GROUP", "copy_rows", "quoted", "set_up"]
 
 #: Rows of a row group.
@@ -34,10 +36,7 @@ def set_up(connection: Any, *, memory: str, threads: int, spilled: str = "") -> 
         f"set threads = {threads}",
         f"set memory_limit = {quoted(memory)}",
         f"set temp_directory = {quoted(spilled)}",
-        "set autoinstall_known_extensions = false",
-        "set autoload_known_extensions = false",
-        "set enable_progress_bar = false",
-        "set python_enable_replacements = false",
+        *ALONE,
     ):
         connection.execute(setting)
 

@@ -17,6 +17,7 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.journal.tables import decode_length
 from sacred.replayers.details import blob_resolver, spool_beyond
+from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
@@ -42,11 +43,7 @@ _MICROS = 9 * 10**18
 
 _SETTINGS = (
     "set temp_directory = ''",
-    "set autoinstall_known_extensions = false",
-    "set autoload_known_extensions = false",
-    # Names of the caller's Python variables are no tables.
-    "set python_enable_replacements = false",
-    "set enable_progress_bar = false",
+    *ALONE,
     "set enable_external_access = false",
     "set lock_configuration = true",
 )
