@@ -18,6 +18,7 @@ So what is promised is less than of a view that keeps a position:
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import traceback
@@ -40,7 +41,6 @@ from sacred.replayers.plain import utc
 from sacred.replayers.sink import FieldsChanged, OutputChanged, PointsAdded, ViewPosition
 
 if TYPE_CHECKING:
-    import datetime as dt
     from pathlib import Path
 
     from sacred.journal.root import RunFolder
@@ -50,6 +50,8 @@ __all__ = ["ObserverSink"]
 
 log = logging.getLogger("sacred.replayers")
 
+#: A run whose packages are not in the journal after this time, by its own clock, has none.
+_DETAILS_TAKE_UP_TO = dt.timedelta(seconds=5)
 #: So many points wait for a heartbeat, at most.
 _MOST_POINTS = 100_000
 #: What an observer has to be told before anything else.
@@ -321,10 +323,13 @@ class ObserverSink:
     def _start_is_whole(self, *, complete: bool) -> bool:
         """Tell whether what Sacred knows before it starts a run is in the journal.
 
-        Sources and packages are recorded a moment after the start.
+        Sources and packages are recorded a moment after the start. Of a run that never names any,
+        a sign of life that is long after its start is enough: what was known before it is there.
         """
-        known = bool((self._fields.get("experiment") or {}).get("dependencies"))
-        return known or complete or self._is_over or self._has_new_beat()
+        if complete or self._is_over or (self._fields.get("experiment") or {}).get("dependencies"):
+            return True
+        start, beat = self._fields.get("start_time"), self._fields.get("heartbeat")
+        return not start or (beat is not None and beat - start >= _DETAILS_TAKE_UP_TO)
 
     def _tell_start(self, how: str) -> None:
         if self._is_queued and "queued" in self._told.events:

@@ -361,6 +361,30 @@ def test_a_run_that_is_followed(root, calls):
     assert last.endswith("beat 0\nbeat 1\nbeat 2\n")
 
 
+@pytest.mark.parametrize(
+    ("packages", "beat_after", "begins"),
+    [([], 4.9, False), ([], 5.0, True), (["numpy==1"], 0.1, True)],
+)
+def test_a_start_waits_for_the_packages(root, calls, packages, beat_after, begins):
+    """A sign of life in the run's first seconds, before its packages are recorded, does not begin it for an observer."""
+    folder = root.claim()
+    writer = JournalWriter.create(folder.journal)
+    start = SinkContract.events(1)[0].fields
+    writer.append(EventType.RUN_STARTED, time_ns=10**18, **start)
+    writer.append(EventType.HEARTBEAT, time_ns=10**18 + int(beat_after * 1e9))
+    if packages:
+        writer.append(EventType.DEPENDENCIES_FOUND, dependencies=packages)
+    writer.flush()
+    spec = parse_spec("of_a_test:Recorder")
+    follower = Follower(folder, load_sink(spec), spec)
+    try:
+        follower._advance(complete=False)
+        assert begins == ("started_event" in calls.names())
+    finally:
+        follower.close()
+        writer.close()
+
+
 def test_what_waits_for_a_beat_is_told_when_the_run_dies(root, calls):
     """Points behind the last beat of a killed run are told by whoever followed it."""
     folder = root.claim()

@@ -829,7 +829,7 @@ class TestJournalSink(SinkContract):
         path = Path(spec.url) / str(view_id)
         if not (path / "journal").is_dir():
             return None
-        if not any((path / "journal").iterdir()):
+        if not any((path / "journal").glob("w*-e*.j*")):  # what is on its way has another name
             return {"metrics": None}
         metrics, output = {}, b""
         for event in JournalReader(path / "journal").read():
