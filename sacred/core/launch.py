@@ -108,6 +108,7 @@ class ReplayerLink:
         self._abandoned: dict[int, dict[str, Any]] = {}
         self._states: dict[tuple[str, str], ViewState] = {}
         self._reasons: dict[str, str] = {}
+        self._declared: dict[str, tuple[Any, Any]] = {}
         self._tickets: dict[int, str] = {}
         self._ticket = 0
         self._changed = threading.Condition(threading.RLock())
@@ -193,6 +194,19 @@ class ReplayerLink:
                 self._claims[ticket] = ClaimAnswer(answer.get("id"), answer.get("error"))
             self._changed.notify_all()
 
+    def _meet(self, view: Mapping[str, Any]) -> None:
+        """Forget what a view of this name said, if its address or options were others then.
+
+        Names have no secrets: a view whose password was mended, in a notebook, has the same one.
+        """
+        name = str(view["name"])
+        declared = (view.get("url"), view.get("options"))
+        with self._changed:
+            if self._declared.setdefault(name, declared) != declared:
+                self._declared[name] = declared
+                self.silent.discard(name)
+                self._reasons.pop(name, None)
+
     def _next_ticket(self) -> int:
         self._ticket += 1
         return self._ticket
@@ -216,6 +230,7 @@ class ReplayerLink:
             answer that comes later is given back by itself.
         """
         name = str(view["name"])
+        self._meet(view)
         if name in self.silent:
             return ClaimAnswer(None)
         with self._changed:
@@ -260,6 +275,8 @@ class ReplayerLink:
             "run_id": run_id,
             "views": views,
         }
+        for view in views:
+            self._meet(view)
         with self._changed:
             self._runs[folder] = _Run(command, tuple(str(view["name"]) for view in views))
             self._send(command)

@@ -131,6 +131,24 @@ def test_a_view_that_wrote_is_waited_for_again() -> None:
     assert 2 == channels[0].done().count("claim")
 
 
+@pytest.mark.parametrize("mended", [{"url": "mongodb://u:right@h"}, {"options": {"tls": True}}])
+def test_a_view_that_was_mended_is_asked_again(mended: dict[str, Any]) -> None:
+    """A password or an option that was mended, in a notebook: the old refusal is not told of it."""
+
+    def answer(command: dict[str, Any]) -> list[dict[str, Any]]:
+        if command["do"] == "claim" and command["view"] == _MONGO:
+            return [{"ticket": command["ticket"], "error": "refused"}]
+        return _well(command)
+
+    link, _ = _link(answer)
+    assert ClaimAnswer(None, "refused") == link.claim(_MONGO, "ab", None, {}, _LONG)
+    link.follow("/r/1", "ab", None, [_MONGO])
+    assert "mongo:s@h" in link.silent
+    link.follow("/r/2", "cd", None, [{**_MONGO, **mended}])
+    assert "it has not answered yet" == link._reason("mongo:s@h")
+    assert ClaimAnswer(42) == link.claim({**_MONGO, **mended}, "ef", None, {}, _LONG)
+
+
 def test_a_late_answer_is_given_back() -> None:
     """R15: the claim is released when its answer comes after the wait."""
     link, channels = _link(_silence)

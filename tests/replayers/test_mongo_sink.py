@@ -411,6 +411,39 @@ def test_of_a_group_the_largest_entries_are_left_out(root, spec, mongo_db):
 
 
 @server
+@pytest.mark.parametrize(
+    ("trace", "shown"),
+    [
+        (["Traceback:\n", "E: " + "x" * (17 << 20)], ["Traceback:\n", "17825795 bytes: "]),
+        (["y" * 1000] * 17_000, ["17"]),
+    ],
+)
+def test_a_trace_that_is_too_large_says_so(root, spec, mongo_db, trace, shown):
+    """A stack trace stays a list of texts, as clients read it, and its short lines are there."""
+    folder = root.claim()
+    writer = _simple(folder)
+    writer.append(EventType.RUN_ENDED, how="failed", status="FAILED", fail_trace=trace)
+    writer.close()
+    assert once(folder, spec).error is None
+    found = mongo_db.runs.find_one()["fail_trace"]
+    assert len(found) == len(shown)
+    assert all(line.startswith(start) for line, start in zip(found, shown, strict=True))
+    assert found[-1].endswith("bytes: too large for MongoDB, kept in the journal")
+
+
+@server
+def test_a_result_that_is_a_large_list(root, spec, mongo_db):
+    """A notice stands for it, and not an empty list, which would be another result."""
+    folder = root.claim()
+    writer = _simple(folder)
+    result = ["z" * 1000] * 17_000
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=result)
+    writer.close()
+    assert once(folder, spec).error is None
+    assert mongo_db.runs.find_one()["result"].endswith("too large for MongoDB, kept in the journal")
+
+
+@server
 def test_what_clients_read_as_json(root, spec, mongo_db):
     """E.7.5: incense makes JSON of an info; a time in one hid all runs of the database."""
     import json

@@ -49,6 +49,8 @@ DOCUMENT_BYTES = 15 << 20
 _LARGE = 1 << 20
 #: An entry of a group that is not larger stays; the text in the place of one is not longer.
 _SMALL = 1 << 10
+#: A line of a stack trace that is not larger stays.
+_LINE = 64 << 10
 
 #: Codes of a server that takes no such keys.
 _BAD_KEYS = frozenset({2, 52, 56, 57})
@@ -488,7 +490,7 @@ class MongoSink:
                 if size > _LARGE:
                     state.large[largest] = size
             else:
-                fields[largest] = [] if isinstance(value, list) else _notice(size)
+                fields[largest] = _in_place_of(largest, value, size)
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -546,6 +548,16 @@ class MongoSink:
 
 def _notice(size: int) -> str:
     return f"{size} bytes: too large for MongoDB, kept in the journal"
+
+
+def _in_place_of(name: str, value: Any, size: int) -> Any:
+    """Return what stands for a value that is left out, of the type that clients expect there."""
+    if name == "fail_trace" and isinstance(value, list):
+        lines = [line if len(line) <= _LINE else _notice(len(line.encode())) for line in value]
+        return lines if sum(map(len, lines)) <= _LARGE else [_notice(size)]
+    if name in {"artifacts", "resources"}:
+        return []  # of what each element is, a text would be none
+    return _notice(size)
 
 
 def _without_largest(value: dict[str, Any], size: int, room: int) -> tuple[dict[str, Any], int]:
