@@ -182,6 +182,8 @@ class Service:
         self._views: dict[tuple[str, str], _View] = {}
         self._waits: list[_Wait] = []
         self._claims: dict[tuple[str, str], tuple[float, SinkSpec]] = {}
+        #: Journals and the names of views into which they are written: claims of these stay.
+        self._followed: set[tuple[str, str]] = set()
         self._cleared: set[str] = set()
         self._pid: int | None = None
         self._process_start: float | None = None
@@ -235,7 +237,7 @@ class Service:
             fields = claimed_fields(command.get("document") or {})
             given = sink.claim(RunKey(journal_id, command.get("run_id"), fields))
             with self._lock:
-                if not self._known(journal_id):
+                if (journal_id, spec.name) not in self._followed:
                     deadline = time.monotonic() + CLAIM_LIFE
                     self._claims[journal_id, spec.name] = (deadline, spec)
             log.info("%s: journal %s is run %s", spec.name, journal_id, given)
@@ -253,17 +255,14 @@ class Service:
             if sink is not None:
                 sink.close()
 
-    def _known(self, journal_id: str) -> bool:
-        return any(
-            view.follower is not None and view.follower.journal_id == journal_id
-            for view in self._views.values()
-        )
-
     def _do_release(self, command: dict[str, Any]) -> None:
         spec = SinkSpec.from_wire(command["view"])
         journal_id = str(command["journal_id"])
         with self._lock:
             self._claims.pop((journal_id, spec.name), None)
+            if (journal_id, spec.name) in self._followed:
+                # The run may be half written under this id, which another run would get now.
+                return
         threading.Thread(target=self._release, args=(journal_id, spec), daemon=True).start()
 
     def _release(self, journal_id: str, spec: SinkSpec) -> None:
@@ -306,6 +305,7 @@ class Service:
             for wire in command.get("views") or ():
                 spec = SinkSpec.from_wire(wire)
                 self._claims.pop((journal_id, spec.name), None)
+                self._followed.add((journal_id, spec.name))
                 key = (str(folder.path), spec.name)
                 if key not in self._views:
                     self._views[key] = _View(self, folder, spec)

@@ -410,6 +410,48 @@ def test_of_a_group_the_largest_entries_are_left_out(root, spec, mongo_db):
     assert run["result"] == {"r": 1}
 
 
+class _InterruptedSink(MongoSink):
+    """A sink before whose first write something else happens."""
+
+    happens = None
+
+    def write(self, batch):
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens(batch.run)
+        super().write(batch)
+
+
+@server
+def test_an_id_that_is_given_away_while_it_is_written(root, spec, mongo_db, run_writer):
+    """A run's points and files are under the id that it has, though it had another one before.
+
+    A claim may be taken back while a replayer writes under it; clients look for points by ``run_id``.
+    """
+    folder = root.claim()
+    run_writer(folder)
+    other = RunKey("00000000000000ad", 1)
+
+    def give_away(run):
+        sink = MongoSink(spec)
+        sink.open()
+        assert sink.release(run)
+        assert sink.claim(other) == 1
+        sink.close()
+
+    sink = _InterruptedSink(spec)
+    sink.happens = give_away
+    follower = Follower(folder, sink, spec)
+    status = follower.run_once(patience=20.0)
+    follower.close()
+    assert (status.state, status.error, status.view_id) == ("current", None, 2)
+    assert mongo_db.metrics.count_documents({"run_id": 1}) == 0
+    assert mongo_db.metrics.count_documents({"run_id": 2}) > 0
+    (artifact,) = mongo_db.runs.find_one({"_id": 2})["artifacts"]
+    stored = mongo_db["fs.files"].find_one({"_id": artifact["file_id"]})
+    assert stored["filename"] == f"artifact://runs/2/{artifact['name']}"
+
+
 @server
 @pytest.mark.parametrize(
     ("trace", "shown"),

@@ -163,6 +163,29 @@ def test_a_claim_is_released(root, replayer, tree):
     assert given == 3
 
 
+def test_a_claim_of_a_run_that_is_written_stays(root, tree, run_writer, monkeypatch):
+    """A late answer is not taken back under a replayer: another run would get an id with its points."""
+    taken_back = []
+    monkeypatch.setattr(
+        Service, "_release", lambda _, journal_id, __: taken_back.append(journal_id)
+    )
+    service = Service(lambda _: None)
+    view = tree.to_wire()
+    late, unknown = "00000000000000aa", "00000000000000ab"
+
+    def command(**words):
+        service.command(json.dumps(words).encode())
+
+    folder = root.claim()
+    run_writer(folder)
+    command(do="run", folder=str(folder.path), journal_id=late, run_id=3, views=[view])
+    for journal_id in (late, unknown):
+        command(do="release", journal_id=journal_id, view=view)
+    service.end_of_commands()
+    service.run()
+    assert taken_back == [unknown]
+
+
 def test_a_view_that_fails(root, replayer, tmp_path, run_writer):
     """The first failure is said, a wait is answered with the sentence, and the exit status is 3."""
     (tmp_path / "a file").write_text("in the way")

@@ -57,14 +57,21 @@ def document_name(metric: str, bucket: int) -> str:
 
 
 def load_series(
-    metrics: Any, journal_id: str, runs_name: str
-) -> tuple[dict[str, Series], Position]:
-    """Read how a run's metrics stand, and how far the journal was pushed into them."""
+    metrics: Any, journal_id: str, runs_name: str, view_id: Any
+) -> tuple[dict[str, Series], Position, bool]:
+    """Read how a run's metrics stand, how far the journal was pushed into them, and if some stray.
+
+    Documents stray that have another ``run_id``: that of a claim that was taken back while a
+    replayer wrote under it.
+    """
     ahead: dict[int, Any] = {}
     every: dict[str, Series] = {}
+    stray = False
     query = {"_journal.id": journal_id, "_journal.runs": runs_name}
-    for found in metrics.find(query, {"name": 1, "_journal": 1}).sort("_journal.bucket"):
+    columns = {"name": 1, "run_id": 1, "_journal": 1}
+    for found in metrics.find(query, columns).sort("_journal.bucket"):
         ours = found["_journal"]
+        stray = stray or found.get("run_id") != view_id
         series = every.setdefault(ours.get("metric", found["name"]), Series())
         series.bucket = int(ours["bucket"])
         series.points = int(ours["n"])
@@ -76,7 +83,13 @@ def load_series(
         for writer, at in Position.from_wire(ours.get("at")).items():
             if writer not in ahead or ahead[writer].next_seq < at.next_seq:
                 ahead[writer] = at
-    return every, Position(ahead)
+    return every, Position(ahead), stray
+
+
+def bring_home(metrics: Any, journal_id: str, runs_name: str, view_id: Any) -> None:
+    """Give all documents of a run's metrics the id that the run has: clients look for that."""
+    query = {"_journal.id": journal_id, "_journal.runs": runs_name}
+    metrics.update_many({**query, "run_id": {"$ne": view_id}}, {"$set": {"run_id": view_id}})
 
 
 def push_points(

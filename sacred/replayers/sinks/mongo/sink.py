@@ -26,7 +26,7 @@ from sacred.replayers.sink import (
 from sacred.replayers.sinks.mongo.annotations import annotation_update
 from sacred.replayers.sinks.mongo.connection import REFUSED, MongoConnection
 from sacred.replayers.sinks.mongo.files import chunks, md5_of, put_file
-from sacred.replayers.sinks.mongo.series import Series, load_series, push_points
+from sacred.replayers.sinks.mongo.series import Series, bring_home, load_series, push_points
 from sacred.replayers.sinks.mongo.values import bson_document, bson_value, object_id
 
 if TYPE_CHECKING:
@@ -278,7 +278,11 @@ class MongoSink:
             state.overwrites = bool(ours.get("overwrote"))
             ahead = Position()
             if self._metrics is not None:
-                state.series, ahead = load_series(self._metrics, run.journal_id, self.runs_name)
+                metrics = (self._metrics, run.journal_id, self.runs_name, found["_id"])
+                state.series, ahead, stray = load_series(*metrics)
+                # Asked again: the id may have been taken back just now.
+                if stray and self._runs.find_one({"_id": found["_id"], **_of(run)}, {"_id": 1}):
+                    bring_home(*metrics)
             self._states[run.journal_id] = state
         return ViewPosition(
             found["_id"],
@@ -459,7 +463,7 @@ class MongoSink:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         name = f"output://{self.runs_name}/{state.view_id}/captured_out"
         file_id = object_id("output", batch.run.journal_id, self.runs_name, digest)
-        if not self._fs.exists(file_id):
+        if not self._is_stored(file_id, name):
             put_file(self._fs, file_id, [content], name, digest, "text/plain", None)
         state.output_file = file_id
         tail = tail_of(content, OUTPUT_TAIL)
@@ -517,10 +521,18 @@ class MongoSink:
                     return known._id
                 file_id = object_id("file", name, md5)
                 content_type, metadata = None, None
-            if not self._fs.exists(file_id):
+            if not self._is_stored(file_id, name):
                 content = chunks(blob)
                 put_file(self._fs, file_id, content, name, md5, content_type, metadata)
             return file_id
+
+    def _is_stored(self, file_id: Any, name: str) -> bool:
+        """Tell whether a file is there. One that was stored under a former id of its run is renamed."""
+        files = self._runs.database["fs.files"]
+        found = files.find_one({"_id": file_id}, {"filename": 1})
+        if found is not None and found.get("filename") != name:
+            files.update_one({"_id": file_id}, {"$set": {"filename": name}})
+        return found is not None
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -548,6 +560,10 @@ class MongoSink:
 
 def _notice(size: int) -> str:
     return f"{size} bytes: too large for MongoDB, kept in the journal"
+
+
+def _of(run: RunKey) -> dict[str, str]:
+    return {"_journal.id": run.journal_id}
 
 
 def _in_place_of(name: str, value: Any, size: int) -> Any:
