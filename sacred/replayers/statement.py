@@ -332,9 +332,7 @@ def _tree(connection: Any, sql: str) -> dict[str, Any] | None:
     import duckdb
 
     try:
-        (text,) = connection.execute(
-            "select json_serialize_sql(?::varchar, skip_null := true, skip_empty := true)", [sql]
-        ).fetchone()
+        (text,) = connection.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
     except duckdb.Error:
         return None
     tree = json.loads(text)
