@@ -18,6 +18,7 @@ from sacred.journal.errors import (
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
@@ -37,6 +38,7 @@ __all__ = ["RunOutline", "outline", "outlines"]
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
 UNREADABLE = "UNREADABLE"
 
+_SUMMARIES = SummaryReader()
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
 
 
@@ -137,6 +139,13 @@ def outline(
         Makes what ``visit`` sees of a table of points.
     """
     found = RunOutline(folder.number, str(folder.path))
+    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
+        found.journal_id, found.last = summary.journal_id, summary.last
+        found.events, found.points = summary.events, summary.points
+        for kind, time, fields in summary.told:
+            _take(found, kind, time, fields)
+        found.duration = _duration(found, alive=False, now=now)
+        return found
     try:
         reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
