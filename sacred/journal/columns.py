@@ -128,7 +128,7 @@ def _has_beyond(raw: bytes, rows: int, count: int) -> bool:
     """Tell whether an index names something behind the first ``count``."""
     if len(raw) == rows:  # max() takes 30 us for 2,048 rows, this two
         return bool(raw.translate(None, bytes(range(min(count, 256)))))
-    return max(struct.unpack(f"<{rows}I", raw)) >= count
+    return bool(max(struct.unpack(f"<{rows}I", raw)) >= count)
 
 
 class MetricArrays(NamedTuple):
