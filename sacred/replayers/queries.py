@@ -6,7 +6,9 @@ name are left empty. It can not read or write files, change settings or load any
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.finding import looking_root
@@ -18,18 +20,22 @@ from sacred.replayers.relations import RELATIONS
 from sacred.replayers.statement import Statement
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
 
     from sacred.journal.root import RunFolder
 
 __all__ = ["QueryResult", "fill", "query"]
 
-#: Bytes of metric points that stay in arrays.
-_KEPT = 1 << 31
+#: With less DuckDB answers nothing.
+_LEAST_MEMORY = 1 << 25
+_FEW_THREADS = 1 << 29
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{end}": base**power
+    for end, base in (("b", 1000), ("ib", 1024), ("", 1000))
+    for power, letter in enumerate("kmgt", 1)
+}
 
 _SETTINGS = (
-    "set temp_directory = ''",
     *ALONE,
     "set enable_external_access = false",
     "set lock_configuration = true",
@@ -67,6 +73,10 @@ class QueryResult:
         """Return the number of rows."""
         return len(self.rows)
 
+    def close(self) -> None:
+        """Let go of what was read; columns and rows stay."""
+        self._connection.close()
+
     def arrow(self) -> Any:
         """Return the result as a ``pyarrow.Table``; needs pyarrow, asks DuckDB again."""
         return _answer(self._connection, self._sql, _arrow_table)
@@ -78,7 +88,12 @@ class QueryResult:
         )
 
 
-def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) -> QueryResult:
+def query(
+    sql: str,
+    root: JournalRoot | str | os.PathLike[str] | None = None,
+    *,
+    memory: int | str | None = None,
+) -> QueryResult:
     """Ask the journals a question in SQL.
 
     Parameters
@@ -88,17 +103,23 @@ def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) ->
         ``summarize``, ``explain``.
     root
         Where the runs are; found as ``sacred ls`` finds it if None.
+    memory
+        What the question may take, in bytes or as text (``"500MB"``, ``"4GiB"``): a third for
+        points as they are read, two thirds for DuckDB, which puts aside what is more, in the
+        system's folder for temporary files. Half of the machine's if None. The interpreter's own
+        60 MB and the answer come on top.
 
     Raises
     ------
     QueryError
-        The statement is wrong, or does not read.
+        The statement is wrong, or does not read; or ``memory`` is no size.
     NoRootError
         There is no root of journals.
 
     Notes
     -----
-    The answer is that of the journals as they are now. Memory: the relations the query names.
+    The answer is that of the journals as they are now. What the statement can not use is not read:
+    columns, runs and metrics that its conditions leave out.
     """
     if not isinstance(root, JournalRoot):
         root = looking_root(None if root is None else str(root))
@@ -107,13 +128,44 @@ def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) ->
     import duckdb
 
     _check(sql)
+    limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
+    connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
+    if limit < _FEW_THREADS:
+        connection.execute("set threads = 1")  # each takes its part of the memory
+    aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
+    connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
     statement = Statement(connection, sql)
-    loader = Loader(connection, statement.relations, statement, _KEPT)
-    loader.load(root.runs())
+    try:
+        loader = Loader(connection, statement.relations, statement, limit // 3)
+        loader.load(root.runs())
+    except duckdb.Error as error:
+        raise QueryError(_sentence(error)) from None
     for setting in _SETTINGS:
         connection.execute(setting)
     return QueryResult(connection, sql, loader.problems)
+
+
+def _bytes(memory: int | str) -> int:
+    """Return a size in bytes."""
+    text = str(memory).strip().lower()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        raise QueryError(f"memory is a size such as 500MB or 4GiB, not {str(memory)[:40]!r}")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < _LEAST_MEMORY:
+        raise QueryError("a question needs 32MiB of memory at least")
+    return min(size, 1 << 62)
+
+
+def _half_of_the_machine() -> int:
+    import psutil
+
+    return max(_LEAST_MEMORY, int(psutil.virtual_memory().total) // 2)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def fill(
@@ -211,6 +263,10 @@ def _arrow_table(connection: Any, sql: str) -> Any:
 
 def _sentence(error: Exception) -> str:
     """Put what DuckDB says of a statement into one line, with the place."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "the answer needs more memory than it may take: --memory gives it more"
     text = str(error)
     match = re.search(r"\n\s*\nLINE (\d+): (.*)\n( *)(\^+)", text)
     place = ""
