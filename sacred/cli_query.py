@@ -29,14 +29,17 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 
 @click.command(help=_QUERY_HELP)
 @click.argument("sql")
+@click.option(
+    "--memory", metavar="SIZE", help="What it may take, such as 4GiB (else half of the machine's)."
+)
 @json_option
 @root_option
-def query(sql: str, as_json: bool, root: str | None) -> int:
+def query(sql: str, memory: str | None, as_json: bool, root: str | None) -> int:
     """Ask the runs a question in SQL."""
     from sacred.replayers.queries import query as ask
 
     place = root_of(root)
-    result = ask(sql, place)
+    result = ask(sql, place, memory=memory)
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)

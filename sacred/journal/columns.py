@@ -104,7 +104,7 @@ class RawTable(NamedTuple):
                 raise ValueError("a metric table without the column that tells its metrics apart")
             if len(index) not in {rows, 4 * rows}:
                 raise ValueError("a metric table whose columns have different lengths")
-            if max(_index(index, rows)) >= len(names):
+            if _has_beyond(index, rows, len(names)):
                 raise ValueError("a metric table that names a metric it has not")
         odd_steps, odd_values = wire.get("ss") or (), wire.get("vs") or ()
         for row, _ in (*odd_steps, *odd_values):
@@ -124,8 +124,11 @@ class RawTable(NamedTuple):
         )
 
 
-def _index(raw: bytes, rows: int) -> Sequence[int]:
-    return raw if len(raw) == rows else struct.unpack(f"<{rows}I", raw)
+def _has_beyond(raw: bytes, rows: int, count: int) -> bool:
+    """Tell whether an index names something behind the first ``count``."""
+    if len(raw) == rows:  # max() takes 30 us for 2,048 rows, this two
+        return bool(raw.translate(None, bytes(range(min(count, 256)))))
+    return bool(max(struct.unpack(f"<{rows}I", raw)) >= count)
 
 
 class MetricArrays(NamedTuple):

@@ -18,14 +18,16 @@ from sacred.journal.errors import (
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
 from sacred.replayers.jsontext import instant, jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from sacred.journal.events import Event
     from sacred.journal.root import JournalRoot, RunFolder
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
@@ -36,6 +38,7 @@ __all__ = ["RunOutline", "outline", "outlines"]
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
 UNREADABLE = "UNREADABLE"
 
+_SUMMARIES = SummaryReader()
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
 
 
@@ -113,7 +116,13 @@ class RunOutline:
         }
 
 
-def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
+def outline(
+    folder: RunFolder,
+    *,
+    now: int | None = None,
+    visit: Callable[[Event], object] | None = None,
+    table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
+) -> RunOutline:
     """Read a run's journal and tell what became of the run.
 
     Never raises for what is in the folder: what is wrong is in ``status`` and ``problem``.
@@ -124,10 +133,21 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
         Of the run.
     now
         The time by which the duration of a running one is measured (ns since the epoch).
+    visit
+        Is called with each event, writer after writer; what it raises is raised.
+    table_decoder
+        Makes what ``visit`` sees of a table of points.
     """
     found = RunOutline(folder.number, str(folder.path))
+    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
+        found.journal_id, found.last = summary.journal_id, summary.last
+        found.events, found.points = summary.events, summary.points
+        for kind, time, fields in summary.told:
+            _take(found, kind, time, fields)
+        found.duration = _duration(found, alive=False, now=now)
+        return found
     try:
-        reader = JournalReader(folder.journal, table_decoder=decode_length)
+        reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
         return found
@@ -137,7 +157,7 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
         found.problem = "it was claimed, and nothing was written" if nothing else str(error)
         return found
     try:
-        state = _fold(reader, found)
+        state = _fold(reader, found, visit)
         _judge(reader, found, state, now)
     except NewerFormatError as error:
         found.status, found.problem = NEWER, str(error)
@@ -148,11 +168,15 @@ def outline(folder: RunFolder, *, now: int | None = None) -> RunOutline:
     return found
 
 
-def _fold(reader: JournalReader, found: RunOutline) -> Liveness:
+def _fold(
+    reader: JournalReader, found: RunOutline, visit: Callable[[Event], object] | None
+) -> Liveness:
     state = Liveness.RUNNING
     for frame in reader.poll():
         found.events += frame.count
         for event in frame.events:
+            if visit is not None:
+                visit(event)
             if event.type in _POINTS:
                 found.points += event.count
             if event.writer != 0:

@@ -17,8 +17,11 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.tables import COLUMN_INT, decode_table
 from sacred.replayers.jsontext import to_json
 from sacred.replayers.plain import plain_text
+from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
@@ -32,10 +35,14 @@ _KINDS = frozenset({EventType.METRIC_POINT, EventType.METRIC_TABLE})
 #: What a number column can not say by itself: DuckDB takes numpy's NaN for NULL.
 _NUMBER, _NAN, _NULL = 0, 1, 2
 
-_INSERT = """
-insert into metrics
-select r, w, q, $names[m + 1], {s}, {st}, {v}, {vt}, make_timestamp(x) from sacred_chunk
-"""
+#: Columns of the relation by the key of the array that they are made of.
+_KEYS = {"run": "r", "writer": "w", "seq": "q", "metric": "m", "step": "s", "step_text": "s"} | {
+    "value": "v",
+    "value_text": "v",
+    "time": "x",
+}
+#: Relations of a question's own, which no statement names by chance.
+_CHUNK_NAME, _NAMES, _TOLD = "sacred_points_{}", "sacred_metric_names", "sacred_points_told"
 _NUMBERS = "case {0}k when 0 then {0} when 1 then 'nan'::double end"
 
 
@@ -63,19 +70,46 @@ class PointLoader:
     ----------
     connection
         DuckDB's, with the relation in it.
+    columns
+        Those that will be read; the others may be NULL. All if None.
+    wanted_of
+        Returns of names of metrics those whose points will be read; None: all.
+    kept
+        Bytes of points that may be kept as arrays, which DuckDB reads where they are: ten times as
+        fast as inserting them. What is more is inserted, so that DuckDB can put it aside. 0: all.
+
+    Notes
+    -----
+    With ``kept`` the relation becomes a view of the same columns at ``finish``, and the connection
+    must not outlive the loader.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        columns: Collection[str] | None = None,
+        wanted_of: Callable[[Sequence[str]], Collection[str]] | None = None,
+        kept: int = 0,
+    ) -> None:
+        self._wanted_of = wanted_of
+        self._wanted: dict[str, bool] = {}
         self._points: _Arrays | _Lists
         try:
             import numpy as np
         except ImportError:
             self._points = _Lists(connection)
         else:
-            self._points = _Arrays(np, connection)
+            every = frozenset(_KEYS)
+            wanted = every if columns is None else every & frozenset(columns)
+            self._points = _Arrays(np, connection, wanted, kept)
+
+    @property
+    def decode(self) -> Callable[[dict[str, Any]], Any]:
+        """What a journal's reader is to make of a table of points."""
+        return self._points.decode
 
     def load(self, folder: RunFolder) -> None:
-        """Read a run's points; ``flush`` makes sure that they are in the relation.
+        """Read a run's points; ``finish`` makes sure that they are in the relation.
 
         Raises
         ------
@@ -83,19 +117,51 @@ class PointLoader:
         OverflowError
             Its sequence numbers are too large to be any.
         """
-        reader = JournalReader(folder.journal, table_decoder=self._points.decode)
+        reader = JournalReader(folder.journal, table_decoder=self.decode)
         try:
             for event in reader.read(order="time"):
                 if event.type in _KINDS:
-                    if event.seq > _SEQS:
-                        raise OverflowError(f"there is no event {event.seq} in a journal")
-                    self._points.add(folder.number, event)
+                    self.add(folder.number, event)
         finally:
             reader.close()
+
+    def add(self, run: int | None, event: Event) -> None:
+        """Take in the points of an event, which ``decode`` made.
+
+        Raises
+        ------
+        OverflowError
+            Its sequence number is too large to be one.
+        """
+        if event.seq > _SEQS:
+            raise OverflowError(f"there is no event {event.seq} in a journal")
+        if self._wanted_of is None or self._has_wanted(event, self._wanted_of):
+            self._points.add(run, event)
+
+    def _has_wanted(
+        self, event: Event, wanted_of: Callable[[Sequence[str]], Collection[str]]
+    ) -> bool:
+        """Tell whether an event has points that are wanted: its other points come with them."""
+        table = event.fields.get("table")
+        if table is None:
+            told: Iterable[Any] = (event.fields["metric"],)
+        else:
+            told = table.metrics if isinstance(table, RawTable) else table.names()
+        names = {plain_text(str(name)) for name in told}
+        unknown = sorted(names - self._wanted.keys())
+        if unknown:
+            wanted = wanted_of(unknown)
+            self._wanted.update((name, name in wanted) for name in unknown)
+        return any(map(self._wanted.__getitem__, names))
 
     def flush(self) -> None:
         """Give DuckDB what was collected."""
         self._points.flush()
+
+    def finish(self) -> None:
+        """Give DuckDB what was collected, and the relation its final form."""
+        self._points.flush()
+        self._points.finish()
 
 
 class _Lists:
@@ -147,6 +213,9 @@ class _Lists:
         for column, item in zip(self._columns, items, strict=True):
             column.append(item)
 
+    def finish(self) -> None:
+        """Do nothing: all is in the relation."""
+
     def flush(self) -> None:
         """Give DuckDB what was collected."""
         if self._columns[0]:
@@ -173,14 +242,24 @@ class _Arrays:
     much as they hold.
     """
 
-    def __init__(self, np: Any, connection: Any) -> None:
+    def __init__(
+        self, np: Any, connection: Any, columns: Collection[str] = frozenset(_KEYS), kept: int = 0
+    ) -> None:
         self._np = np
         self._connection = connection
+        self._columns = columns
+        #: The arrays that are wanted; of the run and the metric each chunk has one.
+        self._keys = {"r", "m", *(_KEYS[name] for name in columns)}
+        #: Whether rows of one table may stand grouped by metric.
+        self._in_order = not kept or bool(self._keys & {"q", "x"})
+        self._room = kept
+        self._names: dict[str, int] = {}
+        #: How each chunk that is kept is read.
+        self._views: list[str] = []
         self._forget()
 
     def _forget(self) -> None:
         self._held = 0
-        self._names: dict[str, int] = {}
         #: Row in the chunk, run, writer, first number; and the table.
         self._tables: list[tuple[tuple[int, int, int, int], RawTable]] = []
         #: Row in the chunk, run, writer, number, name, time.
@@ -219,19 +298,22 @@ class _Arrays:
         if not self._held:
             return
         np, rows = self._np, self._held
-        whole = {key: np.zeros(rows, np.int64) for key in "rwqmx"}
-        chunk: dict[str, Any] = whole | {key: np.zeros(rows) for key in "sv"}
+        kinds = {"r": np.int64, "w": np.int32, "q": np.int64, "m": np.int32, "x": np.int64}
+        chunk: dict[str, Any] = {
+            key: np.zeros(rows, kinds.get(key, np.float64)) for key in sorted(self._keys)
+        }
         texts: dict[str, dict[int, str]] = {"s": {}, "v": {}}
         if self._points:
             columns = np.array(self._points, np.int64).T
             for key, column in zip("rwqmx", columns[1:], strict=True):
-                chunk[key][columns[0]] = column
+                if key in chunk:
+                    chunk[key][columns[0]] = column
         alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], RawTable]]] = {}
         for held in self._tables:
             alike.setdefault((held[1].length, held[1].width), []).append(held)
         for held_tables in alike.values():
             self._decode(chunk, texts, held_tables)
-        for key in "sv":
+        for key in sorted({"s", "v"} & self._keys):
             chunk[key + "k"] = np.isnan(chunk[key]).astype(np.uint8)
             self._put(chunk, texts, key)
         self._hand_out(chunk, texts)
@@ -250,26 +332,33 @@ class _Arrays:
         held, runs, writers, seqs = np.array([at for at, _ in placed], np.int64).T[:, :, None]
         skip = np.array([table.skip for table in tables], np.int64)[:, None]
         first = held - skip
-        within = np.arange(rows)[None, :]
-        wanted = (within >= skip) if skip.any() else np.s_[:]
-        place = (first + within)[wanted]
-        names = np.array([self._name(name) for table in tables for name in table.metrics], np.int64)
+        places = _Places(np, first, skip, rows)
+        names = np.array([self._name(name) for table in tables for name in table.metrics], np.int32)
         named = np.cumsum([0] + [len(table.metrics) for table in tables[:-1]])[:, None]
         order = None
         if width:
             raw = b"".join([table.index for table in tables])
             index = np.frombuffer(raw, f"<u{width}").reshape(-1, rows)
-            order = np.argsort(index, axis=1, kind="stable")
+            odd = any(table.odd_steps or table.odd_values for table in tables)
+            if self._in_order or odd or places.skips:
+                order = np.argsort(index, axis=1, kind="stable")
+            else:  # the numbers stand grouped by metric, and so may the names
+                index = np.sort(index, axis=1, kind="stable")
             named = named + index
-        chunk["m"][place] = np.broadcast_to(names[named], (len(tables), rows))[wanted]
+        places.put(chunk["m"], names[named])
         for key, column in (("r", runs), ("w", writers)):
-            chunk[key][place] = np.broadcast_to(column, (len(tables), rows))[wanted]
-        chunk["q"][place] = (seqs - skip + within)[wanted]
-        times = decode_together([table.times for table in tables], rows).view("<i8")
-        chunk["x"][place] = np.clip(times, -_MICROS, _MICROS)[wanted]
+            if key in chunk:
+                places.put(chunk[key], column)
+        if "q" in chunk:
+            places.put(chunk["q"], seqs - skip + np.arange(rows)[None, :])
+        if "x" in chunk:
+            times = decode_together([table.times for table in tables], rows).view("<i8")
+            places.put(chunk["x"], np.clip(times, -_MICROS, _MICROS, out=times))
         for number, key in enumerate("sv"):
+            if key not in chunk:
+                continue
             columns = [table.values if number else table.steps for table in tables]
-            lanes = self._in_order(decode_together(columns, rows), order)
+            lanes = self._ordered(decode_together(columns, rows), order)
             floats = lanes.view("<f8")
             ints = np.array([table.kinds[number] == COLUMN_INT for table in tables])[:, None]
             if ints.any():
@@ -280,9 +369,9 @@ class _Arrays:
                     if text is not None and row >= skip[table, 0]:
                         texts[key][int(first[table, 0]) + row] = text
                 floats = np.where(ints, whole.astype(np.float64), floats)
-            chunk[key][place] = floats[wanted]
+            places.put(chunk[key], floats)
 
-    def _in_order(self, lanes: Any, order: Any) -> Any:
+    def _ordered(self, lanes: Any, order: Any) -> Any:
         """Return lanes that stand grouped by metric in the order of their rows."""
         if order is None:
             return lanes
@@ -307,18 +396,89 @@ class _Arrays:
                 texts[key][row] = text
 
     def _hand_out(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]]) -> None:
-        terms = {}
-        for key in "sv":
+        """Let DuckDB read the chunk where it is, or insert it."""
+        terms = {name: f'"{key}"' if key in chunk else "null" for name, key in _KEYS.items()}
+        terms["metric"], terms["time"] = "metric", "make_timestamp(x)" if "x" in chunk else "null"
+        for name, key in (("step", "s"), ("value", "v")):
+            terms[name + "_text"] = "null"
+            if key not in chunk:
+                continue
             kinds = chunk[key + "k"]
-            terms[key] = key if not kinds.any() else _NUMBERS.format(key)
+            if kinds.any():
+                terms[name] = _NUMBERS.format(key)
+            else:
+                del chunk[key + "k"]
             if texts[key]:
                 column = self._np.full(len(kinds), None, object)
                 column[list(texts[key])] = list(texts[key].values())
                 chunk[key + "t"] = column
-            terms[key + "t"] = key + "t" if texts[key] else "null"
-        self._connection.register("sacred_chunk", chunk)
+                terms[name + "_text"] = key + "t"
+        types = {column.name: column.type for column in RELATIONS["metrics"].columns}
+        chosen = ", ".join(f'{terms[name]}::{types[name]} as "{name}"' for name in _KEYS)
+        size = sum(column.nbytes for column in chunk.values())
+        if size <= self._room:
+            self._room -= size
+            place = _CHUNK_NAME.format(len(self._views))
+            self._connection.register(place, chunk)
+            self._views.append(f"select {chosen} from {place} join {_NAMES} using (m)")  # noqa: S608 - our own names
+            return
+        place = _CHUNK_NAME.format("once")
+        self._connection.register(place, chunk)
         try:
-            statement = _INSERT.format(**terms)
-            self._connection.execute(statement, {"names": list(self._names)})
+            chosen = chosen.replace("metric::", "$names[m + 1]::")
+            self._connection.execute(
+                f"insert into metrics select {chosen} from {place}",  # noqa: S608 - our own names
+                {"names": list(self._names)},
+            )
         finally:
-            self._connection.unregister("sacred_chunk")
+            self._connection.unregister(place)
+
+    def finish(self) -> None:
+        """Make the relation a view of what is kept and what was inserted."""
+        if not self._views:
+            return
+        self._connection.execute(f"alter table metrics rename to {_TOLD}")
+        self._connection.execute(
+            f"create table {_NAMES} as select unnest($names::varchar[]) as metric, "
+            "unnest(range(len($names)))::int as m",
+            {"names": list(self._names)},
+        )
+        every = " union all ".join([f"select * from {_TOLD}", *self._views])  # noqa: S608 - our own names
+        self._connection.execute(f"create view metrics as {every}")
+
+
+class _Places:
+    """Where the rows of tables of one length stand in a chunk."""
+
+    #: A stretch of tables that follow each other costs a copy; a row for itself costs 5 ns.
+    _FEW = 8
+
+    def __init__(self, np: Any, first: Any, skip: Any, rows: int) -> None:
+        self._np = np
+        self._rows = rows
+        self._tables = len(first)
+        self.skips = bool(skip.any())
+        self._stretches: list[tuple[int, int, int]] | None = None
+        if not self.skips:
+            breaks = np.flatnonzero(np.diff(first[:, 0]) != rows) + 1
+            if len(breaks) * self._FEW <= self._tables:
+                begins = [0, *breaks.tolist(), self._tables]
+                ends = begins[1:]
+                self._stretches = [
+                    (begin, end, int(first[begin, 0]))
+                    for begin, end in zip(begins, ends, strict=False)
+                ]
+                return
+        within = np.arange(rows)[None, :]
+        self._wanted = (within >= skip) if self.skips else np.s_[:]
+        self._place = (first + within)[self._wanted]
+
+    def put(self, target: Any, block: Any) -> None:
+        """Put a block of a row for each table, or of one value for each, into its place."""
+        if self._stretches is None:
+            shape = (self._tables, self._rows)
+            target[self._place] = self._np.broadcast_to(block, shape)[self._wanted]
+            return
+        for begin, end, at in self._stretches:
+            rows = (end - begin) * self._rows
+            target[at : at + rows].reshape(-1, self._rows)[:] = block[begin:end]

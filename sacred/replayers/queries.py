@@ -6,43 +6,36 @@ name are left empty. It can not read or write files, change settings or load any
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from typing import TYPE_CHECKING, Any
 
-from sacred.journal.errors import JournalError
-from sacred.journal.events import EventType
 from sacred.journal.finding import looking_root
-from sacred.journal.integers import text_of
-from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.journal.tables import decode_length
-from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
-from sacred.replayers.jsontext import leaves, to_json
-from sacred.replayers.lines import Line, OutputLines
-from sacred.replayers.listing import outline
-from sacred.replayers.plain import plain_text
-from sacred.replayers.points import PointLoader, exact_number
-from sacred.replayers.projection import RunProjection
+from sacred.replayers.loader import Loader
 from sacred.replayers.relations import RELATIONS
-from sacred.replayers.rows import file_row, leaf_row
+from sacred.replayers.statement import Statement
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
 
-    from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
 __all__ = ["QueryResult", "fill", "query"]
 
-#: Rows collected before they go to DuckDB.
-_ROWS = 8192
-_MICROS = 9 * 10**18
+#: With less DuckDB answers nothing.
+_LEAST_MEMORY = 1 << 25
+_FEW_THREADS = 1 << 29
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{end}": base**power
+    for end, base in (("b", 1000), ("ib", 1024), ("", 1000))
+    for power, letter in enumerate("kmgt", 1)
+}
 
 _SETTINGS = (
-    "set temp_directory = ''",
     *ALONE,
     "set enable_external_access = false",
     "set lock_configuration = true",
@@ -80,6 +73,10 @@ class QueryResult:
         """Return the number of rows."""
         return len(self.rows)
 
+    def close(self) -> None:
+        """Let go of what was read; columns and rows stay."""
+        self._connection.close()
+
     def arrow(self) -> Any:
         """Return the result as a ``pyarrow.Table``; needs pyarrow, asks DuckDB again."""
         return _answer(self._connection, self._sql, _arrow_table)
@@ -91,7 +88,12 @@ class QueryResult:
         )
 
 
-def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) -> QueryResult:
+def query(
+    sql: str,
+    root: JournalRoot | str | os.PathLike[str] | None = None,
+    *,
+    memory: int | str | None = None,
+) -> QueryResult:
     """Ask the journals a question in SQL.
 
     Parameters
@@ -101,17 +103,23 @@ def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) ->
         ``summarize``, ``explain``.
     root
         Where the runs are; found as ``sacred ls`` finds it if None.
+    memory
+        What the question may take, in bytes or as text (``"500MB"``, ``"4GiB"``): a third for
+        points as they are read, two thirds for DuckDB, which puts aside what is more, in the
+        system's folder for temporary files. Half of the machine's if None. The interpreter's own
+        60 MB and the answer come on top.
 
     Raises
     ------
     QueryError
-        The statement is wrong, or does not read.
+        The statement is wrong, or does not read; or ``memory`` is no size.
     NoRootError
         There is no root of journals.
 
     Notes
     -----
-    The answer is that of the journals as they are now. Memory: the relations the query names.
+    The answer is that of the journals as they are now. What the statement can not use is not read:
+    columns, runs and metrics that its conditions leave out.
     """
     if not isinstance(root, JournalRoot):
         root = looking_root(None if root is None else str(root))
@@ -120,11 +128,44 @@ def query(sql: str, root: JournalRoot | str | os.PathLike[str] | None = None) ->
     import duckdb
 
     _check(sql)
+    limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
-    problems = fill(connection, root.runs(), _named(sql))
+    connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
+    if limit < _FEW_THREADS:
+        connection.execute("set threads = 1")  # each takes its part of the memory
+    aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
+    connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
+    statement = Statement(connection, sql)
+    try:
+        loader = Loader(connection, statement.relations, statement, limit // 3)
+        loader.load(root.runs())
+    except duckdb.Error as error:
+        raise QueryError(_sentence(error)) from None
     for setting in _SETTINGS:
         connection.execute(setting)
-    return QueryResult(connection, sql, problems)
+    return QueryResult(connection, sql, loader.problems)
+
+
+def _bytes(memory: int | str) -> int:
+    """Return a size in bytes."""
+    text = str(memory).strip().lower()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        raise QueryError(f"memory is a size such as 500MB or 4GiB, not {str(memory)[:40]!r}")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < _LEAST_MEMORY:
+        raise QueryError("a question needs 32MiB of memory at least")
+    return min(size, 1 << 62)
+
+
+def _half_of_the_machine() -> int:
+    import psutil
+
+    return max(_LEAST_MEMORY, int(psutil.virtual_memory().total) // 2)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def fill(
@@ -136,13 +177,8 @@ def fill(
     -------
     A sentence for each run that could not be read whole.
     """
-    for relation in RELATIONS.values():
-        columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
-        connection.execute(f'create table "{relation.name}" ({columns})')
-    loader = _Loader(connection, frozenset(names))
-    for folder in folders:
-        loader.load(folder)
-    loader.flush()
+    loader = Loader(connection, names)
+    loader.load(list(folders))
     return loader.problems
 
 
@@ -171,14 +207,6 @@ def _check(sql: str) -> None:
             "a query reads (select, pivot, describe, summarize, explain), this is "
             f"{kind.lower()}: journals are never changed"
         )
-
-
-def _named(sql: str) -> frozenset[str]:
-    """Return the relations that a statement may read."""
-    words = {word.lower() for word in re.findall(r"\w+", sql)}
-    if words & {"query", "query_table"}:  # which take names made by expressions
-        return frozenset(RELATIONS)
-    return frozenset(words & set(RELATIONS))
 
 
 def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
@@ -235,6 +263,10 @@ def _arrow_table(connection: Any, sql: str) -> Any:
 
 def _sentence(error: Exception) -> str:
     """Put what DuckDB says of a statement into one line, with the place."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "the answer needs more memory than it may take: --memory gives it more"
     text = str(error)
     match = re.search(r"\n\s*\nLINE (\d+): (.*)\n( *)(\^+)", text)
     place = ""
@@ -259,161 +291,3 @@ def _sentence(error: Exception) -> str:
 
 #: How often a query is told to stop, a tenth of a second apart, before it is left alone.
 _INTERRUPTS = 300
-
-
-class _Loader:
-    """Fills the relations that a query names."""
-
-    def __init__(self, connection: Any, names: frozenset[str]) -> None:
-        self._connection = connection
-        self._names = names
-        self._points = PointLoader(connection)
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
-        self.problems: list[str] = []
-
-    def load(self, folder: RunFolder) -> None:
-        """Read one run. What is wrong with it is a problem to tell, and no error."""
-        names = self._names
-        if not names:
-            return
-        found = outline(folder)
-        if found.problem:
-            self.problems.append(f"run {folder.number}: {found.problem}")
-        if "runs" in names:
-            value = exact_number(found.result)[0]
-            self._add(
-                "runs",
-                folder.number,
-                None if found.id is None else plain_text(text_of(found.id)),
-                found.name and plain_text(found.name),
-                found.command and plain_text(found.command),
-                plain_text(found.status),
-                _micros(found.start),
-                _micros(found.stop),
-                found.duration,
-                found.points,
-                None if found.result is None else to_json(found.result),
-                value,
-                found.host and plain_text(found.host),
-                f"{found.journal_id:016x}" if found.journal_id else None,
-                plain_text(found.path),
-                found.problem and plain_text(found.problem),
-            )
-        if not found.journal_id:
-            return
-        try:
-            if "metrics" in names:
-                self._points.load(folder)
-            if names - {"runs", "metrics"}:
-                self._load_events(folder)
-        except (JournalError, OSError, OverflowError) as error:
-            self.problems.append(f"run {folder.number}: {error}")
-
-    def _add(self, name: str, *row: Any) -> None:
-        rows = self._rows[name]
-        rows.append(row)
-        if len(rows) >= _ROWS:
-            self._insert(name)
-
-    def _insert(self, name: str) -> None:
-        rows = self._rows[name]
-        if not rows:
-            return
-        self._rows[name] = []
-        terms, parameters = [], {}
-        for number, column in enumerate(RELATIONS[name].columns):
-            parameters[f"c{number}"] = [row[number] for row in rows]
-            if column.type == "TIMESTAMP":
-                terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
-            elif column.type == "DOUBLE":
-                # As texts: DuckDB 1 takes a NaN in a list of numbers for NULL.
-                texts = [None if row[number] is None else repr(row[number]) for row in rows]
-                parameters[f"c{number}"] = texts
-                terms.append(f"unnest($c{number}::varchar[])::double")
-            else:
-                terms.append(f"unnest($c{number}::{column.type}[])")
-        self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)
-
-    def flush(self) -> None:
-        """Give DuckDB what was collected."""
-        self._points.flush()
-        for name in self._rows:
-            self._insert(name)
-
-    # -- what one pass over the events gives -------------------------------------------------
-
-    def _load_events(self, folder: RunFolder) -> None:
-        names, run = self._names, folder.number
-        projection = RunProjection(resolve=blob_resolver(folder.root))
-        output = OutputLines()
-        spool_end = 0
-        reader = JournalReader(folder.journal, table_decoder=decode_length)
-        try:
-            for event in reader.read(order="time"):
-                if "events" in names:
-                    self._add("events", run, *_event_row(event))
-                if event.type == EventType.OUTPUT:
-                    fields = event.fields
-                    end = fields.get("end")
-                    if type(end) is int:
-                        if end <= spool_end:
-                            continue  # it was there before
-                        spool_end = end
-                    if "output" in names:
-                        stream, data = fields.get("stream", 1), fields.get("data") or b""
-                        piece = (event.writer, event.seq, event.time, stream, data)
-                        self._lines(run, output.add(*piece))
-                elif event.type not in _BESIDE:
-                    projection.apply(event)
-        finally:
-            reader.close()
-        if "output" in names:
-            for chunk in spool_beyond(folder, spool_end):
-                self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
-            self._lines(run, output.end())
-        document = projection.document()
-        if "config" in names:
-            for key, value in leaves(document.get("config") or {}):
-                self._add("config", run, key, *leaf_row(value))
-        if "hosts" in names:
-            for key, value in leaves(document.get("host") or {}):
-                self._add("hosts", run, key, leaf_row(value)[1])
-        self._files(run, document)
-
-    def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
-        for line in lines:
-            text = plain_text(line.text)
-            self._add("output", run, line.writer, line.seq, _micros(line.time), line.stream, text)
-
-    def _files(self, run: int | None, document: dict[str, Any]) -> None:
-        names = self._names
-        experiment = document.get("experiment") or {}
-        entries = {
-            "artifacts": document.get("artifacts") or (),
-            "resources": document.get("resources") or (),
-            "sources": experiment.get("sources") or (),
-        }
-        for name in names & set(entries):
-            for entry in entries[name]:
-                self._add(name, run, *file_row(entry))
-
-
-_BESIDE = frozenset(
-    {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
-)
-
-
-def _event_row(event: Event) -> tuple[Any, ...]:
-    fields = event.fields
-    if event.type == EventType.METRIC_TABLE:
-        fields = {"rows": fields["table"].rows}
-    elif event.type == EventType.OUTPUT:
-        fields = {**fields, "data": bytes(fields.get("data") or b"").decode("utf-8", "replace")}
-    seq = event.seq if event.seq >= 0 else None
-    return event.writer, seq, _micros(event.time), event.name, to_json(fields)
-
-
-def _micros(nanoseconds: Any) -> int | None:
-    if type(nanoseconds) is not int:
-        return None
-    return max(-_MICROS, min(_MICROS, nanoseconds // 1000))

@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,6 +44,31 @@ def test_compare(root, run_sacred):
         "1\tloss\t40\t0.025",
         "2\tloss\t50\t0.02",
     ] == (done.out.splitlines())
+
+
+def test_memory(root, run_sacred, tmp_path, monkeypatch):
+    """What is more than a question may take is put aside, and is gone when it is answered."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    root.completed(metrics=(("loss", 300_000),))
+    sql = (
+        "select count(*) as n, sum(step) from (select distinct value, step, time, seq from metrics)"
+    )
+    found = query(sql, root.journals, memory="100MiB")
+    assert [(300_000, 300_000 * 299_999 / 2)] == found.rows
+    found.close()
+    assert not list(tmp_path.glob("sacred-query-*"))
+    large = "select len(list(repeat(metric, 500))) from metrics"  # which can not be put aside
+    done = run_sacred("query", large, "--memory", "32MiB")
+    said = "sacred: the answer needs more memory than it may take: --memory gives it more\n"
+    assert (2, said) == (done.code, done.err)
+    assert run_sacred("query", sql, "--memory", "1 GB").out.splitlines()[1].startswith("300000\t")
+
+
+@pytest.mark.parametrize("memory", ["much", "5 XB", "-1", "", "1MB", "0", 1000])
+def test_memory_that_is_none(root, memory):
+    """What is no size, or too little for anything, is said."""
+    with pytest.raises(QueryError, match="memory"):
+        query("select 1", root.journals, memory=memory)
 
 
 EXTREME = [

@@ -1,0 +1,204 @@
+"""A sealed run at a glance: what began and ended it, and how much it holds.
+
+For lists of many runs: it takes a quarter of the time that reading the events takes, and of a long
+run only the frames that begin and end it are read. It knows sound runs alone: of what is damaged,
+goes on, or was written by several processes it says nothing, and the reader has to.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.epoch_file import EpochFile, NotYet
+from sacred.journal.events import FORMAT, SCHEMAS, EventType, long_names
+from sacred.journal.frames import FrameDamagedError, FrameDecoder
+from sacred.journal.named_tuple import NamedTuple
+from sacred.journal.root import epoch_file_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sacred.journal.epoch_file import RawFrame
+
+__all__ = ["SealedSummary", "SummaryReader"]
+
+_FILE = epoch_file_name(0, 1)
+#: Files up to here are read whole, so that damage is seen: the index of a longer one costs less.
+_SMALL = 1 << 16
+#: What began and ended a run.
+_TOLD = frozenset(
+    {
+        EventType.RUN_STARTED,
+        EventType.RUN_QUEUED,
+        EventType.RUN_RESUMED,
+        EventType.RUN_ENDED,
+        EventType.RESULT_CHANGED,
+    }
+)
+
+
+class SealedSummary(NamedTuple):
+    """What a sealed run of one file tells.
+
+    Attributes
+    ----------
+    journal_id
+        Of the journal.
+    told
+        (type, time in ns since the epoch, fields) of what began and ended the run, in order.
+    events, points
+        How many there are; a point is an event.
+    last
+        The latest time of an event (ns since the epoch).
+    """
+
+    journal_id: int
+    told: list[tuple[int, int, dict[str, Any]]]
+    events: int
+    points: int
+    last: int
+
+
+class SummaryReader:
+    """Reads summaries, one after the other.
+
+    Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = FrameDecoder()
+
+    def read(self, journal: Path) -> SealedSummary | None:
+        """Return the summary of a run that ended, and is sealed in one sound file.
+
+        Parameters
+        ----------
+        journal
+            The ``journal`` folder of the run.
+
+        Returns
+        -------
+        None of every other run. Of a file of more than 64 KiB the frames in the middle are not
+        looked at: whoever reads them sees whether they are whole.
+        """
+        try:
+            if os.listdir(journal) != [_FILE]:
+                return None  # several writers or epochs, a spool
+            file = EpochFile(journal / _FILE, 0, 1)
+            file.decoder = self._decoder
+            try:
+                return _summary(file)
+            finally:
+                file.close()
+        except (OSError, NotYet, FrameDamagedError, _OtherError):
+            return None
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return None  # a frame that is whole and holds what no event is
+
+
+class _OtherError(Exception):
+    """It is no run of this kind."""
+
+
+def _summary(file: EpochFile) -> SealedSummary:
+    first = file.next_frame()
+    _check_first(file, first)
+    walk = _Walk(first)
+    if file.size() <= _SMALL:
+        while not walk.is_done:
+            walk.take(file.next_frame())
+    else:
+        _skim(file, walk)
+    file.sealed = True
+    if file.strangers() or walk.state != EventType.RUN_ENDED:
+        raise _OtherError
+    return SealedSummary(first.journal_id, walk.told, walk.events, walk.points, walk.last)
+
+
+def _check_first(file: EpochFile, frame: RawFrame) -> None:
+    wire = frame.values[1]
+    fields = long_names(wire["e"], wire)
+    plain = wire["e"] == EventType.EPOCH_BEGAN and not fields.get("lost")
+    known = fields.get("min_reader", 1) <= FORMAT and not fields.get("features")
+    if not plain or not known or frame.first_seq or frame.count or file.is_replaced():
+        raise _OtherError
+
+
+def _skim(file: EpochFile, walk: _Walk) -> None:
+    """Read of a long file what its index says to hold what began and ended the run."""
+    index = file.index()
+    if index is None or index.first_seq:
+        raise _OtherError
+    events = 0
+    for place in index.frames:
+        if place.first_seq != events:
+            raise _OtherError
+        events += place.count
+        if not _TOLD.isdisjoint(place.types):
+            file.seek(place.offset)
+            frame = file.next_frame()
+            if (frame.first_seq, frame.count) != (place.first_seq, place.count):
+                raise _OtherError
+            walk.expect(frame)
+            walk.take(frame)
+        elif any(number not in SCHEMAS or number == EventType.GAP for number in place.types):
+            raise _OtherError
+        walk.last = max(walk.last, place.last_time)
+    file.seek(index.end)
+    end = file.next_frame()
+    walk.expect(end)
+    walk.take(end)
+    if not walk.is_done or end.first_seq != events:
+        raise _OtherError
+    walk.events = events
+    walk.points = sum(metric.count for metric in index.metrics)
+
+
+class _Walk:
+    """Takes in frames that follow each other."""
+
+    def __init__(self, first: RawFrame) -> None:
+        self._journal_id = first.journal_id
+        self._seq, self._chain = 0, first.chain
+        self.told: list[tuple[int, int, dict[str, Any]]] = []
+        self.events = self.points = self.last = 0
+        #: The type of the last event that began or ended the run.
+        self.state = 0
+        self.is_done = False
+
+    def expect(self, frame: RawFrame) -> None:
+        """Go on with a frame that does not follow the one before."""
+        self._seq, self._chain = frame.first_seq, frame.chain
+
+    def take(self, frame: RawFrame) -> None:
+        """Take in the events of a frame."""
+        if (frame.journal_id, frame.writer, frame.epoch) != (self._journal_id, 0, 1):
+            raise _OtherError
+        if (frame.first_seq, frame.chain) != (self._seq, self._chain):
+            raise _OtherError
+        held = 0
+        for wire in frame.values[1:]:
+            number, when = wire["e"], wire["t"]
+            if number == EventType.METRIC_TABLE:
+                held += wire["n"]
+                self.points += wire["n"]
+            elif number == EventType.METRIC_POINT:
+                held += 1
+                self.points += 1
+            elif number == EventType.SEALED:
+                self.is_done = not frame.count
+                return
+            else:
+                held += 1
+                if number not in SCHEMAS or number == EventType.GAP:
+                    raise _OtherError  # of a later version, or of a loss that is to be told
+                if number in _TOLD:
+                    self.told.append((number, when, long_names(number, wire)))
+                    if number != EventType.RESULT_CHANGED:
+                        self.state = number
+            self.last = max(self.last, when)
+        if held != frame.count:
+            raise _OtherError
+        self.events += held
+        self._seq, self._chain = frame.first_seq + frame.count, frame.chain_after

@@ -1,0 +1,341 @@
+"""Journals into the relations that SQL sees: what a statement may read of them, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.errors import JournalError
+from sacred.journal.events import EventType
+from sacred.journal.integers import text_of
+from sacred.journal.reader import JournalReader
+from sacred.journal.tables import decode_length
+from sacred.replayers.details import blob_resolver, spool_beyond
+from sacred.replayers.jsontext import leaves, to_json
+from sacred.replayers.lines import Line, OutputLines
+from sacred.replayers.listing import outline
+from sacred.replayers.plain import plain_text
+from sacred.replayers.points import PointLoader, exact_number
+from sacred.replayers.projection import RunProjection
+from sacred.replayers.relations import RELATIONS
+from sacred.replayers.rows import file_row, leaf_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sacred.journal.events import Event
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.listing import RunOutline
+    from sacred.replayers.statement import Scan, Statement
+
+__all__ = ["Loader"]
+
+#: Rows collected before they go to DuckDB.
+_ROWS = 8192
+_MICROS = 9 * 10**18
+#: Relations that one pass over a run's events gives: small ones, and those as long as the run.
+_DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
+_LONG = frozenset({"output", "events"})
+_POINTS = frozenset({EventType.METRIC_POINT, EventType.METRIC_TABLE})
+#: Tables of a loader's own: of a statement's conditions it asks DuckDB which runs satisfy them.
+_RUNS, _METRICS = "sacred_run_numbers", "sacred_asked_names"
+
+
+class Loader:
+    """Fills relations from journals.
+
+    Parameters
+    ----------
+    connection
+        DuckDB's. It gets every relation.
+    names
+        The relations that are filled; the others stay empty.
+    statement
+        Whose conditions bound what is read; None: everything is.
+    kept
+        Bytes of metric points that may stay in arrays; see ``PointLoader``.
+
+    Attributes
+    ----------
+    problems
+        A sentence for each run that was looked at and could not be read whole.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        names: Iterable[str] = RELATIONS,
+        statement: Statement | None = None,
+        kept: int = 0,
+    ) -> None:
+        for relation in RELATIONS.values():
+            columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
+            connection.execute(f'create table "{relation.name}" ({columns})')
+        self._connection = connection
+        self._names = frozenset(names)
+        self._scans: dict[str, list[Scan]] = {} if statement is None else statement.scans
+        self._statement = statement
+        self._loaded: set[str] = set()
+        wanted_of = self._wanted_metrics if self._metrics_of() else None
+        columns_read = None if statement is None else statement.columns("metrics")
+        self._points = PointLoader(connection, columns_read, wanted_of, kept)
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
+        self._told: set[int | None] = set()
+        self.problems: list[str] = []
+
+    def load(self, folders: Sequence[RunFolder]) -> None:
+        """Read runs. What is wrong with one is a problem to tell, and no error.
+
+        What bounds other relations is read first.
+        """
+        self._number(folders)
+        bound = any(self._partners(scan) for scan in self._scans.get("metrics", ()))
+        first = {"runs"} if bound else {"runs", "metrics"}
+        for stage in (first, _DOCUMENT, {"metrics"} - first, _LONG):
+            names = stage & self._names
+            if not names:
+                continue
+            runs = {name: self._runs_of(name) for name in names}
+            for folder in folders:
+                chosen = {n for n in names if (of := runs[n]) is None or folder.number in of}
+                if chosen:
+                    self._load(folder, chosen)
+            self._flush()
+            self._loaded |= names
+        self._points.finish()
+
+    def _load(self, folder: RunFolder, names: set[str]) -> None:
+        """Read one run into some relations."""
+        number = folder.number
+        try:
+            if names & {"runs", "metrics"}:
+                self._load_outline(folder, names)
+            elif number not in self._told:
+                self._tell(outline(folder))
+            if names - {"runs", "metrics"} and folder.journal.is_dir():
+                self._load_events(folder, names)
+        except (JournalError, OSError, OverflowError) as error:
+            if number not in self._told:
+                self.problems.append(f"run {number}: {error}")
+            self._told.add(number)
+
+    def _load_outline(self, folder: RunFolder, names: set[str]) -> None:
+        if "metrics" not in names:
+            found = outline(folder)
+        else:
+            number, add = folder.number, self._points.add
+
+            def visit(event: Event) -> None:
+                if event.type in _POINTS:
+                    add(number, event)
+
+            found = outline(folder, visit=visit, table_decoder=self._points.decode)
+        self._tell(found)
+        if "runs" in names:
+            self._add("runs", *_run_row(found))
+
+    def _tell(self, found: RunOutline) -> None:
+        if found.problem and found.run not in self._told:
+            self.problems.append(f"run {found.run}: {found.problem}")
+        self._told.add(found.run)
+
+    # -- what a statement asks for -------------------------------------------------------------------
+
+    def _number(self, folders: Sequence[RunFolder]) -> None:
+        if any(scans for scans in self._scans.values()):
+            numbers = [folder.number for folder in folders]
+            self._connection.execute(
+                f"create table {_RUNS} as select unnest($numbers::bigint[]) as run",
+                {"numbers": numbers},
+            )
+
+    def _runs_of(self, name: str) -> set[int] | None:
+        """Return the runs whose rows a relation has to have; None: all."""
+        scans = self._scans.get(name)
+        if not scans:
+            return None
+        runs: set[int] = set()
+        for scan in scans:
+            wanted = self._runs_of_scan(scan)
+            if wanted is None:
+                return None
+            runs |= wanted
+        return runs
+
+    def _runs_of_scan(self, scan: Scan) -> set[int] | None:
+        wanted: set[int] | None = None
+        own = tuple(each for each in scan.conditions if each.columns == {"run"})
+        tables = [(scan.alias, own, _RUNS)] if own else []
+        tables += [(each.alias, each.conditions, each.relation) for each in self._partners(scan)]
+        for alias, conditions, table in tables:
+            if table != _RUNS and table not in self._loaded:
+                continue
+            assert self._statement is not None
+            found = self._statement.rows_where(alias, conditions, table, "run")
+            if found is not None:
+                wanted = found if wanted is None else wanted & found
+        return wanted
+
+    def _partners(self, scan: Scan) -> list[Scan]:
+        """Return the small relations whose conditions bound the runs of a scan."""
+        if scan.group is None:
+            return []
+        return [
+            each
+            for name in ("runs", *sorted(_DOCUMENT))
+            for each in self._scans.get(name, ())
+            if each.group == scan.group and each is not scan and each.conditions
+        ]
+
+    def _metrics_of(self) -> bool:
+        """Tell whether each place that reads points has a condition on the metric's name."""
+        scans = self._scans.get("metrics", ())
+        return bool(scans) and all(
+            any(condition.columns == {"metric"} for condition in scan.conditions) for scan in scans
+        )
+
+    def _wanted_metrics(self, names: Sequence[str]) -> set[str]:
+        """Return of names of metrics those whose points may be asked for."""
+        assert self._statement is not None
+        self._connection.execute(
+            f"create or replace table {_METRICS} as select unnest($names::varchar[]) as metric",
+            {"names": list(names)},
+        )
+        wanted: set[str] = set()
+        for scan in self._scans["metrics"]:
+            own = [condition for condition in scan.conditions if condition.columns == {"metric"}]
+            found = self._statement.rows_where(scan.alias, own, _METRICS, "metric")
+            if found is None:
+                return set(names)
+            wanted |= found
+        return wanted
+
+    # -- rows ----------------------------------------------------------------------------------------
+
+    def _add(self, name: str, *row: Any) -> None:
+        rows = self._rows[name]
+        rows.append(row)
+        if len(rows) >= _ROWS:
+            self._insert(name)
+
+    def _insert(self, name: str) -> None:
+        rows = self._rows[name]
+        if not rows:
+            return
+        self._rows[name] = []
+        terms, parameters = [], {}
+        for number, column in enumerate(RELATIONS[name].columns):
+            parameters[f"c{number}"] = [row[number] for row in rows]
+            if column.type == "TIMESTAMP":
+                terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
+            elif column.type == "DOUBLE":
+                # As texts: DuckDB 1 takes a NaN in a list of numbers for NULL.
+                texts = [None if row[number] is None else repr(row[number]) for row in rows]
+                parameters[f"c{number}"] = texts
+                terms.append(f"unnest($c{number}::varchar[])::double")
+            else:
+                terms.append(f"unnest($c{number}::{column.type}[])")
+        self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)
+
+    def _flush(self) -> None:
+        """Give DuckDB what was collected."""
+        self._points.flush()
+        for name in self._rows:
+            self._insert(name)
+
+    # -- what one pass over the events gives -------------------------------------------------
+
+    def _load_events(self, folder: RunFolder, names: set[str]) -> None:
+        run = folder.number
+        projection = RunProjection(resolve=blob_resolver(folder.root))
+        output = OutputLines()
+        spool_end = 0
+        reader = JournalReader(folder.journal, table_decoder=decode_length)
+        try:
+            for event in reader.read(order="time"):
+                if "events" in names:
+                    self._add("events", run, *_event_row(event))
+                if event.type == EventType.OUTPUT:
+                    fields = event.fields
+                    end = fields.get("end")
+                    if type(end) is int:
+                        if end <= spool_end:
+                            continue  # it was there before
+                        spool_end = end
+                    if "output" in names:
+                        stream, data = fields.get("stream", 1), fields.get("data") or b""
+                        piece = (event.writer, event.seq, event.time, stream, data)
+                        self._lines(run, output.add(*piece))
+                elif event.type not in _BESIDE:
+                    projection.apply(event)
+        finally:
+            reader.close()
+        if "output" in names:
+            for chunk in spool_beyond(folder, spool_end):
+                self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
+            self._lines(run, output.end())
+        document = projection.document()
+        if "config" in names:
+            for key, value in leaves(document.get("config") or {}):
+                self._add("config", run, key, *leaf_row(value))
+        if "hosts" in names:
+            for key, value in leaves(document.get("host") or {}):
+                self._add("hosts", run, key, leaf_row(value)[1])
+        self._files(run, document, names)
+
+    def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
+        for line in lines:
+            text = plain_text(line.text)
+            self._add("output", run, line.writer, line.seq, _micros(line.time), line.stream, text)
+
+    def _files(self, run: int | None, document: dict[str, Any], names: set[str]) -> None:
+        experiment = document.get("experiment") or {}
+        entries = {
+            "artifacts": document.get("artifacts") or (),
+            "resources": document.get("resources") or (),
+            "sources": experiment.get("sources") or (),
+        }
+        for name in names & set(entries):
+            for entry in entries[name]:
+                self._add(name, run, *file_row(entry))
+
+
+_BESIDE = frozenset(
+    {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
+)
+
+
+def _event_row(event: Event) -> tuple[Any, ...]:
+    fields = event.fields
+    if event.type == EventType.METRIC_TABLE:
+        fields = {"rows": fields["table"].rows}
+    elif event.type == EventType.OUTPUT:
+        fields = {**fields, "data": bytes(fields.get("data") or b"").decode("utf-8", "replace")}
+    seq = event.seq if event.seq >= 0 else None
+    return event.writer, seq, _micros(event.time), event.name, to_json(fields)
+
+
+def _micros(nanoseconds: Any) -> int | None:
+    if type(nanoseconds) is not int:
+        return None
+    return max(-_MICROS, min(_MICROS, nanoseconds // 1000))
+
+
+def _run_row(found: RunOutline) -> tuple[Any, ...]:
+    value = exact_number(found.result)[0]
+    return (
+        found.run,
+        None if found.id is None else plain_text(text_of(found.id)),
+        found.name and plain_text(found.name),
+        found.command and plain_text(found.command),
+        plain_text(found.status),
+        _micros(found.start),
+        _micros(found.stop),
+        found.duration,
+        found.points,
+        None if found.result is None else to_json(found.result),
+        value,
+        found.host and plain_text(found.host),
+        f"{found.journal_id:016x}" if found.journal_id else None,
+        plain_text(found.path),
+        found.problem and plain_text(found.problem),
+    )
