@@ -354,6 +354,18 @@ def test_a_login_that_is_refused(root, run_writer, locked_mongo, login):
 
 
 @server
+def test_a_server_that_knows_no_logins(root, run_writer, mongo_db, mongo_server):
+    """What it answers (no such command) is told as what to do, and not as a document that it refused."""
+    folder = root.claim()
+    run_writer(folder)
+    address = mongo_server.url.replace("//", "//me:s3cret@") + f"/{mongo_db.name}"
+    status = once(folder, parse_spec(address))
+    assert status.state == "failed"
+    assert "knows no logins: leave user and password out of its address" in status.error
+    assert "s3cret" not in status.error
+
+
+@server
 def test_long_output_is_kept_in_gridfs(root, spec, mongo_db, monkeypatch):
     """Output beyond the limit is whole in GridFS, its end readable in the document."""
     import gridfs
