@@ -178,6 +178,10 @@ def _failed(name: str, error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
         return NOT_LOOKED
+    lacks = _lacks(error)
+    if lacks is not None:
+        print(f"{name}: this needs {lacks}", file=sys.stderr)
+        return NOT_LOOKED
     text = terminal.clean(f"{type(error).__name__}: {error}")
     print(
         f"{name}: an error in sacred-journal itself, please report it: {text} "
@@ -185,6 +189,14 @@ def _failed(name: str, error: Exception) -> int:
         file=sys.stderr,
     )
     return DAMAGED
+
+
+def _lacks(error: Exception) -> str | None:
+    if not isinstance(error, ImportError):
+        return None
+    from sacred.replayers.missing_package import how_to_install
+
+    return how_to_install(error)
 
 
 def _here() -> str | None:

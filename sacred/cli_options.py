@@ -87,7 +87,7 @@ def root_of(given: str | None) -> JournalRoot:
     from sacred.journal.finding import looking_root
 
     root = looking_root(given)
-    if str(root.path) != os.path.abspath(given or "sacred_runs"):
+    if os.path.abspath(root.path) != os.path.abspath(given or "sacred_runs"):
         say(f"the runs are in {root.path}")
     return root
 

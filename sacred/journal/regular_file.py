@@ -81,8 +81,8 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     return content
 
 
-def create_regular(path: str | os.PathLike[str], content: str) -> None:
-    """Make a file where nothing is: no file, no pipe, no link that leads elsewhere.
+def create_regular(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Make a file where nothing is, of bytes or of text in UTF-8: no file, no pipe, no link that leads elsewhere.
 
     Raises
     ------
@@ -92,11 +92,11 @@ def create_regular(path: str | os.PathLike[str], content: str) -> None:
         The disk refuses.
     """
     descriptor = open_regular(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
-def replace_regular(path: str | os.PathLike[str], content: str) -> None:
+def replace_regular(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Give a file a new content, whole or not at all; not durable.
 
     It is written beside it, under a hidden name, so that a link or a pipe of that name is replaced

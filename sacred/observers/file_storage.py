@@ -34,7 +34,8 @@ class FileStorageObserver(FileEntry):
     Parameters
     ----------
     basedir
-        The folder of the runs; made with the first one.
+        The folder of the runs; made with the first one. As with Sacred, an empty text is the folder
+        of the program.
     resource_dir, source_dir
         Where resources and sources are kept; ``_resources`` and ``_sources`` by default.
     template

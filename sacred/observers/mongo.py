@@ -66,7 +66,8 @@ class MongoObserver(MongoEntry):
     collection_prefix
         ``"P"`` gives the collections ``P_runs`` and ``P_metrics``.
     overwrite
-        The ``_id`` of a run to write over.
+        The ``_id`` of a run to write over. One run of this observer can; as with Sacred, a second
+        one fails with a ``RuntimeError``.
     priority
         Higher ones are asked for a run's id first.
     client
@@ -218,6 +219,11 @@ class MongoObserver(MongoEntry):
         live = self._client_is_given or driver_is_replaced()
         if live or not _is_plain_data(self._client_keywords):
             return None
+        if self._overwrote:
+            raise RuntimeError(
+                f"Cannot overwrite more than once! The run {self.overwrite!r} was written over by "
+                "the run before: make a MongoObserver for each run."
+            )
         return {
             "kind": "mongo",
             "url": self.url,
@@ -232,10 +238,11 @@ class MongoObserver(MongoEntry):
         }
 
     def run_began(self, *, journal_id: str, run_id: Any, **_: Any) -> None:
-        """Remember the run, for ``run_entry``."""
+        """Remember the run, for ``run_entry``, and that it writes over another."""
         self._journal_id = journal_id
         self._run_id = run_id
         self._entry = None
+        self._overwrote = self.overwrite is not None
 
     # -- handles, connected when they are asked for ----------------------------------------------
 

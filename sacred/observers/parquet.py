@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sacred.core.arguments import checked_priority, file_name
+from sacred.core.arguments import InvalidArgumentError, checked_priority, file_name
 from sacred.observers.declaration import DeclaredObserver, declares_a_view
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ParquetObserver(DeclaredObserver):
     Raises
     ------
     InvalidArgumentError
-        ``basedir`` is no path, or ``priority`` no number. It is a ``TypeError``.
+        ``basedir`` is no path or empty, or ``priority`` no number. It is a ``TypeError``.
     """
 
     def __init__(
@@ -49,8 +49,14 @@ class ParquetObserver(DeclaredObserver):
         required: bool = False,
     ) -> None:
         name = type(self).__name__
+        folder = file_name(basedir, f"{name}(PATH)")
+        if not folder.strip():
+            raise InvalidArgumentError(
+                f"{name}({folder!r}) names no folder: write {name}(DIR), DIR being one for the "
+                'tables alone ("." is this folder).'
+            )
         # Absolute as of now: the program may change its folder before the first run.
-        self.basedir = os.path.abspath(file_name(basedir, f"{name}(PATH)"))
+        self.basedir = os.path.abspath(folder)
         self.priority = checked_priority(priority, name)
         self.required = required
 

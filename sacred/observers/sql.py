@@ -69,8 +69,8 @@ class SqlObserver(SqlEntry):
         missing = driver_of(url)
         if missing is not None:
             raise ImportError(
-                f"a SqlObserver needs the package {missing}: pip install 'sacred-journal[sql]'",
-                name=missing.lower(),
+                f"a SqlObserver needs the package {missing}",
+                name=missing.partition(":")[0].lower(),
             )
         self.url: str | None = anchored(url)
         try:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from sacred.journal.root import root_around
+from sacred.replayers.address_options import place_and_options, truth
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.sink import SinkSpec, view_name
 
@@ -23,17 +24,29 @@ __all__ = [
 DEFAULT_MONGO = "mongodb://localhost:27017"
 DEFAULT_DATABASE = "sacred"
 
+#: The options of a file view's address, as FileStorageObserver's arguments are called.
+_SWITCHES = ("copy_artifacts", "copy_sources")
+_FOLDERS = ("resource_dir", "source_dir")
+
 
 def file_spec(text: str) -> SinkSpec:
-    """Return the specification of a file view: ``file:DIR``.
+    """Return the specification of a file view: ``file:DIR?copy_sources=no&resource_dir=DIR``.
 
     Raises
     ------
     SinkSpecError
-        The folder can not be one of views.
+        The folder can not be one of views, or an option is none.
     """
-    path = _folder(text, "a file view", "file:DIR")
-    return SinkSpec("file", path, {}, f"file:{path}")
+    path, given = _folder(text, "a file view", "file:DIR", (*_SWITCHES, *_FOLDERS))
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _SWITCHES:
+            options[name] = truth(name, value)
+        elif value:
+            options[name] = os.path.abspath(os.path.expanduser(value))
+        else:
+            raise SinkSpecError(f"the option {name} of a file view needs a folder: {name}=DIR")
+    return SinkSpec("file", path, options, f"file:{path}")
 
 
 def tinydb_spec(text: str) -> SinkSpec:
@@ -44,7 +57,7 @@ def tinydb_spec(text: str) -> SinkSpec:
     SinkSpecError
         The folder can not be one of a TinyDB.
     """
-    path = _folder(text, "a TinyDB", "tinydb:DIR")
+    path, _ = _folder(text, "a TinyDB", "tinydb:DIR")
     return SinkSpec("tinydb", path, {}, f"tinydb:{path}")
 
 
@@ -58,13 +71,15 @@ def parquet_spec(text: str) -> SinkSpec:
     """
     if text == "parquet":
         return SinkSpec("parquet", "", {}, "parquet")
-    path = _folder(text, "a Parquet view", "parquet:DIR")
+    path, _ = _folder(text, "a Parquet view", "parquet:DIR")
     return SinkSpec("parquet", path, {}, f"parquet:{path}")
 
 
-def _folder(text: str, view: str, form: str) -> str:
-    """Return the folder that an address names, absolute; raise if no view can be there."""
-    folder = text.partition(":")[2].removeprefix("//")
+def _folder(
+    text: str, view: str, form: str, names: tuple[str, ...] = ()
+) -> tuple[str, dict[str, str]]:
+    """Return the folder that an address names, absolute, and options; raise if no view can be there."""
+    folder, options = place_and_options(text.partition(":")[2].removeprefix("//"), names, view)
     if not folder:
         raise SinkSpecError(f"{view} needs a folder: --to {form}")
     path = os.path.abspath(os.path.expanduser(folder))
@@ -76,7 +91,7 @@ def _folder(text: str, view: str, form: str) -> str:
             f"{path} is a place of journals (their root is {root.path}): "
             f"give {view} a folder of its own, --to {form}"
         )
-    return path
+    return path, options
 
 
 def memory_spec(text: str) -> SinkSpec:

@@ -17,7 +17,7 @@ from sacred.__about__ import __version__
 from sacred.journal.codec import pack, unpack
 from sacred.journal.errors import JournalError
 from sacred.journal.position import Position
-from sacred.journal.regular_file import open_regular, read_regular
+from sacred.journal.regular_file import read_regular, replace_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,21 +80,12 @@ class Checkpoints:
         if len(content) > _MOST or repr(unpack(content)) != repr(wire):
             return False
         content = hashlib.sha256(content).digest() + content
-        temporary = self._place / f".{self._name}.{os.urandom(6).hex()}"
         newest, before = self._paths()
         with contextlib.suppress(OSError):
             self._place.mkdir(parents=True, exist_ok=True)
-            try:
-                descriptor = open_regular(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(newest, before)
-                os.replace(temporary, newest)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newest, before)
+            replace_regular(newest, content)
             return True
         return False
 

@@ -26,6 +26,7 @@ from sacred.replayers.checkpoint import CONTENT, Checkpoints
 from sacred.replayers.errors import (
     RunDeletedError,
     SinkError,
+    SinkMissingError,
     TransientSinkError,
     ViewDefectError,
     ViewMovedError,
@@ -33,6 +34,7 @@ from sacred.replayers.errors import (
 from sacred.replayers.fold import RunFold
 from sacred.replayers.growth import POINT_BYTES, Growth, is_due_in_whole
 from sacred.replayers.memo import JournalSize, ViewMemo
+from sacred.replayers.missing_package import how_to_install
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.status import ViewStatus
@@ -339,6 +341,10 @@ class Follower:
 
     def _stopped(self, error: Exception) -> None:
         """Give this view up for an error that nobody thought of: other runs and views go on."""
+        lacks = how_to_install(error) if isinstance(error, ImportError) else None
+        if lacks is not None:
+            self._failed(SinkMissingError(f"the view {self.spec.name} needs {lacks}"), "failed")
+            return
         log.error("%s -> %s: a defect", self.folder.path, self.spec.name, exc_info=error)
         what = " ".join(f"{type(error).__name__}: {error}".split())
         text = f"a defect in sacred-journal stopped the view {self.spec.name}, please report it: "

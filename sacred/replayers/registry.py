@@ -7,7 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.replayers.address_options import options_of
 from sacred.replayers.errors import SinkMissingError, SinkSpecError
+from sacred.replayers.missing_package import is_missing
 from sacred.replayers.sink import SinkSpec, view_name
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class _Kind(NamedTuple):
         How to install the packages that it needs.
     example
         An address, for messages; empty for a kind that is of no use to a person.
+    loads
+        A module that its sink loads only when it writes; "" if it loads all at once.
     """
 
     where: str
@@ -60,6 +64,7 @@ class _Kind(NamedTuple):
     schemes: tuple[str, ...]
     needs: str
     example: str
+    loads: str = ""
 
 
 _ADDRESSES = "sacred.replayers.addresses"
@@ -86,8 +91,9 @@ _KINDS = {
         "sacred.replayers.sinks.parquet.sink:ParquetSink",
         f"{_ADDRESSES}:parquet_spec",
         ("parquet",),
-        "",
+        "pip install duckdb",
         "parquet:DIR",
+        loads="duckdb",
     ),
     "slack": _Kind(
         "sacred.replayers.sinks.slack:SlackSink",
@@ -204,6 +210,8 @@ def sink_class(kind: str) -> Callable[[SinkSpec], Sink]:
     except ImportError as error:
         hint = f": {known.needs}" if known.needs else ""
         raise SinkMissingError(f"the view {kind!r} needs {error.name or error}{hint}") from error
+    if known.loads and is_missing(known.loads):
+        raise SinkMissingError(f"the view {kind!r} needs {known.loads}: {known.needs}")
     return loaded
 
 
@@ -310,18 +318,8 @@ def _plain_spec(kind: str, rest: str, names: Any) -> SinkSpec:
     """Return ``kind:PLACE?name=value``; without names of options all of it is the place."""
     if names is None:
         return SinkSpec(kind, rest, {}, view_name(kind, rest))
-    from urllib.parse import parse_qsl
-
     place, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
-        if name not in names:
-            import difflib
-
-            near = difflib.get_close_matches(name, list(names), 1)
-            there = f"there is {', '.join(names)}" if names else "it has none"
-            hint = f"did you mean {near[0]}?" if near else there
-            raise SinkSpecError(f"the view {kind!r} has no option {name[:80]!r}: {hint}")
+    options = options_of(query, names, f"the view {kind!r}")
     return SinkSpec(kind, place, options, view_name(kind, place))
 
 

@@ -40,6 +40,19 @@ def test_some_runs_several_views(root, tmp_path, run_sacred):
         assert (tmp_path / view / "3" / "run.json").exists()
 
 
+def test_a_root_that_is_named_by_way_of_another_folder(root, tmp_path, run_sacred):
+    """It is the one that was named: nothing has to be said of it, once or twice."""
+    root.completed()
+    (tmp_path / "beside").mkdir()
+    named = f"../{root.path.name}"
+    for runs in ((), ("1",)):
+        done = run_sacred(
+            *("replay", "--to", f"file:{tmp_path / 'out'}", "--root", named, *runs),
+            cwd=tmp_path / "beside",
+        )
+        assert (0, "") == (done.code, done.err)
+
+
 def test_path_without_a_root_around(root, tmp_path, run_sacred):
     """A run may be named by its path, from anywhere."""
     folder = root.completed()

@@ -310,6 +310,7 @@ def test_a_replay_goes_on(tmp_path, places, name):
             "pip install 'sacred-journal[sql]'",
         ),
         (("-t", "x"), "", ("tinydb",), "pip install"),
+        ((), "parquet:x", ("duckdb",), "pip install duckdb"),
         (("-S", "s3://some-bucket/x"), "s3://some-bucket/x", ("boto3",), "pip install"),
         (
             ("-G", "gs://some-bucket/x"),
@@ -323,16 +324,35 @@ def test_a_package_that_is_not_installed(tmp_path, places, option, to, names, sa
     """The line that brings it: before the run starts, with 1; of ``sacred-replay`` with 2."""
     before = MISSING.format(names=names)
     (tmp_path / "lacks.py").write_text(before + SCRIPT, encoding="utf-8")
-    done = _run(tmp_path, "lacks.py", *option)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert says in done.stderr.strip().splitlines()[-1]
-    assert not (tmp_path / "sacred_runs").exists()
+    if option:
+        done = _run(tmp_path, "lacks.py", *option)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert says in done.stderr.strip().splitlines()[-1]
+        assert not (tmp_path / "sacred_runs").exists()
     if to:
         (tmp_path / "bad.py").write_text(SCRIPT, encoding="utf-8")
         assert _run(tmp_path, "bad.py").returncode == 0
         done = _run(tmp_path, REPLAY, "--to", to, "--to", "file:good", before=before)
         assert done.returncode == 2, done.stdout + done.stderr
         _assert_sentence(done.stdout + done.stderr, says)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("query", "select 1"), ("export", "1", "--format", "parquet", "-o", "tables")],
+    ids=["query", "export"],
+)
+def test_duckdb_is_not_installed(tmp_path, words):
+    """A command that needs it: the line that brings it, with 2; no defect is told."""
+    (tmp_path / "bad.py").write_text(SCRIPT, encoding="utf-8")
+    assert _run(tmp_path, "bad.py").returncode == 0
+    program = "import sys; from sacred.cli import main; sys.exit(main())"
+    done = _run(tmp_path, program, *words, before=MISSING.format(names=("duckdb",)))
+    assert done.returncode == 2, done.stdout + done.stderr
+    _assert_sentence(
+        done.stdout + done.stderr, "needs duckdb, which is not installed: pip install duckdb"
+    )
+    assert "report it" not in done.stderr
 
 
 @pytest.mark.parametrize("ending", ["html", "html.j2"])

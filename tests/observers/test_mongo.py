@@ -32,6 +32,20 @@ def test_it_declares_a_view() -> None:
     )
 
 
+def test_a_second_run_does_not_write_over_the_first() -> None:
+    """MGO-07: an observer writes over once, as with Sacred; a new observer may do so again."""
+    observer = MongoObserver("h:1", overwrite=3)
+    for _ in range(2):
+        assert 3 == _spec(observer)["options"]["overwrite"]
+    observer.run_began(journal_id="0" * 16, run_id=3)
+    with pytest.raises(RuntimeError, match="Cannot overwrite more than once!"):
+        declared_view(observer)
+    assert _spec(MongoObserver("h:1", overwrite=3))
+    usual = MongoObserver("h:1")
+    usual.run_began(journal_id="0" * 16, run_id=3)
+    assert _spec(usual)
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

@@ -32,9 +32,9 @@ def test_it_declares_a_view(tmp_path, monkeypatch):
     assert not (tmp_path / "tables").exists()
 
 
-@pytest.mark.parametrize("arguments", [(3,), (None,), ("x", "high")])
+@pytest.mark.parametrize("arguments", [(3,), (None,), ("",), (" ",), ("x", "high")])
 def test_what_it_refuses(arguments):
-    """A folder that is no path, and a priority that is no number, are refused at once."""
+    """A folder that is no path or none at all, and a priority that is no number, are refused at once."""
     with pytest.raises(InvalidArgumentError):
         ParquetObserver(*arguments)
 

@@ -131,7 +131,7 @@ def _refusal():
     [
         ("gs:", "a bucket is missing: write --to gs://BUCKET/PATH"),
         ("gs://google-x/y", "is no name of a bucket"),
-        ("gs://bucket/x?projekt=y", r"unknown option 'projekt': did you mean project\?"),
+        ("gs://bucket/x?projekt=y", r"has no option 'projekt': did you mean project\?"),
     ],
 )
 def test_addresses_that_are_none(text, says):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 
 import pytest
 from servers.tls import TlsFront
@@ -350,6 +351,38 @@ def test_a_login_that_is_refused(root, run_writer, locked_mongo, login):
     assert status.state == "failed"
     assert "refuses the connection" in status.error
     assert "Check user, password and authSource" in status.error
+    assert "s3cret" not in status.error
+
+
+@server
+@pytest.mark.parametrize("points", [0, 1])
+def test_what_a_user_calls_metrics_hides_no_run(root, spec, mongo_db, points):
+    """E.1: an ``id`` that is none becomes ``id_``; Omniboard would show no run of the database."""
+    whole = {"name": "whole", "id": "a" * 24}
+    own = [{"name": "mine", "id": "zz"}, {"id": 3}, whole, {"name": "none", "id": None}, "text"]
+    folder = root.claim()
+    writer = _simple(folder, info={"metrics": own})
+    if points:
+        writer.log_point("loss", 0, 0.5)
+    writer.close()
+    once(folder, spec)
+    found = mongo_db.runs.find_one()["info"]["metrics"]
+    assert [{"name": "mine", "id_": "zz"}, {"id_": 3}, *own[2:]] == found[:5]
+    assert [str(one["_id"]) for one in mongo_db.metrics.find()] == [one["id"] for one in found[5:]]
+    for one in found:
+        given = one.get("id") if isinstance(one, dict) else None
+        assert given is None or re.fullmatch("[0-9a-f]{24}", given)
+
+
+@server
+def test_a_server_that_knows_no_logins(root, run_writer, mongo_db, mongo_server):
+    """What it answers (no such command) is told as what to do, and not as a document that it refused."""
+    folder = root.claim()
+    run_writer(folder)
+    address = mongo_server.url.replace("//", "//me:s3cret@") + f"/{mongo_db.name}"
+    status = once(folder, parse_spec(address))
+    assert status.state == "failed"
+    assert "knows no logins: leave user and password out of its address" in status.error
     assert "s3cret" not in status.error
 
 

@@ -315,6 +315,50 @@ def test_claims_of_processes_that_are_gone(opened, objects, monkeypatch):
     assert 10 == _next_seq(sink)
 
 
+@pytest.mark.parametrize("number", [None, 1, 2, 3])
+def test_what_a_replayer_took_up_that_was_killed(opened, objects, monkeypatch, number):
+    """Its mark says that there may be claims without one; they are found wherever the write was cut."""
+    opened(RUN).write(_batch(10))
+    gone = RunKey("00000000000000bb", 2)
+    killed = opened()
+    assert killed.position(gone) is None
+    assert killed.take_up(gone).claimed
+    if number is not None:
+        _dies_at(killed._store, number, after=True)
+        with pytest.raises(Killed):
+            killed.write(_batch(10, gone))
+        killed._store.before = killed._store.after = lambda *_: None
+    assert "2" in {key.removeprefix(BASE).partition("/")[0] for key in objects}
+    sink = opened()
+    assert 0 == sink.clear_claims(0.0)  # its process lives
+    monkeypatch.setattr("sacred.replayers.objects.runs.process_lives", lambda _: False)
+    assert 0 == sink.clear_claims(3600.0)
+    whole = f"{BASE}2/run.json" in objects
+    assert int(not whole) == sink.clear_claims(0.0)
+    assert whole or not [key for key in objects if key.startswith(f"{BASE}2/")]
+    assert not [key for key in objects if "/claims/" in key]
+    assert 0 == sink.clear_claims(0.0)
+    assert 10 == _next_seq(sink)
+
+
+def test_a_replayer_that_ends_leaves_no_mark(opened, objects):
+    """One mark for all that it takes up, gone at its end; it stays while a run is only claimed."""
+    sink = opened()
+    for number in range(1, 6):
+        run = RunKey(f"{number:016x}", number)
+        assert sink.position(run) is None
+        assert sink.take_up(run).claimed
+        assert 1 == len([key for key in objects if "/claims/" in key])
+        if number == 3:
+            sink.close()
+            assert 1 == len([key for key in objects if "/claims/" in key])
+            sink.open()
+            assert sink.position(run).claimed
+        sink.write(_batch(10, run))
+    sink.close()
+    assert not [key for key in objects if "/claims/" in key]
+
+
 def test_a_claim_that_was_half_taken_back(opened, objects, monkeypatch):
     """A release that was killed is ended by the next that clears."""
     sink = opened(RUN)
@@ -484,8 +528,8 @@ def test_names_that_are_folders_of_others(opened, objects, tmp_path):
         ("s3:bucket/path", "is no name of a bucket"),
         ("s3://UPPER/x", "'UPPER' is no name of a bucket"),
         ("s3://key:secret@bucket/x", "keys are not part of the address"),
-        ("s3://bucket/x?regoin=eu", "unknown option 'regoin': did you mean region?"),
-        ("s3://bucket/x?colour=red", "unknown option 'colour': there is endpoint_url and region"),
+        ("s3://bucket/x?regoin=eu", "has no option 'regoin': did you mean region?"),
+        ("s3://bucket/x?colour=red", "has no option 'colour': there is endpoint_url, region"),
         ("s3://bucket/x?region=", "the option region of the address is empty"),
         ("s3://bucket/x?endpoint_url=host:9000", "endpoint_url is no address of a server"),
         ("s3://bucket/x?endpoint_url=http://u:secret@h", "endpoint_url is no address of a server"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import subprocess
 import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 from observers.calls import PEER
 from replayers.buckets import PROGRAM, agrees, follow
 from servers.objects import MemoryStore
@@ -45,6 +50,66 @@ def store(spec):
 def test_the_store_of_the_tests():
     """The store in memory does what the real ones do."""
     agrees(MemoryStore())
+
+
+class _Buckets:
+    """A client of a store that answers 500 to whoever is second, while or after a bucket is made."""
+
+    def __init__(self, asking: int) -> None:
+        self.meta = SimpleNamespace(region_name=None)
+        self.made: list[str] = []
+        self.refused = 0
+        self._all_ask = threading.Barrier(asking)
+        self._asked = threading.local()
+
+    def head_bucket(self, *, Bucket):  # noqa: N803
+        if not hasattr(self._asked, "once"):
+            self._asked.once = True
+            self._all_ask.wait(10)  # nobody found it when everybody looked first
+            raise ClientError(_answer(404, "404"), "HeadBucket")
+        if Bucket not in self.made:
+            raise ClientError(_answer(404, "404"), "HeadBucket")
+
+    def create_bucket(self, *, Bucket):  # noqa: N803
+        if Bucket in self.made:
+            self.refused += 1
+            raise ClientError(_answer(500, "InternalError"), "CreateBucket")
+        self.made.append(Bucket)
+
+
+def _answer(status, code):
+    return {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+def _open_at_once(client, monkeypatch, count):
+    monkeypatch.setattr(module, "client_for", lambda *_: client)
+    spec = SinkSpec.parse("s3://bucket/lab")
+    stores = [module.S3Store(spec, probes=False) for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(store.open) for store in stores]:
+            done.result(20)
+
+
+def test_several_threads_that_make_one_bucket(monkeypatch):
+    """`--jobs 4` asks for it once: of four that asked at once, a store answered one with 500."""
+    client = _Buckets(4)
+    _open_at_once(client, monkeypatch, 4)
+    assert (["bucket"], 0) == (client.made, client.refused)
+
+
+def test_several_processes_that_make_one_bucket(monkeypatch):
+    """Whoever is refused, however, looks whether it is there by now."""
+    client = _Buckets(2)
+    monkeypatch.setattr(module, "_FIRST", contextlib.nullcontext())
+    refuses = client.create_bucket
+
+    def after_another(*, Bucket):  # noqa: N803
+        client.made = client.made or [Bucket]
+        refuses(Bucket=Bucket)
+
+    client.create_bucket = after_another
+    _open_at_once(client, monkeypatch, 2)
+    assert 1 <= client.refused
 
 
 @server

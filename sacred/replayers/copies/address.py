@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from sacred.journal.root import root_around
+from sacred.replayers.address_options import place_and_options
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.objects.address import gcs_spec, s3_spec
 from sacred.replayers.sink import SinkSpec
@@ -29,7 +30,7 @@ def journal_spec(text: str) -> SinkSpec:
     if place.startswith(BUCKETS):
         spec = s3_spec(place) if place.startswith("s3:") else gcs_spec(place)
         return SinkSpec("journal", spec.url, spec.options, f"journal:{spec.url}")
-    folder = place.removeprefix("//")
+    folder, _ = place_and_options(place.removeprefix("//"), (), "a copy of journals in a folder")
     if not folder:
         raise SinkSpecError(
             "a copy of journals needs a place: --to journal:DIR or --to journal:s3://bucket/path"

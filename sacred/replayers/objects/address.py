@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from sacred.replayers.address_options import options_of
 from sacred.replayers.errors import SinkSpecError
 from sacred.replayers.sink import SinkSpec
 
@@ -131,16 +132,8 @@ def _read(
 
 
 def _options(query: str, names: tuple[str, ...]) -> dict[str, Any]:
-    from urllib.parse import parse_qsl
-
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    options: dict[str, Any] = {**options_of(query, names, "a view in a bucket")}
     for name, value in options.items():
-        if name not in names:
-            import difflib
-
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {' and '.join(names)}"
-            raise SinkSpecError(f"the address has an unknown option {name[:80]!r}: {hint}")
         if not value:
             raise SinkSpecError(f"the option {name} of the address is empty: leave it out")
     return options

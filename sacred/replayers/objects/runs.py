@@ -2,7 +2,9 @@
 
 ``.journal/runs/<journal id>.json`` says which id a run has, so that none is looked for among all.
 ``<id>/.journal/position.json`` is the run's claim: whoever makes it has the id. ``.journal/claims``
-has a name for each run that is claimed and not written, which are few.
+has a name for each run that is claimed and not written, which are few, and one for each replayer that
+claims runs which it writes at once (``taking-...``): of one that was killed, they are looked for among
+all objects.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectRuns", "RunObjects"]
 
+#: What the mark of a replayer begins with; those of claims are 16 hexadecimal digits.
+_TAKING = "taking-"
 #: So many ids are tried that somebody else has.
 _ATTEMPTS = 10_000
 
@@ -81,6 +85,9 @@ class ObjectRuns:
         self.base = base
         #: The run that was looked for last and not found, and the name it would like, which is free.
         self._sought: tuple[str, str] | None = None
+        #: The mark of this replayer, and the runs that it took up and did not write yet.
+        self._taking: str | None = None
+        self._unwritten: set[str] = set()
 
     def _index(self, journal_id: str) -> str:
         return f"{self.base}.journal/runs/{journal_id}.json"
@@ -154,13 +161,19 @@ class ObjectRuns:
     def take_up(self, run: RunKey) -> RunObjects | None:
         """Give a run that ``find`` did not find the id that it would like; None if that is not so easy.
 
-        No mark of the claim is made: it is written at once, and if this process is killed before,
-        the next replay of its journal does it.
+        No mark of the claim is made, but one of this replayer: the run is written at once, and if
+        this process is killed before, the next replay of its journal does it, or ``stale_claims``
+        finds it.
         """
         sought, self._sought = self._sought, None
         if sought is None or sought[0] != run.journal_id:
             return None
         name = sought[1]
+        if self._taking is None:
+            mark = self._marker(_TAKING + secrets.token_hex(8))
+            self._store.put(mark, _json(own_identity()))
+            self._taking = mark
+        self._unwritten.add(run.journal_id)
         try:
             index = _json({"view_id": view_id(name)})
             self._store.put(self._index(run.journal_id), index, ABSENT)
@@ -203,6 +216,16 @@ class ObjectRuns:
         """Take away the mark of a claim: the run is more than that now."""
         self._store.delete(self._marker(journal_id))
 
+    def written_at_once(self, journal_id: str) -> None:
+        """Note that a run that was taken up has no claim any more."""
+        self._unwritten.discard(journal_id)
+
+    def end(self) -> None:
+        """Take away the mark of this replayer, unless a run that it took up is only claimed."""
+        if self._taking is not None and not self._unwritten:
+            self._store.delete(self._taking)
+            self._taking = None
+
     def remove(self, run: RunKey, claimed: RunObjects) -> None:
         """Delete a run that is only claimed.
 
@@ -231,6 +254,10 @@ class ObjectRuns:
         prefix = self._marker("")
         for one in [*self._store.list(prefix)]:
             journal_id = one.key[len(prefix) :]
+            if journal_id.startswith(_TAKING):
+                if one.key != self._taking:
+                    yield from self._taken_up(one.key, max_age)
+                continue
             name = _indexed(self._store.get(self._index(journal_id)))
             kept = json_object(self._store.get(self._position(name))) if name is not None else None
             if name is None or kept is None or kept.get("journal_id") != journal_id:
@@ -242,6 +269,29 @@ class ObjectRuns:
                 self.written(journal_id)
             elif self._is_stale(claim, max_age):
                 yield RunKey(journal_id, view_id(name))
+
+    def _taken_up(self, mark: str, max_age: float) -> Iterator[RunKey]:
+        """Yield what a replayer took up that is gone: claims without ``run.json``, which comes last.
+
+        Its mark goes once they have been taken back.
+        """
+        taker = json_object(self._store.get(mark))
+        if taker is None or not self._is_stale(taker, max_age):
+            return
+        claimed: set[str] = set()
+        written: set[str] = set()
+        for one in self._store.list(self.base):
+            name, _, rest = one.key[len(self.base) :].partition("/")
+            if rest == ".journal/position.json":
+                claimed.add(name)
+            elif rest == "run.json":
+                written.add(name)
+        for name in sorted(claimed - written):
+            kept = json_object(self._store.get(self._position(name)))
+            claim = (kept or {}).get("claimed")
+            if kept is not None and isinstance(claim, dict) and self._is_stale(claim, max_age):
+                yield RunKey(str(kept.get("journal_id")), view_id(name))
+        self._store.delete(mark)
 
     @staticmethod
     def _is_stale(claim: dict[str, Any], max_age: float) -> bool:

@@ -8,6 +8,7 @@ batch behind ``take_up`` puts it once: the claim was its turn, and nobody has pu
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.position import Position
-from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.errors import SinkError, ViewMovedError
 from sacred.replayers.objects.files import StoredFiles
 from sacred.replayers.objects.points import new_points
 from sacred.replayers.objects.runs import ObjectRuns, json_object
@@ -87,6 +88,8 @@ class ObjectSink:
     def close(self) -> None:
         """Give the connection back."""
         self._states.clear()
+        with contextlib.suppress(SinkError):  # a mark that stays costs the next replayer a listing
+            self._runs.end()
         self._store.close()
 
     # -- ids -----------------------------------------------------------------------------------
@@ -220,6 +223,8 @@ class ObjectSink:
         state.taken_up = False
         if was_marked and positioned:
             self._runs.written(batch.run.journal_id)
+        if positioned:
+            self._runs.written_at_once(batch.run.journal_id)
         parts.forget(before - {str(part[0]) for part in kept.get("parts", [])})
 
     def _change_fields(

@@ -31,6 +31,7 @@ _RETRYABLE = frozenset(
     | {13436, 112}
 )
 REFUSED = frozenset({13, 18, 8000})
+_COMMAND_NOT_FOUND = 59
 
 _clients: dict[tuple[int, str, str], list[Any]] = {}
 _clients_lock = threading.Lock()
@@ -65,6 +66,15 @@ def _borrow_client(url: str, options: Mapping[str, Any]) -> Any:
 def _named_in(url: str) -> set[str]:
     query = url.partition("?")[2]
     return {part.partition("=")[0].lower() for part in query.replace(";", "&").split("&")}
+
+
+def _knows_no_logins(text: str, code: int | None) -> bool:
+    """Tell whether a server does not know the command of a login; compatible ones say it variously."""
+    names_one = any(name in text for name in ("saslStart", "saslContinue", "authenticate"))
+    unknown = re.search(
+        "(no such|unknown|not supported|unsupported|unrecognized)", text, re.IGNORECASE
+    )
+    return names_one and (code == _COMMAND_NOT_FOUND or unknown is not None)
 
 
 def _return_client(client: Any) -> None:
@@ -205,6 +215,11 @@ class MongoConnection:
                 return TerminalSinkError(
                     f"{place} refuses the connection: {text}. Check user, password and authSource, "
                     "and that the user may write there"
+                )
+            if _knows_no_logins(text, code):
+                return TerminalSinkError(
+                    f"{place} knows no logins: leave user and password out of its address "
+                    "(mongodb://host:port/database), or check that this is the server you mean"
                 )
             if isinstance(
                 error, (errors.ExecutionTimeout, errors.WTimeoutError, errors.CursorNotFound)

@@ -27,7 +27,7 @@ from sacred.replayers.sinks.mongo.annotations import annotation_update
 from sacred.replayers.sinks.mongo.connection import REFUSED, MongoConnection
 from sacred.replayers.sinks.mongo.files import chunks, md5_of, put_file
 from sacred.replayers.sinks.mongo.series import Series, bring_home, load_series, push_points
-from sacred.replayers.sinks.mongo.values import bson_document, bson_value, object_id
+from sacred.replayers.sinks.mongo.values import bson_document, bson_value, listed_metrics, object_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -446,10 +446,11 @@ class MongoSink:
                 for entry in rendered["artifacts"]
                 if references.get(entry.key) is not None
             ]
-        if "info" in rendered and metrics:
-            own = rendered["info"].get("metrics")
-            listed = own if isinstance(own, list) else []
-            rendered["info"] = {**rendered["info"], "metrics": [*listed, *metrics]}
+        if "info" in rendered and (metrics or "metrics" in rendered["info"]):
+            own = listed_metrics(rendered["info"].get("metrics"))
+            if metrics:
+                own = [*(own if isinstance(own, list) else []), *metrics]
+            rendered["info"] = {**rendered["info"], "metrics": own}
         return rendered
 
     def _output(self, batch: Batch, state: _State, text: str) -> str:

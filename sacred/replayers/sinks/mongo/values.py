@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,3 +77,18 @@ def object_id(*parts: str) -> ObjectId:
 
     text = "\0".join(parts).encode("utf-8", "replace")
     return ObjectId(hashlib.sha256(text).digest()[:12])
+
+
+def listed_metrics(own: Any) -> Any:
+    """Return what a user put into ``info["metrics"]``, so that clients can read the run's metrics there.
+
+    Omniboard makes an ObjectId of every ``id`` in it, and shows no run at all where one can be none:
+    that ``id`` is called ``id_``.
+    """
+    if isinstance(own, list):
+        return [listed_metrics(one) if isinstance(one, dict) else one for one in own]
+    if not isinstance(own, dict) or own.get("id") is None:
+        return own
+    if isinstance(own["id"], str) and re.fullmatch("[0-9a-fA-F]{24}", own["id"]):
+        return own
+    return {"id_" if name == "id" else name: value for name, value in own.items()}

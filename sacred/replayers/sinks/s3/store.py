@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.replayers.errors import TerminalSinkError
@@ -36,6 +37,8 @@ _CONFLICTS = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 #: Buckets of which is known whether conditions count there: by endpoint and name.
 _conditions: dict[tuple[str | None, str], bool] = {}
+#: Held by whoever makes a bucket, or finds out about one: stores answer several at once with errors.
+_FIRST = threading.Lock()
 
 
 class S3Store:
@@ -92,19 +95,27 @@ class S3Store:
         with self._errors():
             if self._client is None:
                 self._client = client_for(self._endpoint, self._region)
-            try:
-                self._client.head_bucket(Bucket=self.bucket)
-            except Exception as error:
-                if status_of(error) != 404:
-                    raise
+            if not self._is_there():
                 if not self._makes:
-                    raise TerminalSinkError(
-                        f"{self.spec.name}: there is no bucket {self.bucket}"
-                    ) from None
-                self._make_bucket()
-        if self._probes and (self._endpoint, self.bucket) not in _conditions:
-            self._look_for_conditions()
+                    raise TerminalSinkError(f"{self.spec.name}: there is no bucket {self.bucket}")
+                with _FIRST:
+                    if not self._is_there():
+                        self._make_bucket()
+        key = (self._endpoint, self.bucket)
+        if self._probes and key not in _conditions:
+            with _FIRST:
+                if key not in _conditions:
+                    self._look_for_conditions()
         self._answer.came()
+
+    def _is_there(self) -> bool:
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+        except Exception as error:
+            if status_of(error) != 404:
+                raise
+            return False
+        return True
 
     def _make_bucket(self) -> None:
         region = self._client.meta.region_name
@@ -113,7 +124,8 @@ class S3Store:
         try:
             self._client.create_bucket(Bucket=self.bucket, **more)
         except Exception as error:
-            if code_of(error) != "BucketAlreadyOwnedByYou":
+            # Another process made it meanwhile, which stores tell in many ways, status 500 among them.
+            if code_of(error) == "BucketAlreadyExists" or not self._is_there():
                 raise
 
     def _look_for_conditions(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 from sacred.replayers.errors import SinkSpecError
+from sacred.replayers.missing_package import is_missing
 from sacred.replayers.sink import SinkSpec
 
 __all__ = ["SCHEMES", "anchored", "driver_of", "driver_url", "in_memory", "parse_sql", "sql_spec"]
@@ -22,6 +22,13 @@ _DRIVERS = {
 }
 #: What SQLAlchemy calls a driver whose module is called otherwise.
 _NAMES = {"MySQLdb": "mysqldb"}
+#: By the name of a driver in an address (``mysql+pymysql``): its module, and the package.
+_NAMED = {
+    "psycopg": ("psycopg", "psycopg"),
+    "psycopg2": ("psycopg2", "psycopg2"),
+    "pymysql": ("pymysql", "PyMySQL"),
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+}
 
 #: What a view's address may begin with.
 SCHEMES = ("sqlite", *_DRIVERS, "sql")
@@ -38,25 +45,26 @@ def driver_url(url: str) -> str:
     if known is None:
         return url
     dialect, drivers = known
-    driver = next((one for one in drivers if _is_installed(one)), drivers[0])
+    driver = next((one for one in drivers if not is_missing(one)), drivers[0])
     return f"{dialect}+{_NAMES.get(driver, driver)}{separator}{rest}"
 
 
 def driver_of(url: str) -> str | None:
-    """Return the package that is missing for an address: a sentence's noun; None if none is."""
-    if not _is_installed("sqlalchemy"):
-        return "SQLAlchemy"
-    known = _DRIVERS.get(url.partition("://")[0].lower())
-    if known is None or any(map(_is_installed, known[1])):
+    """Return the package that is missing for an address and how to get it: the end of a sentence.
+
+    None if none is missing.
+    """
+    extra = "pip install 'sacred-journal[sql]'"
+    if is_missing("sqlalchemy"):
+        return f"SQLAlchemy: {extra}"
+    scheme = url.partition("://")[0].lower()
+    module, package = _NAMED.get(scheme.partition("+")[2], ("", ""))
+    if module:
+        return f"{package}: pip install {package}" if is_missing(module) else None
+    known = _DRIVERS.get(scheme)
+    if known is None or not all(map(is_missing, known[1])):
         return None
-    return {"psycopg": "psycopg", "pymysql": "PyMySQL"}[known[1][0]]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ValueError:  # something that a test put in its place
-        return True
+    return f"{_NAMED[known[1][0]][1]}: {extra}"
 
 
 def in_memory(url: str) -> bool:

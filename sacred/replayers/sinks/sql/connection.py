@@ -116,7 +116,7 @@ def checked_url(url: str) -> URL:
     """
     missing = driver_of(url)
     if missing is not None:
-        raise SinkMissingError(f"an SQL view needs {missing}: pip install 'sacred-journal[sql]'")
+        raise SinkMissingError(f"an SQL view needs {missing}")
     try:
         parsed = make_url(driver_url(url))
         parsed.get_dialect()
