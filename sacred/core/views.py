@@ -31,6 +31,7 @@ __all__ = [
     "declared_view",
     "ended",
     "plain_document",
+    "refusal",
 ]
 
 #: Seconds that the start of a run waits for the id that a server gives.
@@ -295,7 +296,7 @@ class RunViews:
         return answer.id
 
     def _refuse(self, name: str, error: str) -> None:
-        self._refused.append(_refusal(name, error))
+        self._refused.append(refusal(name, error))
         self._told.add(name)
 
     def _claim_wait(self) -> float:
@@ -340,9 +341,7 @@ class RunViews:
             if name not in self._told
         }
         self._told.update(news)
-        return [
-            _refusal(name, error or "its replayer says no more") for name, error in news.items()
-        ]
+        return [refusal(name, error or "its replayer says no more") for name, error in news.items()]
 
     def wait(self, position: list[list[Any]], timeout: float) -> list[Behind]:
         """Wait until the views have what the journal has; return those that have not."""
@@ -375,7 +374,7 @@ def ended(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _refusal(name: str, error: str) -> str:
+def refusal(name: str, error: str) -> str:
     """Return what a view said, as a sentence that names it."""
     error = " ".join(error.split())
     if error.startswith(f"{name} "):
