@@ -38,6 +38,8 @@ __all__ = [
 CLAIM_WAIT = 2.0
 #: All the views of a run share that time; one that is asked when it is over still gets so much (s).
 LATE_CLAIM_WAIT = 0.25
+#: And its end for a view without which it is not over (s).
+REQUIRED_WAIT = 600.0
 
 
 class ViewRequiredError(RuntimeError):
@@ -347,10 +349,12 @@ class RunViews:
         """Wait until the views have what the journal has; return those that have not."""
         if self._folder is None or not self._views:
             return []
-        patience = timeout
-        if any(getattr(observer, "required", False) for observer, _ in self._views):
-            patience = max(timeout, 600.0)
-        states = self._link().wait(self._folder, position, patience)
+        longer = {
+            str(view["name"]): max(timeout, REQUIRED_WAIT)
+            for observer, view in self._views
+            if getattr(observer, "required", False)
+        }
+        states = self._link().wait(self._folder, position, timeout, longer)
         return [
             Behind(name, state.error, state.state == "failed")
             for name, state in states.items()

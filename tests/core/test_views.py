@@ -142,6 +142,15 @@ def test_who_is_behind(link: mock.Mock) -> None:
     ]
 
 
+def test_only_what_is_required_is_waited_for_long(link: mock.Mock) -> None:
+    """A view that may be behind does not hold up the end because another one may not."""
+    views = RunViews([_Server(required=True), _Server("sql:x")], "/r", "ab")
+    views.follow("/r/1", 1)
+    link.wait.return_value = {}
+    views.wait([], 10.0)
+    link.wait.assert_called_once_with("/r/1", [], 10.0, {"mongo:d@h": views_module.REQUIRED_WAIT})
+
+
 def test_a_view_that_failed_is_said_once(link: mock.Mock) -> None:
     """In a sentence, while the run goes on; not again where it refused to give an id."""
     link.claim.return_value = ClaimAnswer(None, "the login is refused")
