@@ -281,10 +281,27 @@ class ReplayerLink:
             self._runs[folder] = _Run(command, tuple(str(view["name"]) for view in views))
             self._send(command)
 
-    def wait(self, folder: str, position: list[list[Any]], timeout: float) -> dict[str, ViewState]:
+    def wait(
+        self,
+        folder: str,
+        position: list[list[Any]],
+        timeout: float,
+        longer: Mapping[str, float] | None = None,
+    ) -> dict[str, ViewState]:
         """Wait until the views of a run have reached a position in its journal.
 
         Views that kept this process waiting before are asked but not waited for.
+
+        Parameters
+        ----------
+        folder
+            The run's folder.
+        position
+            Where its journal ends.
+        timeout
+            For how long (s).
+        longer
+            Views that are waited for longer, with the seconds: the others do not share that.
 
         Returns
         -------
@@ -301,14 +318,16 @@ class ReplayerLink:
             ticket = self._next_ticket()
             self._tickets[ticket] = folder
             self._send({"do": "wait", "ticket": ticket, "folder": folder, "position": position})
-            deadline = time.monotonic() + timeout
+            begun = time.monotonic()
+            deadlines = {name: begun + (longer or {}).get(name, timeout) for name in run.views}
             while True:
                 states = {name: self._states.get((folder, name)) for name in run.views}
                 missing = {
                     name for name, state in states.items() if not state or state.state == "behind"
                 }
-                remaining = deadline - time.monotonic()
-                if not missing - self.silent or remaining <= 0 or self._channel is None:
+                last = max((deadlines[name] for name in missing - self.silent), default=0.0)
+                remaining = last - time.monotonic()
+                if remaining <= 0 or self._channel is None:
                     break
                 self._changed.wait(remaining)
             self.silent |= missing

@@ -12,7 +12,7 @@ from sacred.core.passwords import mask_password
 from sacred.core.recorder import tell_losses_of_child, words_of_losses
 from sacred.core.run_facts import record_typed
 from sacred.core.settings import journal_settings
-from sacred.core.views import ended
+from sacred.core.views import ended, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,9 +169,8 @@ class RunEnd:
         for behind in self._views.wait(position, journal_settings().view_wait):
             why = f": {behind.error}" if behind.error else ""
             text = f"The view {behind.view} is behind{why}"
-            if behind.failed:  # the error is a sentence of its own
-                text = behind.error or f"{behind.view} can not be written"
-                text = text[:1].upper() + text[1:]
+            if behind.failed:
+                text = refusal(behind.view, behind.error or "its replayer says no more")
             self.run_logger.warning("%s %s", ended(text), fate)
 
     def _report_losses(self, recorder: Recorder, folder: RunFolder) -> None:

@@ -31,12 +31,15 @@ __all__ = [
     "declared_view",
     "ended",
     "plain_document",
+    "refusal",
 ]
 
 #: Seconds that the start of a run waits for the id that a server gives.
 CLAIM_WAIT = 2.0
 #: All the views of a run share that time; one that is asked when it is over still gets so much (s).
 LATE_CLAIM_WAIT = 0.25
+#: And its end for a view without which it is not over (s).
+REQUIRED_WAIT = 600.0
 
 
 class ViewRequiredError(RuntimeError):
@@ -295,7 +298,7 @@ class RunViews:
         return answer.id
 
     def _refuse(self, name: str, error: str) -> None:
-        self._refused.append(_refusal(name, error))
+        self._refused.append(refusal(name, error))
         self._told.add(name)
 
     def _claim_wait(self) -> float:
@@ -340,18 +343,18 @@ class RunViews:
             if name not in self._told
         }
         self._told.update(news)
-        return [
-            _refusal(name, error or "its replayer says no more") for name, error in news.items()
-        ]
+        return [refusal(name, error or "its replayer says no more") for name, error in news.items()]
 
     def wait(self, position: list[list[Any]], timeout: float) -> list[Behind]:
         """Wait until the views have what the journal has; return those that have not."""
         if self._folder is None or not self._views:
             return []
-        patience = timeout
-        if any(getattr(observer, "required", False) for observer, _ in self._views):
-            patience = max(timeout, 600.0)
-        states = self._link().wait(self._folder, position, patience)
+        longer = {
+            str(view["name"]): max(timeout, REQUIRED_WAIT)
+            for observer, view in self._views
+            if getattr(observer, "required", False)
+        }
+        states = self._link().wait(self._folder, position, timeout, longer)
         return [
             Behind(name, state.error, state.state == "failed")
             for name, state in states.items()
@@ -375,7 +378,7 @@ def ended(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _refusal(name: str, error: str) -> str:
+def refusal(name: str, error: str) -> str:
     """Return what a view said, as a sentence that names it."""
     error = " ".join(error.split())
     if error.startswith(f"{name} "):

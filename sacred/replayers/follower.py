@@ -388,7 +388,8 @@ class Follower:
         written, since = self._written, None
         if before is not None:
             written = written or before.written
-            if not position and before.view_id == status.view_id:
+            asked = status.view_id is not None or state == "deleted"
+            if not position and (not asked or before.view_id == status.view_id):
                 position = before.position  # it could not be asked where it stands
         now = time.time_ns()
         if error is not None:

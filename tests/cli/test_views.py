@@ -13,6 +13,7 @@ import pytest
 
 from sacred.journal import EventType
 from sacred.journal.root import JournalRoot
+from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.memo import JournalSize, ViewMemo, read_memos
 from sacred.replayers.registry import load_sink, parse_spec
@@ -78,6 +79,28 @@ def test_a_server_that_is_down(root, run_sacred):
     done = run_sacred("ls")
     name = record["view"]
     assert f"sacred: the view {name} of run 1 is behind; sacred views says why\n" == done.err
+
+
+def test_a_server_that_goes_down_later(root, monkeypatch):
+    """A replay that can not ask a view that has all of a run still remembers how far it was."""
+    folder, spec = root.completed(), parse_spec("memory:away")
+    sink = load_sink(spec)
+    follower = Follower(folder, sink, spec)
+    follower.run_once()
+    follower.close()
+    (before,) = standings([folder])
+
+    def away():
+        raise TransientSinkError("not now")
+
+    monkeypatch.setattr(sink, "open", away)
+    follower = Follower(folder, sink, spec)
+    follower.run_once()
+    follower.close()
+    (after,) = standings([folder])
+    assert ("current", "behind") == (before.state, after.state)
+    assert before.events == after.events > 30
+    assert (0, "not now") == (after.lag_events, after.error)
 
 
 def test_a_poisoned_view_stops_alone(root, tmp_path, run_sacred):

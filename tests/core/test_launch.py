@@ -199,6 +199,18 @@ def test_a_view_that_is_behind_says_why() -> None:
     assert "behind" == link.wait("/r/2", [], _LONG)["mongo:s@h"].state
 
 
+def test_what_is_waited_for_longer_keeps_no_other_view() -> None:
+    """R16: one that must have all (``required``) gets its time; one beside it that is down does not."""
+    file = {"kind": "file", "name": "file:x", "url": "x", "options": {}}
+    link, _ = _link(_well)  # the file view never answers
+    link.follow("/r/1", "ab", 1, [_MONGO, file])
+    states = link.wait("/r/1", [], 0.05, {"mongo:s@h": 3600.0})
+    assert {"mongo:s@h": "current", "file:x": "behind"} == {
+        name: state.state for name, state in states.items()
+    }
+    assert {"file:x"} == link.silent
+
+
 def test_a_replayer_that_dies_ends_a_wait_at_once() -> None:
     """R17: its death ends a wait."""
 

@@ -10,10 +10,16 @@ import pytest
 from sacred import Experiment
 from sacred.core import views as views_module
 from sacred.core.launch import ClaimAnswer, ViewState
-from sacred.core.views import RunViews, ViewRequiredError, declared_view, plain_document
+from sacred.core.views import (
+    Behind,
+    RunViews,
+    ViewRequiredError,
+    declared_view,
+    plain_document,
+)
 from sacred.journal.finding import start_fields
 from sacred.journal.root import JournalRoot
-from sacred.observers import MongoObserver
+from sacred.observers import FileStorageObserver, MongoObserver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +142,15 @@ def test_who_is_behind(link: mock.Mock) -> None:
     ]
 
 
+def test_only_what_is_required_is_waited_for_long(link: mock.Mock) -> None:
+    """A view that may be behind does not hold up the end because another one may not."""
+    views = RunViews([_Server(required=True), _Server("sql:x")], "/r", "ab")
+    views.follow("/r/1", 1)
+    link.wait.return_value = {}
+    views.wait([], 10.0)
+    link.wait.assert_called_once_with("/r/1", [], 10.0, {"mongo:d@h": views_module.REQUIRED_WAIT})
+
+
 def test_a_view_that_failed_is_said_once(link: mock.Mock) -> None:
     """In a sentence, while the run goes on; not again where it refused to give an id."""
     link.claim.return_value = ClaimAnswer(None, "the login is refused")
@@ -150,6 +165,21 @@ def test_a_view_that_failed_is_said_once(link: mock.Mock) -> None:
     assert ["The view sql:x can not be written: a foreign schema."] == views.failed()
     assert [] == views.failed()
     link.failures.assert_called_with("/r/1")
+
+
+def test_the_end_names_a_failed_view_as_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a view that failed says begins with its name, which is no word to be written large."""
+    monkeypatch.chdir(tmp_path)
+    behind = [Behind("sql:x", "sql:x refuses the login", failed=True)]
+    monkeypatch.setattr(RunViews, "wait", lambda *_: behind)
+    ex = Experiment("named", save_git_info=False)
+    ex.main(lambda: None)
+    ex.observers.append(FileStorageObserver("out"))
+    ex.run()
+    (end,) = [text for text in caplog.messages if "The run is safe in" in text]
+    assert end.startswith("The view sql:x refuses the login. The run is safe in")
 
 
 def test_no_secret_is_recorded(link: mock.Mock) -> None:

@@ -430,13 +430,15 @@ def test_of_a_group_the_largest_entries_are_left_out(root, spec, mongo_db):
     """What fits stays, with the notice in the place of what does not; one of small entries goes."""
     folder = root.claim()
     many = {f"key {n}": "y" * 100 for n in range(150_000)}
-    writer = _simple(folder, config={"data": "x" * (17 << 20), "lr": 0.5, "group": {"a": 1}})
+    config = {"data": "x" * (17 << 20), "lr": 0.5, "group": {"a": 1}, "nu\0l": 2, "$a.b": 3}
+    writer = _simple(folder, config=config)
     writer.append(EventType.INFO_CHANGED, set=[[["many"], many], [["n"], 1]], deleted=[])
     writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result={"r": 1})
     writer.close()
     assert once(folder, spec).error is None
     run = mongo_db.runs.find_one()
     assert (run["config"]["lr"], run["config"]["group"]) == (0.5, {"a": 1})
+    assert (run["config"]["nul"], 3) == (2, run["config"].get("$a.b") or run["config"]["@a,b"])
     assert run["config"]["data"].endswith("bytes: too large for MongoDB, kept in the journal")
     assert run["info"]["n"] == 1
     assert run["info"]["many"].endswith("bytes: too large for MongoDB, kept in the journal")

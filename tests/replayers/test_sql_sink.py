@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
@@ -33,6 +34,7 @@ from sacred.replayers.sinks.sql import patience as patience_module
 from sacred.replayers.sinks.sql import sink as sink_module
 from sacred.replayers.sinks.sql.address import anchored, driver_url, parse_sql, sql_spec
 from sacred.replayers.sinks.sql.connection import SqlConnection
+from sacred.replayers.sinks.sql.meaning import meaning_of
 from sacred.replayers.sinks.sql.runs import find_run
 from sacred.replayers.sinks.sql.sink import SqlSink
 from sacred.replayers.sinks.sql.values import exact_point
@@ -667,6 +669,26 @@ def _refusal(url):
     finally:
         sink.close()
     return caught.value
+
+
+_FULL = {
+    "postgres": "DO $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$",
+    "maria": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'the disk is full'",
+}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["postgres", "maria"])
+def test_a_server_that_says_its_disk_is_full(request, kind):
+    """It did answer: the sentence does not say the opposite, and it is tried again."""
+    spec = SinkSpec.parse(request.getfixturevalue(f"{kind}_url"))
+    engine = create_engine(driver_url(spec.url))
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text(_FULL[kind]))
+    engine.dispose()
+    found = meaning_of(caught.value, spec)
+    assert isinstance(found, TransientSinkError)
+    assert f"{spec.name} can not be written now: the disk is full" in str(found)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])

@@ -218,7 +218,11 @@ class DatabaseServer:
         """Kill the processes a server has for its connections: they hold the port and the data."""
         import psutil
 
-        for child in psutil.Process(pid).children(recursive=True):
+        try:
+            children = psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:  # it ended by itself: its port was taken, its disk is full
+            return
+        for child in children:
             try:
                 child.kill()
             except psutil.NoSuchProcess:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from servers import databases
@@ -37,3 +39,20 @@ def test_a_missing_server_says_what_installs_it(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(databases, "program", lambda _: None)
     with pytest.raises(ServerMissingError, match=r"apt-get install (postgresql|mariadb-server)"):
         kind(tmp_path).start()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [databases.PostgresServer, databases.MariaServer])
+def test_a_port_that_somebody_took_is_not_insisted_on(kind, tmp_path_factory):
+    """The server ends by itself there; it is started on another one."""
+    server = kind(tmp_path_factory.mktemp("taken"))
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", server.port))
+        taken = server.port
+        try:
+            server.start()
+            assert server.port != taken
+            server.ask("SELECT 1")
+        finally:
+            server.stop()

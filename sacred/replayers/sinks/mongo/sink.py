@@ -584,8 +584,9 @@ def _without_largest(value: dict[str, Any], size: int, room: int) -> tuple[dict[
     """
     import bson
 
+    # One level down: only there a user's name becomes one that BSON has (no NUL).
     sizes = {
-        name: len(bson.encode(bson_document({name: one}, safe_keys=True)))
+        name: len(bson.encode(bson_document({"": {name: one}}, safe_keys=True)))
         for name, one in value.items()
     }
     kept, left = dict(value), size

@@ -32,6 +32,9 @@ _PASSING_CODES = frozenset(
     {1021, 1040, 1041, 1053, 1077, 1079, 1080, 1114, 1129, 1146, 1180, 1192, 1203, 1205, 1206, 1213}
     | {1226, 1290, 1317, 1836, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3024}
 )
+#: Of these, those of a server that is not there: the others it answers itself (a full disk, a lock).
+_AWAY_STATES = ("08", "57P")
+_AWAY_CODES = frozenset({1053, 1077, 1079, 1080, 1927, 2002, 2003, 2005, 2006, 2013, 2055})
 _REFUSED_STATES = frozenset({"28000", "28P01", "42501"})
 _REFUSED_CODES = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1698, 1251})
 _NO_DATABASE_STATES = frozenset({"3D000"})
@@ -92,8 +95,10 @@ def _of_driver(error: DBAPIError, place: str, text: str) -> SinkError:
     if not state and code is None and _TRUST.search(text):
         return TerminalSinkError(f"{place} was not trusted: {text}. Check the options of TLS")
     passing = state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
-    if error.connection_invalidated or passing or code in _PASSING_CODES:
+    if error.connection_invalidated or state.startswith(_AWAY_STATES) or code in _AWAY_CODES:
         return TransientSinkError(f"{place} does not answer: {text}")
+    if passing or code in _PASSING_CODES:
+        return TransientSinkError(f"{place} can not be written now: {text}")
     if not state and not code and type(original).__name__ in {"OperationalError", "InterfaceError"}:
         # libpq has no state for a connection that was never made, or broke.
         return TransientSinkError(f"{place} does not answer: {text}")
