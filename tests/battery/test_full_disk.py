@@ -18,7 +18,7 @@ def may_mount():
     if not shutil.which("unshare") or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     command = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /mnt"]
-    return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=100).returncode == 0
 
 
 def _run(kind, record_property, before=()):

@@ -118,7 +118,7 @@ def until(holds, seconds=60.0):
 def asked(address):
     """Ask for the health; (status, answer), or None while nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/", timeout=100) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -285,7 +285,7 @@ def test_importing_costs_no_program_runner():
         env={**os.environ, "PYTHONPATH": os.path.dirname(sacred.__path__[0])},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     assert "[]\n" == done.stdout

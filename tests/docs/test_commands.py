@@ -53,7 +53,7 @@ PACKAGES = {"docs/views.md": "pandas"}
 UNTYPED = {"docs/benchmarks.md": "made by the benchmarks, which take a quarter of an hour"}
 NEEDS_SERVER = re.compile(r"mongo| -m ")
 SECONDS = 120.0
-QUIET = 3.0
+QUIET = 10.0
 
 EXPERIMENT = """
 from sacred import Experiment
@@ -166,6 +166,7 @@ def _as_read(output: str) -> str:
 def _stable(output: str) -> str:
     """An output without what differs from run to run."""
     output = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME", output)
+    output = re.sub(r"(?<= after )\d+:\d\d:\d\d\b", "TIME", output)
     output = re.sub(r"\b\d+\.\d+s\b|\b\d+\.\d{5,}\b", "SECONDS", output)
     return "\n".join(" ".join(line.split()) for line in output.strip().split("\n"))
 

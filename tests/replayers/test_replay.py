@@ -55,7 +55,7 @@ def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path,
     def together(source, target):
         if "_resources" in str(target):
             with contextlib.suppress(threading.BrokenBarrierError):
-                both.wait(5)
+                both.wait(100)
         really(source, target)
 
     monkeypatch.setattr(os, "replace", together)

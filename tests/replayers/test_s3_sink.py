@@ -224,7 +224,7 @@ def test_a_server_that_goes_away(root, run_writer, private_s3, monkeypatch):
     writer = run_writer(folder, ends=False)
     follower = Follower(folder, load_sink(spec), spec)
     try:
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
         private_s3.stop()
         for step in range(50, 60):
             writer.log_point("loss", step, 1.0)
@@ -232,7 +232,7 @@ def test_a_server_that_goes_away(root, run_writer, private_s3, monkeypatch):
         assert "behind" == follower.run_once().state
         assert "does not answer" in follower.status.error
         private_s3.start()
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
     finally:
         follower.close()
         writer.close()
@@ -252,14 +252,14 @@ def test_a_server_that_comes_back_older(root, run_writer, private_s3, monkeypatc
     writer = run_writer(folder, ends=False)
     follower = Follower(folder, load_sink(spec), spec)
     try:
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
         private_s3.stop()
         writer.append_output(1, b"one more line\n")
         writer.flush()
         assert "behind" == follower.run_once().state
         shutil.rmtree(private_s3.folder / "data")
         private_s3.start()
-        status = follower.run_once(patience=20.0)
+        status = follower.run_once(patience=100.0)
         assert ("current", 1) == (status.state, status.view_id), status.error
     finally:
         follower.close()

@@ -188,17 +188,17 @@ class MongoServer:
         if shutil.which("mongod"):
             process.terminate()
         try:
-            process.wait(20)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(100)
 
     def kill(self) -> None:
         """Kill it as the kernel would; a second of what it acknowledged may be gone."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(20)
+            process.wait(100)
             if process.stdin is not None:
                 process.stdin.close()
 

@@ -165,14 +165,14 @@ class ProgramServer:
             return
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(100)
 
     def kill(self) -> None:
         """Kill it as the kernel would."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(10)
+            process.wait(100)

@@ -107,7 +107,7 @@ class FaultProxy:
             self._unlisten()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(100)
 
     def _set(self, mode: str) -> None:
         with self._changed:
@@ -188,7 +188,7 @@ class FaultProxy:
                 if end is not None:
                     self._end(end)
             if answers is not None:
-                answers.join(10)
+                answers.join(100)
             for end in (client, server):
                 if end is not None:
                     with self._changed:
@@ -197,7 +197,7 @@ class FaultProxy:
 
     def _reach(self, client: socket.socket) -> tuple[socket.socket, threading.Thread]:
         """Connect the server, and let its answers pass."""
-        server = socket.create_connection(self.target, timeout=10)
+        server = socket.create_connection(self.target, timeout=100)
         server.settimeout(None)
         with self._changed:
             self._sockets.add(server)

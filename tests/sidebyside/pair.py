@@ -108,7 +108,7 @@ class _Side:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(100)
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -112,7 +112,7 @@ def main():
 def _is_gone(pid):
     """Whether a process that was killed is gone, which may take it a moment."""
     try:
-        psutil.Process(pid).wait(10)
+        psutil.Process(pid).wait(100)
     except psutil.NoSuchProcess:
         pass
     except psutil.TimeoutExpired:
