@@ -25,7 +25,7 @@ def _run(kind, record_property, before=()):
     longest = soak.seconds(0.1)
     with soak.scratch() as folder:
         words = (kind, folder, ROUNDS, longest, soak.seed())
-        found = soak.run_program("full_disk.py", *words, before=before, limit=120 + longest)
+        found = soak.run_program("full_disk.py", *words, before=before, limit=280 + longest)
     assert found["rounds"] >= ROUNDS
     assert found["lost"] > ROUNDS
     assert found["epochs"] > 1
