@@ -53,6 +53,19 @@ def _no_settings_from_outside(monkeypatch):
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "60")
 
 
+@pytest.fixture
+def patient_claims(tmp_path_factory, monkeypatch):
+    """Programs wait a minute for the id that a server gives, not two seconds.
+
+    A replayer that starts on a busy machine may take longer, and a view that did not answer in time is
+    not waited for when the run is over either.
+    """
+    folder = tmp_path_factory.mktemp("patient")
+    program = "import sacred.core.views\n\nsacred.core.views.CLAIM_WAIT = 60.0\n"
+    (folder / "sitecustomize.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
 @pytest.fixture(scope="session")
 def page_reader():
     """The reader that docs/journal-format.md shows; None where the tests run without documents."""

@@ -265,6 +265,7 @@ def _on(address: str, database: str, command: str) -> str:
 @pytest.mark.parametrize(
     "page", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in PAGES]
 )
+@pytest.mark.usefixtures("patient_claims")
 def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> None:
     """A page's commands end well and print what the page says, one after the other."""
     if page in PACKAGES:
@@ -279,6 +280,7 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("page", "runs"), [("README.md", 1), ("docs/replay.md", 5), ("docs/tutorial.md", 8)]
 )
+@pytest.mark.usefixtures("patient_claims")
 def test_the_commands_that_need_a_server_do_what_the_page_shows(
     page: str, runs: int, tmp_path: Path, mongo_server, mongo_db
 ) -> None:

@@ -225,6 +225,7 @@ def _twelve(tmp_path, url, name, wait="10"):
     return list(map(float, values["SECONDS"].split())), values["IDS"], result.stderr
 
 
+@pytest.mark.usefixtures("patient_claims")
 def test_twelve_runs_share_one_replayer(tmp_path, mongo_server, mongo_db):
     """Twelve runs of one process are written by one replayer, each under its id, with float steps."""
     _, ids, _ = _twelve(tmp_path, mongo_server.url, mongo_db.name)

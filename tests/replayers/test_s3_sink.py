@@ -302,6 +302,7 @@ def _program(folder, *words, **environment):
 
 
 @server
+@pytest.mark.usefixtures("patient_claims")
 def test_a_program_with_the_option(s3_server, s3_place, tmp_path):
     """CLI-10, S3-02, OBS-03: ``-S`` writes the run, under ids of the bucket's own."""
     for number in (1, 2):
@@ -322,6 +323,7 @@ def test_a_program_with_the_option(s3_server, s3_place, tmp_path):
 
 @server
 @pytest.mark.skipif(PEER is None, reason="needs Sacred 0.8.7: make servers")
+@pytest.mark.usefixtures("patient_claims")
 def test_sacred_writes_beside(s3_server, s3_place, tmp_path):
     """S3-02: Sacred's observer takes the next id, ours the one after that, and nothing is touched."""
     words = ("-S", f"s3://{s3_place}/lab/iris")

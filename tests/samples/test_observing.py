@@ -80,6 +80,7 @@ def test_a_database_in_the_program(sample, url, name, client, tmp_path):
 
 @pytest.mark.server
 @pytest.mark.parametrize("sample", ["mongo_server", "queued_mongo"])
+@pytest.mark.usefixtures("patient_claims")
 def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
     """MongoDB: the entry of a run and that of its source have the fields that the page shows, of these types."""
     path = typed.program(f"observing/{sample}", tmp_path)
@@ -109,6 +110,7 @@ def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("patient_claims")
 def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
     """S3: the objects of a run have the names that the page says, below the path as it is given."""
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
@@ -129,6 +131,7 @@ def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("patient_claims")
 def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place, monkeypatch):
     """Google Cloud Storage: the objects of a run lie below the path."""
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
@@ -153,6 +156,7 @@ def test_files_from_the_command_line(words, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("-s", "sqlite:///foo.db"), ("--sql=sqlite:///foo.db",)])
+@pytest.mark.usefixtures("patient_claims")
 def test_an_sql_database_on_the_command_line(words, tmp_path):
     """SQL: both spellings of the option."""
     typed.printed("observing/hello_cs", tmp_path, *words)

@@ -78,6 +78,7 @@ def test_an_observer_is_added():
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("patient_claims")
 def test_an_observer_from_the_command_line(tmp_path, mongo_server, mongo_db):
     """Observing: ``-m`` with a database; the run is a document there."""
     place = mongo_server.url.removeprefix("mongodb://").rstrip("/")
@@ -87,6 +88,7 @@ def test_an_observer_from_the_command_line(tmp_path, mongo_server, mongo_db):
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("patient_claims")
 def test_an_observer_in_the_program(tmp_path, mongo_server, mongo_db):
     """Observing: an observer that the program adds writes there."""
     path = typed.program("overview/observed", tmp_path)
