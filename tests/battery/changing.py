@@ -29,7 +29,9 @@ def bear_witness(told, root):
 @ex.automain
 def main(_run):
     told = int(os.environ["TOLD"])
-    threading.Thread(target=bear_witness, args=(told, os.path.dirname(_run.folder)), daemon=True).start()
+    threading.Thread(
+        target=bear_witness, args=(told, os.path.dirname(_run.folder)), daemon=True
+    ).start()
     for number in range(3000):
         _run.info["number"] = number
         _run.result = number
