@@ -276,7 +276,7 @@ def test_following_tries_again_what_is_behind(root, run_writer, memory, monkeypa
     assert [outcome.error for outcome in summary.outcomes] == [None]
 
 
-def _counted(method, stop, limit=50):
+def _counted(method, stop, limit=10_000):
     """Bound a loop that would never end if the method did not do its work."""
     calls = iter(range(limit))
 

@@ -831,8 +831,8 @@ def test_a_server_that_falls_silent(kind, request, root, fault_proxy, monkeypatc
     port = int(url.rpartition(":")[2].partition("/")[0])
     proxy = fault_proxy(port, server_greets=kind == "maria")
     for module in (connection_module, patience_module):
-        monkeypatch.setattr(module, "ANSWER", 2.0)
-        monkeypatch.setattr(module, "CONNECT", 2.0)
+        monkeypatch.setattr(module, "ANSWER", 6.0)
+        monkeypatch.setattr(module, "CONNECT", 6.0)
     spec = SinkSpec.parse(url.replace(f":{port}/", f":{proxy.port}/"))
     folder = root.claim()
     writer = _simple(folder)
@@ -844,7 +844,7 @@ def test_a_server_that_falls_silent(kind, request, root, fault_proxy, monkeypatc
     proxy.swallow()
     error = _ended(lambda: sink.write(Batch(key, (), Position())))
     assert isinstance(error, TransientSinkError)
-    said = "nothing came for 2 s" if kind == "postgres" else ""  # PyMySQL counts itself
+    said = "nothing came for 6 s" if kind == "postgres" else ""  # PyMySQL counts itself
     assert f"{spec.name} does not answer: {said}" in str(error)
     proxy.heal()
     sink.close()
