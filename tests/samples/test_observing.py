@@ -110,7 +110,6 @@ def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("patient_claims")
 def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
     """S3: the objects of a run have the names that the page says, below the path as it is given."""
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
@@ -131,7 +130,6 @@ def test_what_the_bucket_has(tmp_path, s3_server, s3_place, monkeypatch):
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("patient_claims")
 def test_what_the_other_bucket_has(tmp_path, gcs_server, gcs_place, monkeypatch):
     """Google Cloud Storage: the objects of a run lie below the path."""
     monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "120")
