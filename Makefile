@@ -34,8 +34,11 @@ test-local: $(READY)  ## what needs no server
 
 MINUTES ?= 10
 soak: $(READY) servers  ## the battery for so long, then kills of replayers: make soak MINUTES=60
-	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery tests/journal/test_bad_input.py tests/sidebyside -m "slow or soak" -o faulthandler_timeout=0
-	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/replayers/test_sinks.py -m "not soak" -k "killed_replayer or any_history or million" -o faulthandler_timeout=0
+	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery tests/journal/test_bad_input.py tests/sidebyside -m "slow or soak" -o faulthandler_timeout=0 \
+		|| status=1; \
+	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/replayers/test_sinks.py -m "not soak" -k "killed_replayer or any_history or million" -o faulthandler_timeout=0 \
+		|| status=1; \
+	exit $${status:-0}
 
 # Without the tests that interrupt a process at odd moments: what measures is not made for that (its lock stayed
 # taken for ever once), and so slow that the moments fall elsewhere. Nothing is reached by them alone.

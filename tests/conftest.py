@@ -8,7 +8,12 @@ import uuid
 
 import opinion
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import peer
+
+# No example is wrong because the machine was slow: by default one that takes 200 ms is.
+settings.register_profile("sacred", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sacred")
 
 # Test modules look for it when they are imported.
 if _peer := peer.interpreter():
@@ -44,6 +49,21 @@ def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.startswith("SACRED_JOURNAL_"):
             monkeypatch.delenv(name)
+    # Many tests look into a view when the run is over; ten seconds are not much for a machine that is busy.
+    monkeypatch.setenv("SACRED_JOURNAL_VIEW_WAIT", "60")
+
+
+@pytest.fixture
+def patient_claims(tmp_path_factory, monkeypatch):
+    """Programs wait a minute for the id that a server gives, not two seconds.
+
+    A replayer that starts on a busy machine may take longer, and a view that did not answer in time is
+    not waited for when the run is over either.
+    """
+    folder = tmp_path_factory.mktemp("patient")
+    program = "import sacred.core.views\n\nsacred.core.views.CLAIM_WAIT = 60.0\n"
+    (folder / "sitecustomize.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
 
 
 @pytest.fixture(scope="session")

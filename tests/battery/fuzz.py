@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 MEMORY = (2 * 16 + 64) << 20
 SEALED = 136
 #: An input is read in so many seconds, on a machine that has other things to do.
-LIMIT = 20
+LIMIT = 60
 
 
 class Hang(Exception):

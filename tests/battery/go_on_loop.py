@@ -34,7 +34,7 @@ MESSAGE = EventType.MESSAGE
 TOLD = struct.Struct("<cIQ")
 #: A run is gone on with so often before a new one begins.
 GENERATIONS = 6
-_SLOWEST = 30.0
+_SLOWEST = 100.0
 
 
 def print_on(writer, spool, first, rng, pipe, shared):

@@ -97,7 +97,7 @@ def round_of(folder, seed):
         finally:
             os._exit(9)
     os.close(writing)
-    ready, _, _ = select.select([reading], [], [], 20)  # until it has begun
+    ready, _, _ = select.select([reading], [], [], 100)  # until it has begun
     told = os.read(reading, 12) if ready else b""
     time.sleep(rng.random() * 0.002)
     os.killpg(child, signal.SIGKILL)

@@ -74,7 +74,7 @@ def main(_run, how, after):
     )
     for thread in threads:
         thread.start()
-    until = time.monotonic() + (after / 1000 if how != "wait" else 30)
+    until = time.monotonic() + (after / 1000 if how != "wait" else 300)
     number = 0
     while time.monotonic() < until:
         _run.info["number"] = number

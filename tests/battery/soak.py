@@ -47,7 +47,7 @@ def environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def run_program(name, *words, before=(), limit=120.0):
+def run_program(name, *words, before=(), limit=280.0):
     """Run one of the battery's programs; return what it printed last, a JSON object."""
     program = Path(__file__).with_name(name)
     result = subprocess.run(

@@ -75,7 +75,7 @@ PROGRAMS = {
         for number in range(20):
             child = os.fork()
             if child == 0:
-                signal.alarm(15)
+                signal.alarm(100)
                 for step in range(10):
                     writer.log_point("child", step, 0.5)
                 writer.close()

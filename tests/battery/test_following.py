@@ -52,7 +52,7 @@ def writing(folder, rate, rotate="no"):
         assert 0 == process.wait(60)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(100)
         process.stdout.close()
 
 

@@ -18,14 +18,14 @@ def may_mount():
     if not shutil.which("unshare") or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     command = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /mnt"]
-    return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=100).returncode == 0
 
 
 def _run(kind, record_property, before=()):
     longest = soak.seconds(0.1)
     with soak.scratch() as folder:
         words = (kind, folder, ROUNDS, longest, soak.seed())
-        found = soak.run_program("full_disk.py", *words, before=before, limit=120 + longest)
+        found = soak.run_program("full_disk.py", *words, before=before, limit=280 + longest)
     assert found["rounds"] >= ROUNDS
     assert found["lost"] > ROUNDS
     assert found["epochs"] > 1

@@ -16,7 +16,7 @@ def _fuzz(how):
     longest = max(SECONDS, soak.seconds(0.15))
     with soak.scratch() as folder:
         words = (folder, longest, soak.seed(), how)
-        found = soak.run_program("fuzz.py", *words, limit=90 + 2 * longest)
+        found = soak.run_program("fuzz.py", *words, limit=200 + 2 * longest)
     # The golden journals alone are so many.
     assert found["inputs"] > 100
     assert found["clean"]

@@ -20,7 +20,7 @@ def test_a_killed_writer_loses_no_event_it_was_told_of(record_property):
     longest = soak.seconds(0.2)
     with soak.scratch() as folder:
         found = soak.run_program(
-            "kill_loop.py", folder, ROUNDS, longest, soak.seed(), limit=240 + longest
+            "kill_loop.py", folder, ROUNDS, longest, soak.seed(), limit=280 + longest
         )
     assert found["rounds"] >= ROUNDS
     assert found["told"] > ROUNDS
@@ -40,7 +40,7 @@ def test_a_killed_run_is_gone_on_with_by_one_process_and_loses_nothing(record_pr
     longest = soak.seconds(0.05)
     with soak.scratch() as folder:
         found = soak.run_program(
-            "go_on_loop.py", folder, GONE_ON, longest, soak.seed(), limit=120 + longest
+            "go_on_loop.py", folder, GONE_ON, longest, soak.seed(), limit=280 + longest
         )
     assert found["kills"] >= GONE_ON
     assert min(found["refused"], found["early"]) > GONE_ON / 20

@@ -45,7 +45,7 @@ def test_a_power_cut_takes_nothing_that_sync_promised(record_property):
     with soak.scratch() as folder:
         words = (folder, ROUNDS, longest, soak.seed())
         found = soak.run_program(
-            "power_cut.py", *words, before=["unshare", "-m"], limit=180 + longest
+            "power_cut.py", *words, before=["unshare", "-m"], limit=280 + longest
         )
     assert found["rounds"] >= ROUNDS
     assert found["kept"] > ROUNDS

@@ -32,7 +32,7 @@ def why_not():
     if not shutil.which("strace"):
         return "row 8 needs strace: apt-get install strace"
     command = ["strace", "-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=20, text=True)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=100, text=True)
     return None if done.returncode == 0 else f"row 8 needs ptrace: {done.stderr.strip()}"
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from sacred.cli import main
 
-SECONDS = 20.0
+SECONDS = 100.0
 
 SCRIPT = """\
 #!/usr/bin/env python
@@ -248,7 +248,7 @@ def test_the_functions_are_right_for_their_shell(name, folder, capsys):
     assert "_SACRED_COMPLETE" in text
     assert "_SACRED_REPLAY_COMPLETE" in text
     if shutil.which(name):
-        subprocess.run([name, "-n"], input=text, text=True, check=True, timeout=20)
+        subprocess.run([name, "-n"], input=text, text=True, check=True, timeout=100)
 
 
 def test_a_module_in_the_present_folder_is_not_loaded(shell, folder):

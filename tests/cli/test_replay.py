@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from servers.mongo import free_port
 
 
 def test_file_view(root, tmp_path, run_sacred):
@@ -102,9 +103,7 @@ def test_only_the_nearest_kind_is_told(root, run_sacred):
 def test_server_that_refuses(root, run_sacred):
     """A server that is not there: the view is behind, exit code 3."""
     root.completed()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     done = run_sacred(
         "replay", "--to", "mongo", "--url", f"mongodb://127.0.0.1:{port}", "--db", "x"
     )

@@ -8,7 +8,6 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from servers.mongo import free_port
 
 from sacred.journal import EventType, JournalRoot, JournalWriter
 from sacred.journal.reader import JournalReader
@@ -118,7 +118,7 @@ def until(holds, seconds=60.0):
 def asked(address):
     """Ask for the health; (status, answer), or None while nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/", timeout=100) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -128,9 +128,7 @@ def asked(address):
 
 
 def free_address():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def test_many_roots_and_views(root, tmp_path, serve):

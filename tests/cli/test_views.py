@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from servers.mongo import free_port
 
 from sacred.journal import EventType
 from sacred.journal.root import JournalRoot
@@ -36,9 +36,7 @@ os._exit(9)
 
 def refusing():
     """Return the address of a server that is not there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"mongodb://127.0.0.1:{free.getsockname()[1]}/db"
+    return f"mongodb://127.0.0.1:{free_port()}/db"
 
 
 def records(run_sacred, *args):

@@ -156,7 +156,7 @@ def test_ends_and_files_come_on_the_users_thread(ex: Experiment, tmp_path: Path)
     @ex.main
     def main(_run: Any) -> bool:
         _run.add_artifact(file)
-        return beaten.wait(10)
+        return beaten.wait(100)
 
     assert ex.run(options={"--beat-interval": 0.01}).result
     here = threading.current_thread().name
@@ -187,7 +187,7 @@ def test_one_observer_is_never_called_twice_at_once(ex: Experiment, tmp_path: Pa
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(100)
 
     ex.run()
     assert 200 == recorder.names().count("artifact_event")

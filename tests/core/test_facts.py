@@ -78,14 +78,14 @@ def test_a_fact_that_does_not_exist() -> None:
 def test_work_in_the_background_is_waited_for() -> None:
     """Within bounds, and what it raised is told."""
     go = threading.Event()
-    facts = BackgroundFacts(lambda: go.wait(10) and None)
+    facts = BackgroundFacts(lambda: go.wait(100) and None)
     assert not facts.done
     facts.start()
     assert facts.wait(0.01) is None
     assert not facts.done
     go.set()
-    assert facts.wait(10) is None
+    assert facts.wait(100) is None
     assert facts.done
     failing = BackgroundFacts(lambda: {}["x"])
     failing.start()
-    assert isinstance(failing.wait(10), KeyError)
+    assert isinstance(failing.wait(100), KeyError)

@@ -40,11 +40,11 @@ def _held(lock):
     def hold() -> None:
         with lock:
             taken.set()
-            go.wait(30)
+            go.wait(100)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    taken.wait(30)
+    taken.wait(100)
     return go, thread
 
 
@@ -115,13 +115,13 @@ def test_facts_that_are_being_found_can_be_asked_for_in_a_child():
     def find() -> dict[str, int]:
         if os.getpid() == parent:
             begun.set()
-            go.wait(30)
+            go.wait(100)
         return {"late": 1}
 
     facts = LateDict({}, find, ("late",))
     thread = threading.Thread(target=facts.complete)
     thread.start()
-    begun.wait(30)
+    begun.wait(100)
 
     def look() -> None:
         if facts["late"] != 1:

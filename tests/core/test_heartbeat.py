@@ -20,7 +20,7 @@ def test_a_beat_that_fails_is_not_the_last() -> None:
     heartbeat = Heartbeat(lambda: None, beat, 0.01, errors.append)
     heartbeat.start()
     try:
-        assert again.wait(10)
+        assert again.wait(100)
     finally:
         assert heartbeat.stop()
     assert ["once"] == [str(error) for error in errors]
@@ -32,11 +32,11 @@ def test_stopping_waits_within_bounds() -> None:
 
     def beat() -> None:
         began.set()
-        hang.wait(10)
+        hang.wait(100)
 
     heartbeat = Heartbeat(lambda: None, beat, 0.01, lambda error: None)
     heartbeat.start()
-    assert began.wait(10)
+    assert began.wait(100)
     assert not heartbeat.stop(patience=0.05)
     hang.set()
 
@@ -56,5 +56,5 @@ def test_an_interval_timer_calls_once_more_at_its_end() -> None:
     stop, timer = IntervalTimer.create(lambda: calls.append(1), interval=100)
     timer.start()
     stop.set()
-    timer.join(10)
+    timer.join(100)
     assert [1] == calls

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sacred.core import replayer_process
+from sacred.core import launch, replayer_process
 from sacred.core.launch import ClaimAnswer, ReplayerLink
 from sacred.core.replayer_process import ProcessChannel
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MONGO = {"kind": "mongo", "url": "mongodb://h", "name": "mongo:s@h", "options": {}}
 _HELLO = {"do": "hello", "protocol": 1}
-_LONG = 20.0  # seconds that no test reaches
+_LONG = 100.0  # seconds that no test reaches
 
 
 class _Channel:
@@ -182,7 +182,7 @@ def test_a_view_that_nobody_tries_any_more() -> None:
     assert {} == link.failures("/r/1")
 
 
-def test_a_view_that_is_behind_says_why() -> None:
+def test_a_view_that_is_behind_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the replayer said last is the reason."""
 
     def behind(command: dict[str, Any]) -> list[dict[str, Any]]:
@@ -192,7 +192,10 @@ def test_a_view_that_is_behind_says_why() -> None:
 
     link, channels = _link(behind)
     link.follow("/r/1", "ab", 1, [_MONGO])
-    states = link.wait("/r/1", [], 0.05)
+    # The time is over once it has been said, however long that takes.
+    monkeypatch.setattr(launch.time, "monotonic", lambda: 3600.0 * len(link._states))
+    states = link.wait("/r/1", [], _LONG)
+    monkeypatch.undo()
     assert ("behind", "e") == tuple(states["mongo:s@h"])
     link.follow("/r/2", "cd", 2, [_MONGO])
     # Waited for once: this returns at once, although it may take long.
@@ -297,7 +300,7 @@ def test_a_process_is_talked_to_over_its_pipes(tmp_path: Path) -> None:
     finally:
         link.leave()
         channels[0]._process.kill()
-        channels[0]._process.wait(10)
+        channels[0]._process.wait(100)
     assert 1 == len(list((tmp_path / ".cache" / "replayers").glob("*.log")))
 
 
@@ -323,4 +326,4 @@ def test_a_replayer_that_reads_slowly_is_not_dead(
         assert next(channel.receive()) == str((20 << 20) + 1).encode()
     finally:
         channel.close()
-        channel._process.wait(10)
+        channel._process.wait(100)

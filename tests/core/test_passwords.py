@@ -271,7 +271,7 @@ def test_nothing_that_is_recorded_shows_a_password(tmp_path):
         ["add", "script.py"],
         ["commit", "-qm", "first"],
     ):
-        subprocess.run([*git, *words], check=True, timeout=30)
+        subprocess.run([*git, *words], check=True, timeout=100)
     for updates in (["with", "other=http://me:pw9@host"], ["with", "fail=True"]):
         done = subprocess.run(
             [*command, *updates],

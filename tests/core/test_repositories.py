@@ -31,7 +31,7 @@ def git(folder, *arguments):
         ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     return done.stdout.strip()

@@ -71,7 +71,7 @@ def test_runs_in_threads_keep_to_themselves() -> None:
     part = Ingredient("part", save_git_info=False)
     part.add_config(size=0)
     ex.ingredients.append(part)
-    everybody = threading.Barrier(6, timeout=30)
+    everybody = threading.Barrier(6, timeout=100)
 
     @part.capture
     def size_of(size: int) -> int:
@@ -114,7 +114,7 @@ def test_runs_in_threads_keep_to_themselves() -> None:
 def test_threads_of_a_run_are_in_it() -> None:
     """CAP-05: threads, timers and pools that a run starts see its configuration, not another's."""
     ex = _experiment()
-    others = threading.Barrier(2, timeout=30)
+    others = threading.Barrier(2, timeout=100)
 
     @ex.capture
     def look(number: int) -> int:
@@ -134,9 +134,9 @@ def test_threads_of_a_run_are_in_it() -> None:
         own = Own()
         for thread in (timer, plain, own):
             thread.start()
-            thread.join(20)
+            thread.join(100)
         with ThreadPoolExecutor(2) as pool:
-            found += pool.map(lambda _: look(), range(4), timeout=20)
+            found += pool.map(lambda _: look(), range(4), timeout=100)
         others.wait()
         return [*found, own.seen]
 
@@ -177,7 +177,7 @@ def test_other_context_variables_stay_what_they_are_for_a_thread() -> None:
         decimal.getcontext().prec = 3
         thread = threading.Thread(target=lambda: seen.append(decimal.getcontext().prec))
         thread.start()
-        thread.join(20)
+        thread.join(100)
         assert "run" not in thread.__dict__  # nothing of ours stays in it
 
     contextvars.copy_context().run(ex.run)
@@ -272,7 +272,7 @@ def test_runs_that_overlap_for_ever_leave_no_row_of_proxies() -> None:
     @ex.main
     def main(number: int) -> None:
         begun[number].set()
-        assert end[number].wait(30)
+        assert end[number].wait(100)
         print(number)
 
     def depth() -> int:
@@ -285,7 +285,7 @@ def test_runs_that_overlap_for_ever_leave_no_row_of_proxies() -> None:
         runs = []
         for number in range(20):
             runs.append(pool.submit(ex.run, config_updates={"number": number}))
-            assert begun[number].wait(30)
+            assert begun[number].wait(100)
             depths.append(depth())
             if number:
                 end[number - 1].set()
@@ -316,7 +316,7 @@ def test_a_proxy_outlives_the_print_that_writes_to_it() -> None:
                 pass
         ends.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(100)
     assert {"x" * 100} == set(taken.getvalue().splitlines())
 
 
@@ -369,7 +369,7 @@ def test_prints_of_a_thread_of_nobody_go_to_the_oldest() -> None:
     ask, done = threading.Event(), threading.Event()
 
     def stranger() -> None:
-        ask.wait(30)
+        ask.wait(100)
         print("from nowhere")
         done.set()
 
@@ -380,11 +380,11 @@ def test_prints_of_a_thread_of_nobody_go_to_the_oldest() -> None:
     @inner.main
     def inside() -> None:
         ask.set()
-        assert done.wait(30)
+        assert done.wait(100)
 
     ex.main(lambda: inner.run())
     run = ex.run()
-    thread.join(20)
+    thread.join(100)
     assert ("from nowhere\n", "") == (run.captured_out, run.result.captured_out)
 
 
@@ -400,7 +400,7 @@ def test_prints_of_a_second_run_pass_the_first_ones_pipes(tmp_path: Path) -> Non
 
             ex = Experiment("two", save_git_info=False)
             ex.add_config(number=0, seed=1)
-            both = threading.Barrier(2, timeout=30)
+            both = threading.Barrier(2, timeout=100)
 
             @ex.main
             def main(number, _run):
@@ -549,7 +549,7 @@ def test_a_sync_main_that_makes_a_loop() -> None:
 def test_runs_by_to_thread() -> None:
     """CAP-05: asyncio.to_thread(ex.run) of ordinary mains, at once."""
     ex = _experiment()
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=100)
 
     @ex.main
     def main(number: int, _run: Run) -> tuple[int, int]:
@@ -593,7 +593,7 @@ def test_a_run_that_is_cancelled(is_async: bool) -> None:
         @ex.main
         def main() -> None:
             begun.set()
-            assert may_end.wait(30)
+            assert may_end.wait(100)
 
     async def cancel() -> None:
         task = asyncio.create_task(ex.run_async())

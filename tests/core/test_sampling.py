@@ -46,7 +46,7 @@ class Burner:
 
     def __exit__(self, *_):
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(100)
         self.process.stdout.close()
 
 
@@ -208,7 +208,7 @@ def test_the_thread_survives_everything():
     thread = sampler(fake, logged, errors, make=make)
     thread.start()
     for _ in range(7):
-        assert fake.looks.acquire(timeout=30)
+        assert fake.looks.acquire(timeout=100)
     assert thread.stop(30)
     kinds = [ImportError, OSError, psutil.NoSuchProcess, ZeroDivisionError]
     assert kinds == [type(error) for error in errors]
@@ -222,7 +222,7 @@ def test_a_last_sample_is_taken_at_the_end():
     fake = Fake(5.0)
     thread = sampler(fake, logged, errors, interval=3600, make=lambda: made.set() or fake)
     thread.start()
-    assert made.wait(30)
+    assert made.wait(100)
     assert thread.stop(30)
     assert (["m", ("m", 5.0)], []) == (logged, errors)
 
@@ -235,15 +235,15 @@ def test_behind_the_end_nothing_is_logged():
     class Hanging:
         def look(self):
             entered.set()
-            go.wait(30)
+            go.wait(100)
             yield "m", 1.0
 
     thread = sampler(Hanging(), logged, errors)
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(100)
     assert not thread.stop(0.01)
     go.set()
-    thread._thread.join(30)
+    thread._thread.join(100)
     assert ([], []) == (logged, errors)
 
 

@@ -17,6 +17,11 @@ from sacred.core.settings import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    monkeypatch.delenv("SACRED_JOURNAL_VIEW_WAIT")
+
+
 @pytest.fixture
 def journal(monkeypatch):
     """The group JOURNAL, put back after the test."""

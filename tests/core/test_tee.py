@@ -15,13 +15,13 @@ from sacred.journal.spool import read_spool
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="needs a POSIX system")
 
-#: What a parent does between fork and exec: the descriptors that a tee expects.
+#: What a parent does between fork and exec: the descriptors that a tee expects. They are given numbers
+#: that nothing has first: a process that ran a thousand tests hands over some of any number.
 LAUNCH = """
-import os, sys
-for number, fd in enumerate(map(int, sys.argv[2:]), start=100):
+import fcntl, os, sys
+taken = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 200) for fd in sys.argv[2:]]
+for number, fd in enumerate(taken, start=3):
     os.dup2(fd, number)
-for number in range(3, 8):
-    os.dup2(number + 97, number)
 os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", sys.argv[1]])
 """
 

@@ -377,7 +377,7 @@ def test_a_run_that_is_killed_at_once_has_its_main_file(
     blocked, seen = threading.Event(), []
 
     def late(*_: object) -> None:
-        assert blocked.wait(30)
+        assert blocked.wait(100)
 
     def main() -> None:
         seen.extend(_of_type(run, EventType.SOURCE_ADDED))

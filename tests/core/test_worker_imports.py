@@ -75,7 +75,7 @@ def main_of(_run, what, how):
         child = context.Process(target=kept_alive, args=("only_in_worker", told))
         child.start()
         assert told.wait(60)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not is_recorded(_run.folder, "only_in_worker.py") and time.monotonic() < deadline:
             time.sleep(0.02)
         child.kill()
@@ -253,7 +253,7 @@ ex = Experiment("audited", save_git_info=False)
 
 def work(run):
     import only_in_worker
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     while "only_in_worker.py" not in recorded(run.folder) and time.monotonic() < deadline:
         time.sleep(0.02)
 

@@ -208,26 +208,26 @@ ex.add_config(seed=1)
 @ex.capture
 def first(_run):
     begun.set()
-    assert joined.wait(30)
+    assert joined.wait(100)
     print("by the first")
 
 @ex.capture
 def second(_run):
     joined.set()
-    assert first_is_over.wait(30)
+    assert first_is_over.wait(100)
     print("by the second")
 
 begun, joined, first_is_over = (threading.Event() for _ in range(3))
 
 def in_threads(one, two):
     def run_second():
-        assert begun.wait(30)
+        assert begun.wait(100)
         two()
     thread = threading.Thread(target=run_second)
     thread.start()
     one()
     first_is_over.set()
-    thread.join(30)
+    thread.join(100)
 
 @ex.main
 def main(_run):

@@ -436,7 +436,7 @@ def test_a_ticket_leads_to_the_same_run_in_threads(monkeypatch: pytest.MonkeyPat
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(20)
+                thread.join(100)
         assert 1 == len({id(one) for one in found})
 
     _run(main)

@@ -21,7 +21,7 @@ def git(folder, *arguments, **options):
     done = subprocess.run(
         ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder), *arguments],
         capture_output=True,
-        timeout=30,
+        timeout=100,
         check=True,
         **options,
     )

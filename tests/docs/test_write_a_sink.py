@@ -19,7 +19,7 @@ from sacred.replayers.contract import write_run
 PAGE = (Path(__file__).parents[2] / "docs" / "write-a-sink.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"<!-- test: file (\S+) -->\n```\w+\n(.*?)^```", PAGE, re.S | re.M))
 PACKAGE = Path(sacred.__path__[0]).parent
-LIMIT = 300
+LIMIT = 550
 
 
 @pytest.fixture

@@ -230,6 +230,7 @@ def _assert_sentence(text: str, says: str) -> None:
         assert hidden not in text
 
 
+@pytest.mark.usefixtures("patient_claims")
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.option])
 def test_an_experiment_goes_on(tmp_path, places, name):
     """It says so at its start, where it can know, and at its end; the run and the other view are whole."""

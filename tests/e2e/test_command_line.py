@@ -147,7 +147,7 @@ def test_options_of_ones_own(script):
     assert "who is greeted" in usage
 
 
-def typed(script, words, keys, until, seconds=30.0):
+def typed(script, words, keys, until, seconds=100.0):
     """Run the script on a terminal and type ``keys`` when it asks; (status, what it showed)."""
     pid, terminal = pty.fork()
     if not pid:

@@ -76,6 +76,7 @@ def test_a_folder_of_files_is_shared(run, tmp_path):
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("patient_claims")
 def test_a_database_is_shared(run, tmp_path, mongo_server, mongo_db):
     """Both take the next number in turn, and no document of the other's changes."""
     place = mongo_server.url.removeprefix("mongodb://").rstrip("/")

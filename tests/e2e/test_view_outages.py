@@ -70,7 +70,7 @@ def silent():
     yield f"127.0.0.1:{listener.getsockname()[1]}"
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(100)
     for connection in held:
         connection.close()
 

@@ -55,7 +55,7 @@ def test_threads_may_store_the_same_content_at_once(store, tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(100)
     assert store.read(hashlib.sha256(content).hexdigest()) == content
 
 

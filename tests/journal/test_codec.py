@@ -246,7 +246,7 @@ def test_a_value_that_another_thread_changes_is_encoded_whole():
             assert type(unpack(pack({"info": shared}))["info"]) is dict
     finally:
         done.set()
-        thread.join(30)
+        thread.join(100)
 
 
 @pytest.mark.parametrize("lead", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])

@@ -1070,15 +1070,15 @@ class Held:
     def hold(self, lock):
         with lock:
             self.taken.set()
-            self.done.wait(30)
+            self.done.wait(100)
 
     def __enter__(self):
         self.thread.start()
-        assert self.taken.wait(30)
+        assert self.taken.wait(100)
 
     def __exit__(self, *error):
         self.done.set()
-        self.thread.join(30)
+        self.thread.join(100)
 
 
 @pytest.mark.parametrize("which", ["_lock", "_sync_lock"])

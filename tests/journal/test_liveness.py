@@ -54,7 +54,7 @@ def test_a_run_lives_while_its_process_does_and_died_after(folder):
     assert run_liveness(folder) is Liveness.RUNNING
     assert verify(folder).clean
     process.kill()
-    process.wait(30)
+    process.wait(100)
     assert run_liveness(folder) is Liveness.DIED
     assert verify(folder).verdict == "clean"
     assert {path: path.read_bytes() for path in folder.journal.iterdir()} == files
@@ -164,7 +164,7 @@ def test_whose_first_frame_is_lost_is_judged_by_the_file_before(folder, hit):
     hit(folder.journal / "w0000-e0002.jzst")
     assert run_liveness(folder) is Liveness.RUNNING
     process.kill()
-    process.wait(30)
+    process.wait(100)
     assert run_liveness(folder) is Liveness.DIED
     process.stdout.close()
     process.stdin.close()
@@ -207,7 +207,7 @@ def test_an_empty_next_file_does_not_make_a_dead_run_live(folder):
     )
     assert process.stdout.readline() == b"started\n"
     process.kill()
-    process.wait(30)
+    process.wait(100)
     (folder.journal / "w0000-e0002.jzst").write_bytes(b"")
     assert run_liveness(folder) is Liveness.DIED
     process.stdout.close()

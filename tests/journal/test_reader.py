@@ -506,7 +506,7 @@ def test_a_growing_journal_is_read_once_and_in_order(tmp_path):
                 steps.append(event.fields["step"])
             elif event.type == EventType.METRIC_TABLE:
                 steps += event.fields["table"].steps
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
     assert steps == list(range(count))
     assert reader.verdicts == []
 

@@ -121,5 +121,5 @@ def test_a_pipe_is_opened_by_somebody_who_does_not_wait(tmp_path):
     os.mkfifo(tmp_path / "name")
     code = "import sys; from sacred.journal.regular_file import open_regular; open_regular(sys.argv[1])"
     command = [sys.executable, "-c", code, str(tmp_path / "name")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert "it is no regular file" in done.stderr

@@ -48,7 +48,7 @@ def _say(writer, text):
     return writer.append(MESSAGE, level="info", text=text)
 
 
-def _until(condition, what, seconds=10):
+def _until(condition, what, seconds=100):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
@@ -293,7 +293,7 @@ def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path, durability):
         acknowledged = process.stdout.read(40 + 977 * round_number)
         process.kill()
         acknowledged += process.stdout.read()
-        process.wait(30)
+        process.wait(100)
         process.stdout.close()
         lines = acknowledged.split(b"\n")[:-1]
         texts = [int(line[1:]) for line in lines if line.startswith(b"e")]
@@ -727,7 +727,7 @@ def test_a_pipe_in_the_place_of_the_file_stops_no_program(tmp_path):
         [sys.executable, "-c", REPLACED, str(tmp_path / "j")],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
     assert 0 == done.returncode, done.stderr

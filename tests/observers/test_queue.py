@@ -81,7 +81,7 @@ def test_join_does_not_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch
     covered.heartbeat_event.side_effect = fail
     observer = QueueObserver(covered, interval=1000, retry_interval=1000)
     observer.heartbeat_event(info={})
-    assert failed.wait(10)
+    assert failed.wait(100)
     observer.join()
     assert [] == results
 
@@ -136,7 +136,7 @@ def test_nothing_is_left_behind_by_join() -> None:
         observer.join()
         worker = observer._worker
         if worker is not None:
-            worker.join(10)
+            worker.join(100)
         assert (count, None) == (covered.resource_event.call_count, observer._worker)
 
 

@@ -76,7 +76,7 @@ class Calls:
     def wait_for(self, count, event):
         """Wait until an event came so often."""
         with self.news:
-            assert self.news.wait_for(lambda: self.names().count(event) >= count, 30.0)
+            assert self.news.wait_for(lambda: self.names().count(event) >= count, 100)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def root(tmp_path):
     return JournalRoot(tmp_path / "runs")
 
 
-def follow(folder, spec="of_a_test:Recorder", patience=20.0, **options):
+def follow(folder, spec="of_a_test:Recorder", patience=100.0, **options):
     """Bring a run to an observer; the status and the error."""
     spec = parse_spec(spec) if isinstance(spec, str) else spec
     follower = Follower(folder, load_sink(spec), spec, **options)
@@ -347,7 +347,7 @@ def test_a_run_that_is_followed(root, calls):
         calls.wait_for(1, "completed_event")
     finally:
         stop.set()
-        thread.join(30.0)
+        thread.join(100)
         follower.close()
     assert 1 == calls.names().count("started_event")
     steps = [

@@ -30,7 +30,7 @@ def main(_run):
 """
 
 
-def follow(folder, spec, patience=20.0):
+def follow(folder, spec, patience=100.0):
     """Bring a run into a view once; return the status and the error."""
     follower = Follower(folder, load_sink(spec), spec)
     try:

@@ -166,7 +166,7 @@ def test_a_view_that_came_back_older(root, spec, run_writer):
     writer.close()
     PLACES[spec.url].runs.clear()
     chaos.plan = iter(["before"])
-    assert follower.run_once(patience=10).state == "current"
+    assert follower.run_once(patience=100.0).state == "current"
     assert view(spec).fields["status"] == "COMPLETED"
 
 
@@ -197,7 +197,7 @@ def test_a_claim_that_was_taken_back_is_no_deletion(root, spec, run_writer):
     follower = Follower(folder, sink, spec)
     follower._attach()
     sink.release(key)
-    assert follower.run_once(patience=5).state == "current"
+    assert follower.run_once(patience=100.0).state == "current"
     assert follower.status.view_id == 1
     follower.close()
     writer.close()

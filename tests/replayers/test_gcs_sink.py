@@ -235,6 +235,7 @@ def test_retry_after_of_a_store(monkeypatch):
 
 
 @server
+@pytest.mark.usefixtures("patient_claims")
 def test_a_program_with_the_option(gcs_server, gcs_place, tmp_path):
     """CLI-10, GCS-01, OBS-03: ``-G`` writes the run, under ids of the bucket's own."""
     (tmp_path / "program.py").write_text(PROGRAM)

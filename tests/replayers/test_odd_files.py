@@ -173,6 +173,6 @@ def test_no_tool_waits_at_any_name(model, tmp_path, monkeypatch, caplog, kind):
         elsewhere.write_bytes(b"of somebody else")
         place = replaced(model, tmp_path, name, kind)
         for what, tool in everything(place):
-            with at_most(20, f"{what} with {name}"), contextlib.suppress(JournalError, OSError):
+            with at_most(100, f"{what} with {name}"), contextlib.suppress(JournalError, OSError):
                 tool()
         assert b"of somebody else" == elsewhere.read_bytes(), name

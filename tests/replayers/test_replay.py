@@ -55,7 +55,7 @@ def test_runs_that_share_a_resource_at_the_same_time(root, run_writer, tmp_path,
     def together(source, target):
         if "_resources" in str(target):
             with contextlib.suppress(threading.BrokenBarrierError):
-                both.wait(5)
+                both.wait(100)
         really(source, target)
 
     monkeypatch.setattr(os, "replace", together)
@@ -276,7 +276,7 @@ def test_following_tries_again_what_is_behind(root, run_writer, memory, monkeypa
     assert [outcome.error for outcome in summary.outcomes] == [None]
 
 
-def _counted(method, stop, limit=50):
+def _counted(method, stop, limit=10_000):
     """Bound a loop that would never end if the method did not do its work."""
     calls = iter(range(limit))
 

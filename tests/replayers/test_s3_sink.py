@@ -289,7 +289,7 @@ def test_a_server_that_goes_away(root, run_writer, private_s3, monkeypatch):
     writer = run_writer(folder, ends=False)
     follower = Follower(folder, load_sink(spec), spec)
     try:
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
         private_s3.stop()
         for step in range(50, 60):
             writer.log_point("loss", step, 1.0)
@@ -297,7 +297,7 @@ def test_a_server_that_goes_away(root, run_writer, private_s3, monkeypatch):
         assert "behind" == follower.run_once().state
         assert "does not answer" in follower.status.error
         private_s3.start()
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
     finally:
         follower.close()
         writer.close()
@@ -317,14 +317,14 @@ def test_a_server_that_comes_back_older(root, run_writer, private_s3, monkeypatc
     writer = run_writer(folder, ends=False)
     follower = Follower(folder, load_sink(spec), spec)
     try:
-        assert "current" == follower.run_once(patience=20.0).state
+        assert "current" == follower.run_once(patience=100.0).state
         private_s3.stop()
         writer.append_output(1, b"one more line\n")
         writer.flush()
         assert "behind" == follower.run_once().state
         shutil.rmtree(private_s3.folder / "data")
         private_s3.start()
-        status = follower.run_once(patience=20.0)
+        status = follower.run_once(patience=100.0)
         assert ("current", 1) == (status.state, status.view_id), status.error
     finally:
         follower.close()
@@ -367,6 +367,7 @@ def _program(folder, *words, **environment):
 
 
 @server
+@pytest.mark.usefixtures("patient_claims")
 def test_a_program_with_the_option(s3_server, s3_place, tmp_path):
     """CLI-10, S3-02, OBS-03: ``-S`` writes the run, under ids of the bucket's own."""
     for number in (1, 2):
@@ -387,6 +388,7 @@ def test_a_program_with_the_option(s3_server, s3_place, tmp_path):
 
 @server
 @pytest.mark.skipif(PEER is None, reason="needs Sacred 0.8.7: make servers")
+@pytest.mark.usefixtures("patient_claims")
 def test_sacred_writes_beside(s3_server, s3_place, tmp_path):
     """S3-02: Sacred's observer takes the next id, ours the one after that, and nothing is touched."""
     words = ("-S", f"s3://{s3_place}/lab/iris")

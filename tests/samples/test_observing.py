@@ -80,6 +80,7 @@ def test_a_database_in_the_program(sample, url, name, client, tmp_path):
 
 @pytest.mark.server
 @pytest.mark.parametrize("sample", ["mongo_server", "queued_mongo"])
+@pytest.mark.usefixtures("patient_claims")
 def test_what_the_database_has(sample, tmp_path, mongo_server, mongo_db):
     """MongoDB: the entry of a run and that of its source have the fields that the page shows, of these types."""
     path = typed.program(f"observing/{sample}", tmp_path)
@@ -153,6 +154,7 @@ def test_files_from_the_command_line(words, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("-s", "sqlite:///foo.db"), ("--sql=sqlite:///foo.db",)])
+@pytest.mark.usefixtures("patient_claims")
 def test_an_sql_database_on_the_command_line(words, tmp_path):
     """SQL: both spellings of the option."""
     typed.printed("observing/hello_cs", tmp_path, *words)

@@ -209,10 +209,10 @@ class DatabaseServer:
             self._kill_children(process.pid)
         process.send_signal(number)
         try:
-            process.wait(20)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(100)
 
     def _kill_children(self, pid: int) -> None:
         """Kill the processes a server has for its connections: they hold the port and the data."""

@@ -30,7 +30,7 @@ class FakeGcsServer(ProgramServer):
         request = urllib.request.Request(
             f"{self.url}{path}", content, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=100) as answer:
             return answer.read()
 
     def make_bucket(self, name: str) -> None:

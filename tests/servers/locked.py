@@ -55,7 +55,7 @@ class LockedMongo:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(100)
 
     def _accept(self) -> None:
         while True:

@@ -10,9 +10,11 @@ restart their server start one of their own all the same.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -24,6 +26,7 @@ CACHE = Path(os.environ.get("SACRED_TEST_CACHE", HERE.parents[1] / ".cache" / "s
 JARS = CACHE / "mongo"
 SOURCES = (HERE / "pom.xml", HERE / "Serve.java")
 PATIENCE = 60.0
+_LOWEST_PORT = 15_000
 #: Debian packages by the programs they bring.
 PACKAGES = {"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven"}
 
@@ -89,7 +92,23 @@ def _run(command: list[str], seconds: float) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
+    """Return a port of 127.0.0.1 that nothing listens on, for a server that may be away for a while.
+
+    It is none of those that the system gives to whoever connects. One of them would be taken while the
+    server is down, at last by a client that asks for it: on one machine such a connection meets itself,
+    and from then on the server finds its port in use.
+    """
+    try:
+        given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+        most = int(given.split()[0])
+    except (OSError, ValueError):
+        most = 0
+    chance = random.SystemRandom()
+    for _ in range(100 if most > _LOWEST_PORT else 0):
+        port = chance.randrange(_LOWEST_PORT, most)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -188,17 +207,17 @@ class MongoServer:
         if shutil.which("mongod"):
             process.terminate()
         try:
-            process.wait(20)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(100)
 
     def kill(self) -> None:
         """Kill it as the kernel would; a second of what it acknowledged may be gone."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(20)
+            process.wait(100)
             if process.stdin is not None:
                 process.stdin.close()
 

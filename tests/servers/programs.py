@@ -106,6 +106,7 @@ class ProgramServer:
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_listened = False
 
     @property
     def url(self) -> str:
@@ -127,6 +128,19 @@ class ProgramServer:
         if self._process is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Between the search for a free port and its use another test may take it.
+        for chance in range(3):
+            command = self._spawn()
+            if self._listens():
+                self._has_listened = True
+                return
+            self.stop()
+            if not self._has_listened and chance < 2:
+                self.port = free_port()
+        text = (self.folder / "log").read_text(errors="replace")[-2000:]
+        raise ServerMissingError(f"{command[-1]} did not start:\n{text}")
+
+    def _spawn(self) -> list[str]:
         command, environment = self.command()
         setpriv = shutil.which("setpriv")
         if setpriv:  # the kernel ends it when its parent was killed; same pid, setpriv does an exec
@@ -139,10 +153,7 @@ class ProgramServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        if not self._listens():
-            self.stop()
-            text = (self.folder / "log").read_text(errors="replace")[-2000:]
-            raise ServerMissingError(f"{command[-1]} did not start:\n{text}")
+        return command
 
     def _listens(self) -> bool:
         deadline = time.monotonic() + PATIENCE
@@ -155,7 +166,7 @@ class ProgramServer:
                 except subprocess.TimeoutExpired:
                     continue
                 return False
-            return True
+            return self._process.poll() is None
         return False
 
     def stop(self) -> None:
@@ -165,14 +176,14 @@ class ProgramServer:
             return
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(100)
 
     def kill(self) -> None:
         """Kill it as the kernel would."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(10)
+            process.wait(100)

@@ -11,6 +11,8 @@ import socket
 import threading
 import time
 
+from servers.mongo import free_port
+
 CHUNK = 65536
 
 
@@ -45,7 +47,13 @@ class FaultProxy:
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
-        self._listen(0)
+        # Between the search for a free port and its use another test may take it.
+        for _ in range(3):
+            with contextlib.suppress(OSError):
+                self._listen(free_port())
+                break
+        else:
+            self._listen(free_port())
 
     def __enter__(self) -> FaultProxy:
         return self
@@ -107,7 +115,7 @@ class FaultProxy:
             self._unlisten()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(100)
 
     def _set(self, mode: str) -> None:
         with self._changed:
@@ -122,8 +130,12 @@ class FaultProxy:
     def _listen(self, port: int) -> None:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            raise
         self.port = listener.getsockname()[1]
         self._listener = listener
         self._spawn(self._accept, listener)
@@ -188,7 +200,7 @@ class FaultProxy:
                 if end is not None:
                     self._end(end)
             if answers is not None:
-                answers.join(10)
+                answers.join(100)
             for end in (client, server):
                 if end is not None:
                     with self._changed:
@@ -197,7 +209,7 @@ class FaultProxy:
 
     def _reach(self, client: socket.socket) -> tuple[socket.socket, threading.Thread]:
         """Connect the server, and let its answers pass."""
-        server = socket.create_connection(self.target, timeout=10)
+        server = socket.create_connection(self.target, timeout=100)
         server.settimeout(None)
         with self._changed:
             self._sockets.add(server)

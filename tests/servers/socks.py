@@ -37,7 +37,7 @@ class SocksProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(100)
 
     def _accept(self) -> None:
         while True:
@@ -79,12 +79,12 @@ class SocksProxy:
                 *((socket.AF_INET, take(4)) if kind == 1 else (socket.AF_INET6, take(16)))
             )
         self.targets.append((host, int.from_bytes(take(2), "big")))
-        with socket.create_connection(self._target, timeout=30) as inner:
+        with socket.create_connection(self._target, timeout=100) as inner:
             connection.sendall(b"\x05\x00\x00\x01" + bytes(6))
             there = threading.Thread(target=_pass_on, args=(connection, inner), daemon=True)
             there.start()
             _pass_on(inner, connection)
-            there.join(30)
+            there.join(100)
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

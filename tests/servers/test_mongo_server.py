@@ -88,7 +88,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         server = psutil.Process(int(parent.stdout.readline()))
         assert server.is_running()
         parent.send_signal(signal.SIGKILL)
-        gone, alive = psutil.wait_procs([server], timeout=20)
+        gone, alive = psutil.wait_procs([server], timeout=100)
     assert ([server], []) == (gone, alive)
 
 

@@ -30,12 +30,12 @@ class TlsFront:
 
     def __enter__(self) -> TlsFront:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(100)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(100)
         self._loop.close()
 
     async def _run(self) -> None:

@@ -194,4 +194,4 @@ class HttpServer:
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(100)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("side.py")
 PROJECT = Path(__file__).parents[2]
 #: Seconds until a side that does not answer is given up; each case has a limit of its own before.
-PATIENCE = 60
+PATIENCE = 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Case:
     argv: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     observed: bool = True
-    limit: float = 20
+    limit: float = 100
 
     def __str__(self) -> str:
         """Return the case as it can be typed again."""
@@ -108,7 +108,7 @@ class _Side:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(100)
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
