@@ -104,7 +104,8 @@ class CopyFollower(Follower):
             self._read_along()
         return news
 
-    def _attach(self) -> None:
+    def _attach(self, size: JournalSize | None = None) -> None:
+        del size
         self._forget()
         self.reached = False
         self.sink.open()
