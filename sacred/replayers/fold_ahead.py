@@ -126,7 +126,8 @@ def _child(
     reading: int, writing: int, folders: Sequence[RunFolder], views: Sequence[SinkSpec]
 ) -> None:
     """Fold and send; never returns, and nothing of the parent's ends is run."""
-    try:
+    # The parent folds for itself what does not come, whatever the reason.
+    with contextlib.suppress(BaseException):
         # Ctrl-C is the parent's to answer: this one ends with the pipe.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.close(reading)
@@ -134,10 +135,7 @@ def _child(
         for folder in folders:
             for key in keys:
                 _send(writing, folder, key)
-    except BaseException:
-        os._exit(0)
-    finally:
-        os._exit(0)
+    os._exit(0)
 
 
 def _send(writing: int, folder: RunFolder, key: str) -> None:
