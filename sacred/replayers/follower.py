@@ -120,6 +120,7 @@ class Follower:
         self.folder = folder
         self.sink = sink
         self.spec = spec
+        self._key = spec.key  # a digest
         self.wake = threading.Event()
         self.status = ViewStatus("behind", None, None, Position())
         self.failure: Exception | None = None
@@ -377,7 +378,7 @@ class Follower:
             self._save_memo(memo)
 
     def _memo_now(self, status: ViewStatus) -> ViewMemo:
-        before = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        before = self._memo or ViewMemo.load(self.folder.views, self._key)
         error, position = status.error, status.position.to_wire()
         state = "current" if self._finished else "following"
         if isinstance(self.failure, RunDeletedError):
@@ -404,7 +405,7 @@ class Follower:
 
     def _save_memo(self, memo: ViewMemo) -> None:
         self._remembered, self._remembered_at = True, time.monotonic()
-        memo.save(self.folder.views, self.spec.key)
+        memo.save(self.folder.views, self._key)
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -474,7 +475,7 @@ class Follower:
         if not fold.journal_id:
             return  # nothing whole is in the file yet
         self.journal_id = fold.journal_id
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         hint = memo.view_id if memo is not None else None
         if hint is None:
             hint = start_fields(self.folder).get("run_id")
@@ -494,7 +495,7 @@ class Follower:
         """Begin with what another process folded; False where the view knows the run already."""
         if self._rebuild or self._profile != "sacred":
             return False
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         hint = memo.view_id if memo is not None else None
         if hint is None:
             hint = folded.projection.run_id
@@ -524,7 +525,7 @@ class Follower:
 
     def _checkpoints(self) -> Checkpoints:
         whole = "output" in self.sink.rewrites
-        return Checkpoints(self.folder, self.spec.key, f"{PROJECTOR} {'output' if whole else ''}")
+        return Checkpoints(self.folder, self._key, f"{PROJECTOR} {'output' if whole else ''}")
 
     def _keep_checkpoint(self, fold: RunFold) -> None:
         if fold.content < CONTENT:
@@ -538,7 +539,7 @@ class Follower:
 
     def _attach_unknown(self) -> None:
         """Take up a run that the view does not know, unless it knew it before."""
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         had = self._had or (memo is not None and memo.had)
         if had and not self._rebuild and not self._connection_failed:
             raise RunDeletedError(
