@@ -196,9 +196,11 @@ ahead.FoldAhead.next = next_of
 _INTERRUPTED = _PARENT_DIES.replace("os.getpid()", "0").replace("SIGKILL", "SIGINT")
 
 
-def replayed(root: JournalRoot, out: Path, change: str = "") -> subprocess.CompletedProcess[str]:
+def replayed(
+    root: JournalRoot, out: Path, change: str = "", kind: str = "file:"
+) -> subprocess.CompletedProcess[str]:
     """Run ``sacred-replay`` in a process of its own; it ends with all that it started."""
-    words = ["--to", f"file:{out}", "--root", str(root.path)]
+    words = ["--to", f"{kind}{out}", "--root", str(root.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run(
         [sys.executable, "-c", _SCRIPT.format(change=change), *words],
@@ -265,3 +267,23 @@ def test_the_process_that_writes_ends(
     assert "Traceback" not in done.stderr
     assert replayed(root, tmp_path / "out").returncode == 0
     assert len(tree(tmp_path / "out")) == 5 * _RUNS
+
+
+@two_processors
+@pytest.mark.parametrize("kind", ["sqlite:///", "tinydb:", "parquet:"])
+def test_every_kind_of_view(root: JournalRoot, tmp_path: Path, kind: str) -> None:
+    """What was folded elsewhere stands there as the journal says: a process that knows nothing finds it so."""
+    for _ in range(_RUNS):
+        write_run(root.claim())
+    out = tmp_path / "out"
+    done = replayed(root, out, _ELSEWHERE, kind)
+    assert (done.returncode, done.stderr) == (0, "")
+    for folder in root.runs():
+        shutil.rmtree(folder.views)
+    again = replay(root, None, [f"{kind}{out}"])
+    assert [(one.run, one.view_id, one.state) for one in again.outcomes] == [
+        (number, number, "current") for number in range(1, _RUNS + 1)
+    ]
+    for folder in root.runs():
+        (note,) = folder.views.iterdir()
+        assert '"written": null' in note.read_text()  # nothing was missing
