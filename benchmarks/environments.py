@@ -98,7 +98,7 @@ def with_views(known: Environments) -> Path:
     """
     if known.wheel is None:
         return known.ours
-    return _environment("ours-views", [f"{known.wheel}[sql,s3]"], _fingerprint(known.wheel))
+    return _environment("ours-views", [f"{known.wheel}[sql,s3,gcs]"], _fingerprint(known.wheel))
 
 
 def _interpreters() -> dict[str, Path]:

@@ -66,7 +66,7 @@ class Scale:
     views: tuple[str, ...]
 
 
-_VIEWS = ("mongo", "sqlite", "postgresql", "mariadb", "file", "s3")
+_VIEWS = ("mongo", "sqlite", "postgresql", "mariadb", "file", "s3", "gcs")
 FULL = Scale(
     process_rounds=15,
     rounds=5,

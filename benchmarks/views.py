@@ -91,7 +91,9 @@ def measure(laboratory: Laboratory) -> Table:
             "what the view uses). It does not write: the claim of an id, the documents a second time where two "
             "replayers meet, what a run's restart needs on this machine (its folder `views`). Each on a "
             "server of its own kind on this machine (for MongoDB mongo-java-server with H2, as "
-            "the tests start it), which takes processor time as well. Whether a heartbeat or a run "
+            "the tests start it, for Google Cloud Storage fake-gcs-server, in memory), which takes "
+            "processor time as well. Where the replay has a second process that folds the next runs, its "
+            "processor time is in. Whether a heartbeat or a run "
             "costs more where more is kept is counted by tests/replayers/test_costs.py."
         ),
     )
@@ -189,12 +191,14 @@ def _server(kind: str, folder: Path) -> Iterator[tuple[Callable[[], str], dict[s
         return
     if str(_SERVERS) not in sys.path:
         sys.path.append(str(_SERVERS))
-    from servers import databases, mongo, s3
+    from servers import databases, gcs, mongo, s3
 
     if kind == "mongo":
         server: Any = mongo.MongoServer(folder)
     elif kind == "s3":
         server = s3.VersityServer(folder)
+    elif kind == "gcs":
+        server = gcs.FakeGcsServer(folder)
     else:
         found = {"postgresql": databases.PostgresServer, "mariadb": databases.MariaServer}
         server = found[kind](folder)
@@ -205,6 +209,14 @@ def _server(kind: str, folder: Path) -> Iterator[tuple[Callable[[], str], dict[s
         elif kind == "s3":
             where = f"?endpoint_url={server.url}&region={s3.REGION}"
             yield lambda: f"s3://bench{next(number)}/runs{where}", server.environment()
+        elif kind == "gcs":
+
+            def bucket() -> str:
+                name = f"bench{next(number)}"
+                server.make_bucket(name)
+                return f"gs://{name}/runs?project=test"
+
+            yield bucket, {"STORAGE_EMULATOR_HOST": server.url}
         else:
 
             def address() -> str:

@@ -181,6 +181,7 @@ def _replay_once(plan: Plan, runs: tuple[str, ...], *, rebuild: bool) -> int:
                 plan.specs,
                 follow=plan.follow,
                 jobs=plan.jobs,
+                ahead=True,
                 rebuild=rebuild,
                 progress=shown,
                 stop=_stopped_by_a_signal() if plan.follow else None,

@@ -257,6 +257,21 @@ def s3(address, runs, points, batch):
             client.put_object(Bucket=parts.netloc, Key=key, Body=encoded(content))
 
 
+def gcs(address, runs, points, batch):
+    from urllib.parse import urlsplit
+
+    from google.cloud import storage
+
+    parts = urlsplit(address)
+    bucket = storage.Client(project="test").bucket(parts.netloc)
+    base = parts.path.strip("/")
+    for number in range(1, runs + 1):
+        index = f"{base}/.journal/runs/{number:016x}.json"
+        bucket.blob(index).upload_from_string(b'{"view_id": %d}' % number)
+        for name, content in documents(number, points, batch):
+            bucket.blob(f"{base}/{number}/{name}").upload_from_string(encoded(content))
+
+
 KINDS = {
     "mongo": mongo,
     "sqlite": sql,
@@ -265,6 +280,7 @@ KINDS = {
     "mariadb": sql,
     "file": files,
     "s3": s3,
+    "gcs": gcs,
 }
 
 if __name__ == "__main__":

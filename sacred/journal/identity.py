@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -67,17 +68,20 @@ def pid_namespace() -> str | None:
 
 def own_identity() -> dict[str, Any]:
     """Return the fields of ``EPOCH_BEGAN`` that name this process and its clocks."""
-    pid = os.getpid()
-    fields: dict[str, Any] = {
-        "host": host_name(),
+    fields = {"host": host_name(), **_process(os.getpid())}
+    fields |= {"wall": time.time_ns(), "monotonic": time.monotonic_ns()}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@functools.lru_cache(maxsize=1)  # a replayer names itself once a run: three files in /proc
+def _process(pid: int) -> dict[str, Any]:
+    """Return what stays as it is while a process lives; a forked one has another number."""
+    return {
         "pid": pid,
         "process_start": process_start(pid),
         "boot": boot_id(),
         "pid_namespace": pid_namespace(),
-        "wall": time.time_ns(),
-        "monotonic": time.monotonic_ns(),
     }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def environment_of_own() -> dict[str, str]:

@@ -62,7 +62,7 @@ class CopyFollower(Follower):
         """Whether nothing more is to be expected of the run; for the thread that follows."""
         if self.ended:
             return True
-        memo = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        memo = self._memo or ViewMemo.load(self.folder.views, self._key)
         if memo is not None and memo.ended and memo.is_of(JournalSize.of(self.folder.journal)):
             return True  # known from the last time: an old run is not read for it
         try:
@@ -104,7 +104,8 @@ class CopyFollower(Follower):
             self._read_along()
         return news
 
-    def _attach(self) -> None:
+    def _attach(self, size: JournalSize | None = None) -> None:
+        del size
         self._forget()
         self.reached = False
         self.sink.open()
@@ -114,7 +115,7 @@ class CopyFollower(Follower):
         if not reader.journal_id:
             return  # nothing whole is in the file yet
         self.journal_id = f"{reader.journal_id:016x}"
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         key = RunKey(self.journal_id, memo.view_id if memo is not None else None)
         found = self.sink.position(key)
         if found is None:

@@ -11,7 +11,7 @@ from sacred.journal.events import Event, EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_table
-from sacred.journal.verdicts import Gap
+from sacred.journal.verdicts import Gap, is_damage
 from sacred.replayers.checkpoint import Checkpoint
 from sacred.replayers.counted_table import CountedTable
 from sacred.replayers.errors import JournalShorterError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sacred.journal.reader import Frame
     from sacred.journal.root import RunFolder
     from sacred.journal.spool import SpoolFlaw
+    from sacred.journal.verdicts import Verdict
     from sacred.replayers.sink import ViewPosition
 
 __all__ = ["RunFold"]
@@ -101,6 +102,16 @@ class RunFold:
     def journal_id(self) -> str:
         """16 hex digits; empty while nothing whole is in the file."""
         return f"{self.reader.journal_id:016x}" if self.reader.journal_id else ""
+
+    @property
+    def reached(self) -> Position:
+        """Up to where was read."""
+        return self.reader.position
+
+    @property
+    def flaws(self) -> tuple[Verdict | SpoolFlaw, ...]:
+        """What of journal and spool could not be read: the damage, as far as it was met."""
+        return (*filter(is_damage, self.reader.verdicts), *self.spool_flaws)
 
     @property
     def begun(self) -> bool:

@@ -21,7 +21,6 @@ from sacred.journal.errors import (
 )
 from sacred.journal.finding import start_fields
 from sacred.journal.position import Position
-from sacred.journal.verdicts import is_damage
 from sacred.replayers.checkpoint import CONTENT, Checkpoints
 from sacred.replayers.errors import (
     RunDeletedError,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
     from sacred.replayers.checkpoint import Checkpoint
+    from sacred.replayers.folded_run import FoldedRun
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
 
 __all__ = ["Follower"]
@@ -85,6 +85,9 @@ class Follower:
         Write the run anew, also if the view says that it has it or that it was deleted there.
     on_status
         Called with the status after each step, from the thread that follows.
+    folded
+        The run as another process folded it. It is taken for a run that the view does not know, if
+        nothing came to the journal since.
 
     Attributes
     ----------
@@ -114,10 +117,12 @@ class Follower:
         *,
         rebuild: bool = False,
         on_status: Callable[[ViewStatus], None] | None = None,
+        folded: FoldedRun | None = None,
     ) -> None:
         self.folder = folder
         self.sink = sink
         self.spec = spec
+        self._key = spec.key  # a digest
         self.wake = threading.Event()
         self.status = ViewStatus("behind", None, None, Position())
         self.failure: Exception | None = None
@@ -145,7 +150,8 @@ class Follower:
         self._last_write = 0.0
         self._last_cost = 0.0
         self._last_news = 0.0
-        self._fold: RunFold | None = None
+        self._fold: RunFold | FoldedRun | None = None
+        self._folded = folded
         attend = getattr(sink, "attend", None)
         if attend is not None:
             attend(folder)
@@ -318,7 +324,7 @@ class Follower:
                 self.wake.wait(POLL_INTERVAL)
 
     def _is_current(self) -> bool:
-        if self._fold is None or self._committed.behind(self._fold.reader.position):
+        if self._fold is None or self._committed.behind(self._fold.reached):
             return False
         return self._complete_written or "rendered" not in self.sink.rewrites
 
@@ -378,7 +384,7 @@ class Follower:
             self._save_memo(memo)
 
     def _memo_now(self, status: ViewStatus) -> ViewMemo:
-        before = self._memo or ViewMemo.load(self.folder.views, self.spec.key)
+        before = self._memo or ViewMemo.load(self.folder.views, self._key)
         error, position = status.error, status.position.to_wire()
         state = "current" if self._finished else "following"
         if isinstance(self.failure, RunDeletedError):
@@ -406,7 +412,7 @@ class Follower:
 
     def _save_memo(self, memo: ViewMemo) -> None:
         self._remembered, self._remembered_at = True, time.monotonic()
-        memo.save(self.folder.views, self.spec.key)
+        memo.save(self.folder.views, self._key)
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -417,12 +423,31 @@ class Follower:
         """
         size = JournalSize.of(self.folder.journal)
         if not self._attached:
-            self._attach()
+            self._attach(size)
             if not self._attached:
                 return False
         fold = self._fold
         if fold is None:
             return False
+        news = False
+        if isinstance(fold, RunFold):
+            news = self._read_on(fold)
+        if fold.add_end():
+            news = True
+            self._settled = False
+        if (complete or not news) and fold.add_spool(settled=self._settled):
+            complete = True
+        self._flush(fold, complete=complete)
+        if complete and self._has_several_orders(fold):
+            fold = self._rebuild_in_order(fold)
+        self._finished = complete
+        self._journal_size = size
+        self.ended = fold.ended
+        self._damage = tuple(map(str, fold.flaws))
+        return news
+
+    def _read_on(self, fold: RunFold) -> bool:
+        """Fold what was not read yet, and write what is too much for one batch."""
         news = False
         self._keep_checkpoint(fold)
         projection = fold.projection
@@ -435,19 +460,6 @@ class Follower:
             ):
                 self._flush(fold, complete=False, everything=True)
             self._keep_checkpoint(fold)
-        if fold.add_end():
-            news = True
-            self._settled = False
-        if (complete or not news) and fold.add_spool(settled=self._settled):
-            complete = True
-        self._flush(fold, complete=complete)
-        if complete and self._has_several_orders(fold):
-            fold = self._rebuild_in_order(fold)
-        self._finished = complete
-        self._journal_size = size
-        self.ended = fold.ended
-        damage = [*filter(is_damage, fold.reader.verdicts), *fold.spool_flaws]
-        self._damage = tuple(map(str, damage))
         return news
 
     def _detach(self) -> None:
@@ -457,17 +469,20 @@ class Follower:
             self.ended = self._fold.ended
         self._forget()
 
-    def _attach(self) -> None:
+    def _attach(self, size: JournalSize | None = None) -> None:
         """Ask the view where it stands, and fold the journal up to there."""
         self._forget()
         self.reached = False
         self.sink.open()
         self.reached = True
+        folded, self._folded = self._folded, None
+        if folded is not None and folded.size == size and self._attach_folded(folded):
+            return
         fold = self._new_fold()
         if not fold.journal_id:
             return  # nothing whole is in the file yet
         self.journal_id = fold.journal_id
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         hint = memo.view_id if memo is not None else None
         if hint is None:
             hint = start_fields(self.folder).get("run_id")
@@ -482,6 +497,23 @@ class Follower:
             self._catch_up(key, found, self._from_checkpoint(found, fold))
         self._rebuild = False
         self._attached = True
+
+    def _attach_folded(self, folded: FoldedRun) -> bool:
+        """Begin with what another process folded; False where the view knows the run already."""
+        if self._rebuild or self._profile != "sacred":
+            return False
+        memo = ViewMemo.load(self.folder.views, self._key)
+        hint = memo.view_id if memo is not None else None
+        if hint is None:
+            hint = folded.projection.run_id
+        if self.sink.position(RunKey(folded.journal_id, hint)) is not None:
+            return False
+        self.journal_id = folded.journal_id
+        self._fold = folded
+        self._references = {}
+        self._attach_unknown()
+        self._attached = True
+        return True
 
     def _from_checkpoint(self, found: ViewPosition, fold: RunFold) -> RunFold:
         """Return a fold that begins where an earlier one was kept, if that was before the view."""
@@ -500,7 +532,7 @@ class Follower:
 
     def _checkpoints(self) -> Checkpoints:
         whole = "output" in self.sink.rewrites
-        return Checkpoints(self.folder, self.spec.key, f"{PROJECTOR} {'output' if whole else ''}")
+        return Checkpoints(self.folder, self._key, f"{PROJECTOR} {'output' if whole else ''}")
 
     def _keep_checkpoint(self, fold: RunFold) -> None:
         if fold.content < CONTENT:
@@ -514,7 +546,7 @@ class Follower:
 
     def _attach_unknown(self) -> None:
         """Take up a run that the view does not know, unless it knew it before."""
-        memo = ViewMemo.load(self.folder.views, self.spec.key)
+        memo = ViewMemo.load(self.folder.views, self._key)
         had = self._had or (memo is not None and memo.had)
         if had and not self._rebuild and not self._connection_failed:
             raise RunDeletedError(
@@ -558,7 +590,9 @@ class Follower:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _flush(self, fold: RunFold, *, complete: bool, everything: bool = False) -> None:
+    def _flush(
+        self, fold: RunFold | FoldedRun, *, complete: bool, everything: bool = False
+    ) -> None:
         """Write what is due. ``everything``: no point is held back."""
         projection, rewrites = fold.projection, self.sink.rewrites
         if projection.start_time is None:
@@ -607,7 +641,7 @@ class Follower:
 
     def _write(
         self,
-        fold: RunFold,
+        fold: RunFold | FoldedRun,
         changes: tuple[Change, ...],
         position: Position,
         fields: FieldsChanged | None,
@@ -679,25 +713,25 @@ class Follower:
 
     # -- several writers -----------------------------------------------------------------------
 
-    def _has_several_orders(self, fold: RunFold) -> bool:
+    def _has_several_orders(self, fold: RunFold | FoldedRun) -> bool:
         """Tell whether the view has to be put into the rebuilt order, once the run is over."""
         if len(fold.projection.writers) < 2 or (self._order == "time" and self._settled):
             return False
         return fold.is_final()
 
-    def _rebuild_in_order(self, fold: RunFold) -> RunFold:
+    def _rebuild_in_order(self, fold: RunFold | FoldedRun) -> RunFold:
         """Write a run of several writers anew, its events merged by time."""
         ended = fold.ended
         key = RunKey(self.journal_id, self._view_id)
-        fold = self._begin_anew(key, "its writers merged by time")
+        anew = self._begin_anew(key, "its writers merged by time")
         self._order = "time"
-        fold.add_by_time()
-        fold.add_end()
-        fold.ended = ended
-        fold.add_spool(settled=False)
-        self._flush(fold, complete=True)
+        anew.add_by_time()
+        anew.add_end()
+        anew.ended = ended
+        anew.add_spool(settled=False)
+        self._flush(anew, complete=True)
         self._settled = True
-        return fold
+        return anew
 
 
 def _files(fields: FieldsChanged | None) -> Iterator[FileEntry]:

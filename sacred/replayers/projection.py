@@ -497,6 +497,10 @@ class RunProjection:
                 first[writer] = min(first.get(writer, seq), seq)
         return first
 
+    def forget_resolver(self) -> None:
+        """Be data alone, which can be sent to another process: nothing more is folded into it."""
+        self._resolve = None
+
     def drop_changes(self) -> None:
         """Forget what waits: the view has it."""
         self.changes()
