@@ -16,7 +16,7 @@ from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.daemon import Daemon, DaemonPlan
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.place_mark import PlaceMark, look_at_place
+from sacred.replayers.place_mark import PlaceGuard, PlaceMark
 from sacred.replayers.registry import load_sink, parse_spec
 from sacred.replayers.replay import replay
 from sacred.replayers.sink import SinkSpec
@@ -31,17 +31,20 @@ class Numbers:
         self.kept: dict[str, int] = {}
         self.fails = ""
 
-    def open(self) -> None:
-        if self.fails == "open":
-            raise TransientSinkError("it does not answer")
-
     def marked(self, owner: str) -> int:
+        if self.fails == "marked":
+            raise TransientSinkError("it does not answer")
         return self.kept.get(owner, 0)
 
     def mark(self, owner: str, number: int) -> None:
         if self.fails == "mark":
             raise TransientSinkError("it went away")
         self.kept[owner] = max(number, self.kept.get(owner, 0))
+
+
+def look_at_place(root: JournalRoot, spec: SinkSpec, place: Any) -> int:
+    """Look from a process of its own, and count up."""
+    return PlaceGuard(root, spec).look(place, count=True)
 
 
 def _note(root: JournalRoot, state: str, looked: int = 0) -> Any:
@@ -67,7 +70,7 @@ def test_notes_are_taken_back(root: JournalRoot) -> None:
     _note(root, "failed")
     _note(root, "deleted", looked=1)
     assert 0 == look_at_place(root, SPEC, place)
-    for fails in ("open", "mark"):
+    for fails in ("marked", "mark"):
         place.fails = fails
         with pytest.raises(TransientSinkError):
             look_at_place(root, SPEC, place)
@@ -160,6 +163,11 @@ def test_marks_of_mongo(mongo_server: Any, mongo_db: Any) -> None:
     _marks_of(mongo_spec(mongo_server.url, mongo_db.name))
 
 
+def _looked(root: JournalRoot, spec: SinkSpec) -> int:
+    mark = _mark(root, spec)
+    return 0 if mark is None else mark.looked
+
+
 class Running:
     """A service in this process; each step is one of its own."""
 
@@ -177,13 +185,13 @@ class Running:
 
     def until_marked(self, root: JournalRoot, spec: SinkSpec, more: int = 1) -> None:
         """Go on until it looked so often from now on."""
-        before = _mark(root, spec)
-        wanted = (before.number if before is not None else 0) + more
+        looks = {_looked(root, spec)}
         end = time.monotonic() + 60
-        while (found := _mark(root, spec)) is None or found.number < wanted:
+        while len(looks) <= more:
             assert time.monotonic() < end, self.said
             self.daemon.step()
             time.sleep(0.01)
+            looks.add(_looked(root, spec))
 
     def stop(self) -> None:
         self.daemon.stop()

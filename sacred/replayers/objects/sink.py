@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.position import Position
 from sacred.replayers.errors import ViewMovedError
 from sacred.replayers.objects.files import StoredFiles
+from sacred.replayers.objects.marks import MarkObjects
 from sacred.replayers.objects.points import new_points
 from sacred.replayers.objects.runs import ObjectRuns, json_object
 from sacred.replayers.objects.store import ABSENT, ObjectConflictError
@@ -75,6 +76,7 @@ class ObjectSink:
         self._runs = ObjectRuns(store, self.base)
         self._files = StoredFiles(store, self.base, spec.options)
         self._states: dict[str, RunObjects] = {}
+        self._marks = MarkObjects(store, f"{self.base}.journal/marks/")
 
     # -- the place -----------------------------------------------------------------------------
 
@@ -88,6 +90,14 @@ class ObjectSink:
         """Give the connection back."""
         self._states.clear()
         self._store.close()
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        self._marks.raise_to(owner, number)
 
     # -- ids -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.mark_files import MarkFiles
 from sacred.replayers.sink import (
     Batch,
     FieldsChanged,
@@ -84,6 +85,8 @@ class FileSink:
         self._folders = RunFolders(self.base, taken)
         self._states = self._folders.states
         self._blobs: dict[tuple[str, str, str | None, int], str] = {}
+        # Sacredboard takes every other name in the base for a run.
+        self._marks = MarkFiles(os.path.join(self.base, "_sources"), ".journal_mark-")
 
     # -- the place -----------------------------------------------------------------------------
 
@@ -93,6 +96,16 @@ class FileSink:
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with disk_errors(self.base):
+            self._marks.raise_to(owner, number)
 
     # -- ids -----------------------------------------------------------------------------------
 

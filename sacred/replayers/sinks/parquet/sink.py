@@ -17,6 +17,7 @@ from sacred.journal.position import Position
 from sacred.journal.root import fsync_folder
 from sacred.replayers.errors import TerminalSinkError, ViewMovedError
 from sacred.replayers.jsontext import leaves, to_json
+from sacred.replayers.mark_files import MarkFiles
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import exact_number
 from sacred.replayers.rows import file_row, leaf_row
@@ -32,6 +33,7 @@ from sacred.replayers.sink import (
 )
 from sacred.replayers.sinks.parquet.disk import disk_errors, sync
 from sacred.replayers.sinks.parquet.layout import (
+    OWN,
     SCHEMA,
     TABLES,
     columns_of,
@@ -85,6 +87,7 @@ class ParquetSink:
         self._runs = RunStates(self.base)
         self._writer = TableWriter(self.base)
         self._folder: str | None = None
+        self._marks = MarkFiles(os.path.join(self.base, OWN, "marks"))
 
     def attend(self, folder: RunFolder) -> None:
         """Learn the folder of the run, for ``runs.path``."""
@@ -122,6 +125,16 @@ class ParquetSink:
                     os.makedirs(os.path.dirname(target), exist_ok=True)
                     os.replace(path, target)
                     shutil.rmtree(aside, ignore_errors=True)
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with disk_errors(self.base):
+            self._marks.raise_to(owner, number)
 
     # -- ids -----------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ __all__ = ["FORMAT", "TinyDbSink"]
 
 #: The form of the documents is that of this version.
 FORMAT = "TinyDbObserver-0.8.7"
-RUNS, JOURNAL = "runs", "_journal"
+RUNS, JOURNAL, MARKS = "runs", "_journal", "_journal_marks"
 #: Longest text that is an id: it names a file.
 _ID_CHARACTERS = 100
 #: What is the journal's in a document.
@@ -91,6 +91,26 @@ class TinyDbSink:
     def close(self) -> None:
         """Forget what was known."""
         self._seen.clear()
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            rows = self._database.look().get(MARKS, {}).values()
+        numbers = (row.get("number") for row in rows if row.get("owner") == owner)
+        return max((number for number in numbers if type(number) is int), default=0)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        # In the file that is put back with the runs, though it is written whole for that.
+        with disk_errors(self.base), self._database.lock:
+            tables = self._database.look()
+            rows = tables.setdefault(MARKS, {})
+            mine = [key for key, row in rows.items() if row.get("owner") == owner]
+            if all(
+                type(there := rows[key].get("number")) is not int or there < number for key in mine
+            ):
+                rows[mine[0] if mine else next_key(rows)] = {"owner": owner, "number": number}
+                self._database.replace(tables)
 
     # -- ids -----------------------------------------------------------------------------------
 
