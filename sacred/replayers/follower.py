@@ -102,6 +102,8 @@ class Follower:
         How often everything there was has been written.
     ended
         Whether the journal says that the run ended.
+    mended
+        What was damaged in the view, so that the run was written there anew; None if nothing was.
 
     Notes
     -----
@@ -147,6 +149,7 @@ class Follower:
         self._written: int | None = None
         self._complete = threading.Event()
         self.journal_id = ""
+        self.mended: str | None = None
         self._references: dict[tuple[str, str, str | None, int], Any] = {}
         self._last_write = 0.0
         self._last_cost = 0.0
@@ -477,6 +480,9 @@ class Follower:
         self._references = {}
         if found is None:
             self._attach_unknown()
+        elif found.flaw is not None:
+            self.mended = found.flaw
+            self._begin_anew(key, found.flaw)
         elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
             self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
         else:

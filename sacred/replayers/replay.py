@@ -65,6 +65,8 @@ class ReplayOutcome:
         Why, in one sentence.
     damage
         What is wrong with the journal itself, one sentence each; see ``sacred verify``.
+    mended
+        What was damaged in the view, so that the run was written there anew; else None.
     """
 
     run: int | str
@@ -74,6 +76,7 @@ class ReplayOutcome:
     state: str
     error: str | None = None
     damage: tuple[str, ...] = ()
+    mended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +311,7 @@ class _Replay:
             state,
             error,
             damage,
+            follower.mended if follower is not None else None,
         )
         with self._lock:
             news = self.outcomes.get(key) != outcome

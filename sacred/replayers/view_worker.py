@@ -455,7 +455,8 @@ class ViewWorker:
                 self._written += 1
                 self._last = time.time_ns()
         if news:
-            self._tell(key, f"{self.name} as {follower.status.view_id}: up to date")
+            mended = f" ({follower.mended}: written anew)" if follower.mended else ""
+            self._tell(key, f"{self.name} as {follower.status.view_id}: up to date{mended}")
 
     # -- runs that live -----------------------------------------------------------------------------
 

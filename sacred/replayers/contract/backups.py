@@ -61,6 +61,8 @@ class BackupContract(SinkPlace):
         """Make a place with two runs, of which one was deleted; return what puts it back."""
         if not hasattr(load_sink(spec), "marked"):
             pytest.skip("the sink keeps no number there")
+        if type(self).delete_run is BackupContract.delete_run:
+            pytest.skip("a place that is put back: the test class deletes no run")
         for _ in range(2):
             write_run(root.claim())
         assert self._states(root, spec) == ["current", "current"]

@@ -156,7 +156,7 @@ class ObjectSink:
             return None
         self._load(state)
         kept = state.kept
-        if kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
+        if "flaw" not in kept and kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
             self._write(state, Batch(run, (), Position()), positioned=False)
             kept = state.kept
         self._states[run.journal_id] = state
@@ -172,6 +172,8 @@ class ObjectSink:
             for name in state.versions
             if name.startswith(_PARTS) and name not in parts
         ]
+        if not parts <= state.versions.keys():
+            state.kept.setdefault("flaw", "some of its .journal/points were missing")
         found = self._store.get(f"{state.prefix}run.json")
         run = json_object(found)
         if found is not None:
@@ -180,7 +182,7 @@ class ObjectSink:
             state.run = run
         elif not state.kept.get("claimed"):
             # Somebody took it away or changed it beyond reading: written anew.
-            state.kept["projector"] = -1
+            state.kept.setdefault("flaw", "its run.json could not be read")
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -264,7 +266,12 @@ class ObjectSink:
     def _render(self, state: RunObjects, kept: dict[str, Any]) -> None:
         """Write ``metrics.json`` from the points."""
         began = time.monotonic()
-        metrics = state.parts.read(kept.get("parts", []))
+        try:
+            metrics = state.parts.read(kept.get("parts", []))
+        except (ValueError, TypeError) as error:
+            flaw = "its .journal/points were damaged"
+            self._commit(state, {**state.kept, "flaw": flaw})
+            raise ViewMovedError(f"{state.prefix}: {flaw}") from error
         with tempfile.NamedTemporaryFile(prefix="sacred-metrics-") as file:
             file.writelines(metrics_document(metrics))
             file.flush()

@@ -23,4 +23,5 @@ def view_position(kept: Mapping[str, Any]) -> ViewPosition:
         points=dict(kept.get("counts", {})),
         claimed=bool(kept.get("claimed")),
         spool=int(kept.get("spool", 0)),
+        flaw=kept.get("flaw"),
     )

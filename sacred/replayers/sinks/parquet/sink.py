@@ -169,6 +169,8 @@ class ParquetSink:
             if not state.is_shown():
                 return None
             kept = state.kept
+            if kept.get("flaw") is not None:
+                return ViewPosition(kept["view_id"], Position(), 0, flaw=kept["flaw"])
             whole = _is_whole(state)
             if not whole and _revision(self._runs.find(run)) != _revision(state):
                 return self.position(run)  # another replayer moved them meanwhile
@@ -325,6 +327,7 @@ class ParquetSink:
                 keep = ("facts",)
                 kept.update({k: v for k, v in cleared().items() if k not in keep})
                 kept.update(claimed=False, anew=shown, spool=0)
+                kept.pop("flaw", None)
                 for table in SERIES:
                     kept[table] = self._next_series(state, before.get(table), table)
                 state.commit(before)
