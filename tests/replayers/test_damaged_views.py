@@ -75,6 +75,7 @@ class TestFiles(places.FilePlace):
         """A machine without any note finds the folder, too: by its name where the id is another."""
         root = _root(tmp_path)
         base = Path(spec.url)
+        base.mkdir()
         self.place_foreign_run(spec, 1)
         assert [2, 3, 4] == [one.view_id for one in replay(root, None, [spec]).outcomes]
         os.truncate(base / "2" / ".journal" / "position.json", 7)
