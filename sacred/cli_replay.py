@@ -272,10 +272,10 @@ class _ReplayShown:
     def end(self, summary: ReplaySummary) -> None:
         """Say in a line what came of it all, where the lines were not shown."""
         for view, lost in summary.put_back:
-            runs = f"{lost} run{'s' * (lost != 1)}"
             say(
-                f"{terminal.clean(view)} came back older, or empty (a backup, or dropped?): what it "
-                f"lacks of {runs} was written again"
+                f"{terminal.clean(view)} came back older, or empty (put back to a backup, or "
+                f"dropped?): of {lost} run{'s' * (lost != 1)} what it lacks is written again (of runs "
+                "that were not named, by the next replay)"
             )
         if self.bar.visible:
             current, total = summary.count("current"), len(summary.outcomes)

@@ -678,7 +678,7 @@ class Follower:
             self.sink.position(key)
             return
         found: ViewPosition = take_up(key)
-        if found.position:
+        if found.position or found.flaw is not None:
             raise ViewMovedError("another replayer wrote this run meanwhile")
         self._view_id = found.view_id
 

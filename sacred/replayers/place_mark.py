@@ -40,6 +40,8 @@ log = logging.getLogger("sacred.replayers")
 _MOST = 4096
 #: What was looked at so recently is not looked at for the next run that is missing (s).
 _FRESH = 1.0
+#: So often in a row a write waits because no number can be kept now.
+_FAILURES = 3
 #: So long another process may be at its look (s).
 _TURN = 5.0
 
@@ -136,6 +138,7 @@ class PlaceGuard:
         #: By the monotonic clock: when the last look began, and when the place was found put back.
         self._looked, self._put_back = -_FRESH, -math.inf
         self._works = True
+        self._failures = 0
 
     @property
     def is_due(self) -> bool:
@@ -143,12 +146,23 @@ class PlaceGuard:
         return (self._written or self._unsettled) and self._works
 
     def before_write(self, sink: Sink) -> None:
-        """Count up, once between two looks; the sink is open, and about to write."""
+        """Count up, once between two looks; the sink is open, and about to write.
+
+        Raises
+        ------
+        TransientSinkError
+            The place can not be asked now, and so not be written either.
+        """
         with self._lock:
             if not self._counted:
-                # What the place does now, it does to the write as well: that tells of it.
-                with contextlib.suppress(TransientSinkError):
+                try:
                     self.look(sink, count=True)
+                    self._failures = 0
+                except TransientSinkError:
+                    # It would do so to the write, too; if it does not, runs are not held up for this.
+                    self._failures += 1
+                    if self._failures < _FAILURES:
+                        raise
                 self._counted = True
             self._written = True
 

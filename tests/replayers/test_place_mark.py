@@ -1,10 +1,12 @@
-"""A database that came back older, or empty, is noticed by a service; a person's deletions are left alone."""
+"""A place that came back older, or empty, is noticed; a person's deletions are left alone."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -276,3 +278,57 @@ def test_a_database_that_was_dropped(
         assert ["COMPLETED"] * 3 == found
         if not lost:
             mongo_db.client.drop_database(mongo_db.name)
+
+
+PROGRAM = """
+from sacred import Experiment
+from sacred.observers import FileStorageObserver
+ex = Experiment("x", save_git_info=False)
+ex.observers.append(FileStorageObserver("tree"))
+@ex.automain
+def main(_run):
+    _run.log_scalar("loss", 1.0)
+"""
+
+
+@pytest.mark.slow
+def test_a_tree_of_an_experiment_that_is_put_back(tmp_path: Any) -> None:
+    """The replayer of the experiment's process leaves the number; `sacred-replay` says what it found."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done
+        return done.stdout + done.stderr
+
+    def program(number: int) -> None:
+        command("program.py")
+        root = JournalRoot(tmp_path / "sacred_runs")
+        key = parse_spec(f"file:{tmp_path / 'tree'}").key
+        end = time.monotonic() + 60
+        while True:  # its replayer ends a moment later
+            memo = ViewMemo.load(root.run(number).views, key)
+            mark = PlaceMark.load(root.path / ".cache" / "replayers" / f"{key}.mark")
+            if memo is not None and memo.state == "current" and mark is not None:
+                if mark.number == 2 * number:
+                    return
+            assert time.monotonic() < end, (memo, mark)
+            time.sleep(0.02)
+
+    tree, backup = tmp_path / "tree", tmp_path / "backup"
+    program(1)
+    shutil.copytree(tree, backup)
+    program(2)
+    replay_it = ("-m", "sacred", "replay", "--to", "file:tree")
+    assert "came back older" not in command(*replay_it)
+    shutil.rmtree(tree)
+    shutil.move(backup, tree)
+    said = command(*replay_it)
+    assert "came back older, or empty" in said
+    assert (tree / "2" / "run.json").exists()
+    shutil.rmtree(tree / "2")
+    assert "was deleted there" in command(*replay_it)
+    assert not (tree / "2").exists()
+    assert "came back older" not in command(*replay_it)
