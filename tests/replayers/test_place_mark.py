@@ -112,6 +112,28 @@ def test_what_can_not_be_remembered_is_not_said(root: JournalRoot) -> None:
     assert {} == place.kept
 
 
+def test_a_place_that_can_not_be_asked(root: JournalRoot) -> None:
+    """A write waits for its number, but not for ever; one that is missing is nobody's deletion then."""
+    place: Any = Numbers()
+    guard = PlaceGuard(root, SPEC)
+    place.fails = "mark"
+    for _ in range(2):
+        with pytest.raises(TransientSinkError):
+            guard.before_write(place)
+    guard.before_write(place)
+    assert guard.is_due
+    place.fails = "marked"
+    with pytest.raises(TransientSinkError):
+        guard.is_put_back(place)
+    place.fails = ""
+    assert guard.look(place) == 0
+    assert not guard.is_due
+    assert list(place.kept.values()) == [1]
+    for _ in range(5):
+        guard.before_write(place)
+    assert list(place.kept.values()) == [2]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"owner": 1, "number": 1, "looked": 1}'])
 def test_a_file_that_is_none(root: JournalRoot, content: str) -> None:
     """Is as none: a new owner is drawn."""
