@@ -170,7 +170,7 @@ class ParquetSink:
                 return None
             kept = state.kept
             if kept.get("flaw") is not None:
-                return ViewPosition(kept["view_id"], Position(), 0, flaw=kept["flaw"])
+                return ViewPosition(kept["view_id"], Position(), -1, flaw=kept["flaw"])
             whole = _is_whole(state)
             if not whole and _revision(self._runs.find(run)) != _revision(state):
                 return self.position(run)  # another replayer moved them meanwhile
