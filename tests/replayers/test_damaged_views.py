@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -216,3 +217,22 @@ class TestParquet(places.ParquetPlace):
         assert _states(summary) == ["current", "failed", "current"]
         assert "put a copy of either back" in (summary.outcomes[1].error or "")
         assert self.document(spec, 4) is None
+
+
+class TestTinyDb(places.TinyDbPlace):
+    """A TinyDB."""
+
+    def test_a_table_that_is_gone(self, tmp_path: Path, spec: SinkSpec) -> None:
+        """Nothing says how far the runs are: a sentence says what to do, and none is written twice."""
+        root = _root(tmp_path)
+        replay(root, None, [spec])
+        path = Path(spec.url) / "metadata.json"
+        tables = json.loads(path.read_text())
+        del tables["_journal"]
+        path.write_text(json.dumps(tables))
+        summary = replay(root, None, [spec], rebuild=True)
+        assert _states(summary) == ["failed"] * 3
+        assert "remove the run's document" in (summary.outcomes[0].error or "")
+        assert len(json.loads(path.read_text())["runs"]) == 3
+        self.delete_run(spec, 2)
+        assert replay(root, [2], [spec], rebuild=True).outcomes[0].view_id == 2

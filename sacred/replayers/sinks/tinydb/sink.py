@@ -124,6 +124,7 @@ class TinyDbSink:
 
     def _insert(self, tables: Tables, run: RunKey) -> int | str:
         documents, rows = tables.setdefault(RUNS, {}), tables.setdefault(JOURNAL, {})
+        self._refuse_second(documents, run)
         for key in [key for key, row in rows.items() if row.get("id") == run.journal_id]:
             del rows[key]  # of a document that somebody deleted
         view_id = _free_id(documents, run.run_id)
@@ -149,6 +150,20 @@ class TinyDbSink:
         }
         self._database.replace(tables)
         return view_id
+
+    def _refuse_second(self, documents: Table, run: RunKey) -> None:
+        """Raise if the run's document is there, by its points, and no row says so any more."""
+        for document in documents.values():
+            view_id = document.get("_id")
+            if str(view_id) != str(run.run_id):
+                continue
+            points = RunPoints.load(self._points_path({"view_id": view_id}), run.journal_id)
+            if points.next_seqs:
+                raise ViewUnreadableError(
+                    f"{self._database.path} has the run {view_id!r}, and does not say any more how "
+                    f"far (table {JOURNAL!r}). Put a copy of the file back, or remove the run's "
+                    "document, and replay with --rebuild"
+                )
 
     def release(self, run: RunKey) -> bool:
         """Delete a document that is only claimed."""
