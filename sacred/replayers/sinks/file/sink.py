@@ -94,7 +94,7 @@ class FileSink:
         self._states = self._folders.states
         self._blobs: dict[tuple[str, str, str | None, int], str] = {}
         # Sacredboard takes every other name in the base for a run.
-        self._marks = MarkFiles(os.path.join(self.base, "_sources"), ".journal_mark-")
+        self._marks = MarkFiles(os.path.join(self.base, "_sources", ".journal"), "mark-")
 
     # -- the place -----------------------------------------------------------------------------
 
