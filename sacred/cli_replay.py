@@ -245,7 +245,8 @@ class _ReplayShown:
 
     def __call__(self, done: int, total: int, outcome: ReplayOutcome) -> None:
         line = terminal.clean(self._line(outcome))
-        if not self.bar.visible or outcome.state not in {"current", "empty"}:
+        well = outcome.state in {"current", "empty"} and not outcome.mended
+        if not self.bar.visible or not well:
             self.bar.close()
             print(line, flush=True)
         if outcome.damage and outcome.folder not in self._damaged:
@@ -266,10 +267,17 @@ class _ReplayShown:
             reason = None if said == reason else reason
         error = f": {reason}" if reason else ""
         state = _STATES.get(outcome.state, outcome.state)
-        return f"run {outcome.run} -> {outcome.view}{there}: {state}{error}"
+        mended = f" ({outcome.mended}: written anew)" if outcome.mended else ""
+        return f"run {outcome.run} -> {outcome.view}{there}: {state}{mended}{error}"
 
     def end(self, summary: ReplaySummary) -> None:
         """Say in a line what came of it all, where the lines were not shown."""
+        for view, lost in summary.put_back:
+            say(
+                f"{terminal.clean(view)} came back older, or empty (put back to a backup, or "
+                f"dropped?): of {lost} run{'s' * (lost != 1)} what it lacks is written again (of runs "
+                "that were not named, by the next replay)"
+            )
         if self.bar.visible:
             current, total = summary.count("current"), len(summary.outcomes)
             print(f"{current} of {total} up to date")

@@ -86,12 +86,13 @@ class CopyFollower(Follower):
             self._finished = self._complete_written
             return False
         key = RunKey(self.journal_id, self._view_id)
+        self._changes_place()
         if self._view_id is None:
             hint = start_fields(self.folder).get("run_id")
             self._view_id = self.sink.claim(RunKey(self.journal_id, hint))
             key = RunKey(self.journal_id, self._view_id)
             self.sink.position(key)
-        self._had = True
+        self._had, self._there = True, time.monotonic()
         batch = Batch(key, (), self._committed, PROJECTOR, complete=complete)
         self.sink.write(batch)
         found = self.sink.position(key)
@@ -121,11 +122,12 @@ class CopyFollower(Follower):
         if found is None:
             self._attach_unknown()
         elif self._rebuild:
+            self._changes_place()
             self.sink.reset(key)
             self._view_id = found.view_id
         else:
             self._view_id = found.view_id
-            self._had = not found.claimed
+            self._had, self._there = not found.claimed, time.monotonic()
             self._committed = found.position
         self._complete_written = False
         self._rebuild = False

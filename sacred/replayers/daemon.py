@@ -18,6 +18,7 @@ from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import ReplayConfigError, SinkError
 from sacred.replayers.health import Health
 from sacred.replayers.memo import JournalSize, ViewMemo
+from sacred.replayers.place_mark import PlaceGuards
 from sacred.replayers.place_watch import PlaceWatch
 from sacred.replayers.registry import load_sink
 from sacred.replayers.replay import declared_spec
@@ -165,6 +166,7 @@ class Daemon:
         self._roots: dict[Path, _Root] = {}
         self._workers: dict[tuple[Any, ...], ViewWorker] = {}
         self._leaving: list[ViewWorker] = []
+        self._guards = PlaceGuards()
         self._places: dict[ViewWorker, PlaceWatch] = {}
         #: Runs to be looked at, for one worker or for all.
         self._todo: deque[tuple[tuple[Path, int], ViewWorker | None]] = deque()
@@ -211,9 +213,10 @@ class Daemon:
                 worker = ViewWorker(
                     *(spec, name or spec.name, plan.jobs, self._folder, self._tell, self._watch),
                     rebuild=self._rebuild,
+                    places=self._guards,
                 )
                 fresh.append(worker)
-                self._places[worker] = PlaceWatch(spec)
+                self._places[worker] = PlaceWatch(spec, self._guards)
             self._workers[key] = worker
         for worker in old.values():
             worker.stop()
@@ -271,17 +274,16 @@ class Daemon:
 
     def _look_at_place(self, worker: ViewWorker, place: PlaceWatch) -> None:
         """Have runs looked at whose notes a view does not keep: it came back older, or empty."""
-        for path, count in place.lost():
-            root = self._roots.get(path)
-            if root is None:
-                continue
+        roots = [root.journals for root in self._roots.values()]
+        for path, count in place.lost(roots):
+            root = self._roots[path]
             self._tell(
                 None,
                 f"{worker.name}: lacks what it had (put back to a backup, or dropped?): {count} "
                 f"run{'s' * (count != 1)} of {path} looked at again",
             )
             self._todo.extend(((path, number), worker) for number in root.known)
-        place.look([root.journals for root in self._roots.values()], worker.counts().written)
+        place.look(roots, worker.counts().written)
 
     def _hand_out(self, key: tuple[Path, int], only: ViewWorker | None) -> None:
         """Give a run to the views that may lack something of it."""
@@ -290,7 +292,10 @@ class Daemon:
         folder = self._folder(key)
         size = JournalSize.of(folder.journal)
         for worker in self._workers.values() if only is None else (only,):
-            if not self._rebuild and _has_all(folder, worker.spec, size):
+            spec = _declared(worker.spec, folder)
+            if spec is not None and worker in self._places:
+                self._places[worker].know(spec)
+            if spec is not None and not self._rebuild and _has_all(folder, spec, size):
                 worker.add_whole(key)
             else:
                 worker.add(key)
@@ -302,6 +307,8 @@ class Daemon:
             worker.stop()
         deadline = time.monotonic() + LAST_EFFORT
         done = all(worker.join(deadline) for worker in workers)
+        for place in self._places.values():
+            place.finish([root.journals for root in self._roots.values()])
         self._ended = True
         if self._health is not None:
             self._health.close()
@@ -360,12 +367,16 @@ class Daemon:
         }
 
 
+def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec | None:
+    try:
+        return declared_spec(spec, folder)
+    except SinkError:
+        return None
+
+
 def _has_all(folder: RunFolder, spec: SinkSpec, size: JournalSize | None) -> bool:
     """Tell whether a note says that the view has all of a run that is over."""
-    try:
-        memo = ViewMemo.load(folder.views, declared_spec(spec, folder).key)
-    except SinkError:
-        return False
+    memo = ViewMemo.load(folder.views, spec.key)
     if memo is None:
         return False
     if spec.kind == "journal":

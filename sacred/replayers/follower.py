@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sacred.journal.watch import FolderWatch
     from sacred.replayers.checkpoint import Checkpoint
     from sacred.replayers.folded_run import FoldedRun
+    from sacred.replayers.place_mark import PlaceGuard
     from sacred.replayers.sink import Change, Sink, SinkSpec, ViewPosition
 
 __all__ = ["Follower"]
@@ -88,6 +89,9 @@ class Follower:
     folded
         The run as another process folded it. It is taken for a run that the view does not know, if
         nothing came to the journal since.
+    place
+        Tells whether the view's place was put back to a backup; without it a run that is missing
+        there was deleted by a person.
 
     Attributes
     ----------
@@ -103,6 +107,8 @@ class Follower:
         How often everything there was has been written.
     ended
         Whether the journal says that the run ended.
+    mended
+        What was damaged in the view, so that the run was written there anew; None if nothing was.
 
     Notes
     -----
@@ -118,6 +124,7 @@ class Follower:
         rebuild: bool = False,
         on_status: Callable[[ViewStatus], None] | None = None,
         folded: FoldedRun | None = None,
+        place: PlaceGuard | None = None,
     ) -> None:
         self.folder = folder
         self.sink = sink
@@ -131,9 +138,12 @@ class Follower:
         self.ended = False
         self._rebuild = rebuild
         self._on_status = on_status
+        self._place = place
         self._attached = False
         self._connection_failed = False
         self._had = False
+        #: When the run was last there, by the monotonic clock.
+        self._there = 0.0
         self._finished = False
         #: Stored files that are not there, as sentences, in the order they were missed.
         self._missing: dict[str, None] = {}
@@ -146,6 +156,7 @@ class Follower:
         self._written: int | None = None
         self._complete = threading.Event()
         self.journal_id = ""
+        self.mended: str | None = None
         self._references: dict[tuple[str, str, str | None, int], Any] = {}
         self._last_write = 0.0
         self._last_cost = 0.0
@@ -491,6 +502,9 @@ class Follower:
         self._references = {}
         if found is None:
             self._attach_unknown()
+        elif found.flaw is not None:
+            self.mended = found.flaw
+            self._begin_anew(key, found.flaw)
         elif self._rebuild or (found.projector != PROJECTOR and not found.claimed):
             self._begin_anew(key, "asked for" if self._rebuild else "written by another version")
         else:
@@ -545,29 +559,43 @@ class Follower:
             self._checkpoints().save(self.journal_id, kept)
 
     def _attach_unknown(self) -> None:
-        """Take up a run that the view does not know, unless it knew it before."""
+        """Take up a run that the view does not know, unless it knew it before, and still would."""
+        if self._rebuild or self._connection_failed or not (self._had or self._is_noted()):
+            return
+        if self._place is not None:
+            since = self._there if self._had else None
+            if self._place.is_put_back(self.sink, since) and (self._had or not self._is_noted()):
+                return
+        raise RunDeletedError(
+            f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
+        )
+
+    def _is_noted(self) -> bool:
+        """Tell whether this machine noted that the view had the run."""
         memo = ViewMemo.load(self.folder.views, self._key)
-        had = self._had or (memo is not None and memo.had)
-        if had and not self._rebuild and not self._connection_failed:
-            raise RunDeletedError(
-                f"the run was deleted in {self.spec.name}; --rebuild writes it there again"
-            )
+        return memo is not None and memo.had
+
+    def _changes_place(self) -> None:
+        """Have it known that the view's place is about to be changed."""
+        if self._place is not None:
+            self._place.before_write(self.sink)
 
     def _begin_anew(self, key: RunKey, why: str) -> RunFold:
         log.info("%s -> %s: written anew (%s)", self.folder.path, self.spec.name, why)
+        self._changes_place()
         self.sink.reset(key)
         found = self.sink.position(key)
         self._forget()
         self._references = {}
         self._view_id = found.view_id if found is not None else None
-        self._had = found is not None
+        self._had, self._there = found is not None, time.monotonic()
         return self._new_fold()
 
     def _catch_up(self, key: RunKey, found: ViewPosition, fold: RunFold) -> None:
         """Fold in silence what the view has, and prove that it is of this journal."""
         self._view_id = found.view_id
         # A claim may be taken back: that is nobody's deletion.
-        self._had = not found.claimed
+        self._had, self._there = not found.claimed, time.monotonic()
         try:
             fresh = fold.add_known(found, self.spec.name)
         except PositionContradictedError as error:
@@ -650,6 +678,7 @@ class Follower:
     ) -> None:
         begin = time.monotonic()
         projection = fold.projection
+        self._changes_place()
         if self._view_id is None:
             self._take_up(projection)
         key = RunKey(self.journal_id, self._view_id)
@@ -676,7 +705,7 @@ class Follower:
         self._committed = position
         self._complete_written = complete
         self._had = True
-        self._last_write = time.monotonic()
+        self._last_write = self._there = time.monotonic()
         self._last_cost = self._last_write - begin
         self._written = time.time_ns()
 
@@ -690,7 +719,7 @@ class Follower:
             self.sink.position(key)
             return
         found: ViewPosition = take_up(key)
-        if found.position:
+        if found.position or found.flaw is not None:
             raise ViewMovedError("another replayer wrote this run meanwhile")
         self._view_id = found.view_id
 

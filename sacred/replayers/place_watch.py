@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from sacred.journal.errors import JournalError
 from sacred.replayers.errors import SinkError
-from sacred.replayers.place_mark import look_at_place
 from sacred.replayers.registry import load_sink
+from sacred.replayers.replay import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sacred.journal.root import JournalRoot
+    from sacred.replayers.place_mark import PlaceGuards
     from sacred.replayers.sink import SinkSpec
 
 __all__ = ["PlaceWatch"]
@@ -28,6 +28,8 @@ log = logging.getLogger("sacred.replayers")
 #: last one is not known to be there.
 INTERVAL = 600.0
 BUSY_INTERVAL = 60.0
+#: So long the last look may take (s).
+LAST_LOOK = 5.0
 
 
 class PlaceWatch:
@@ -36,8 +38,10 @@ class PlaceWatch:
     Parameters
     ----------
     spec
-        The view. One without an address of its own (``mongo``: as each run declared it), and one
-        whose place keeps no marks, is not looked at.
+        The view. Of one without an address (``mongo``: as each run declared it) the places are looked
+        at that ``know`` is told of.
+    guards
+        Those of the service, whose followers look, too.
 
     Notes
     -----
@@ -45,13 +49,18 @@ class PlaceWatch:
     be reached is told of by whoever writes runs into it.
     """
 
-    def __init__(self, spec: SinkSpec) -> None:
+    def __init__(self, spec: SinkSpec, guards: PlaceGuards) -> None:
         self._spec = spec
+        self._guards = guards
+        self._specs = {spec.key: spec} if spec.url or spec.kind not in DECLARED else {}
         self._thread: threading.Thread | None = None
         self._looked: float | None = None
         self._written = 0
-        self._keeps_marks = bool(spec.url)
-        self._lost: deque[tuple[Path, int]] = deque()
+        self._told: dict[tuple[Path, str], int] = {}
+
+    def know(self, spec: SinkSpec) -> None:
+        """Look at a place from now on: it is what the view stands for with some run."""
+        self._specs.setdefault(spec.key, spec)
 
     def look(self, roots: Sequence[JournalRoot], written: int) -> bool:
         """Begin a look if one is due; True if one was begun.
@@ -63,36 +72,58 @@ class PlaceWatch:
         written
             How many runs were written into it since the beginning.
         """
-        if not self._keeps_marks or (self._thread is not None and self._thread.is_alive()):
+        if not self._specs or (self._thread is not None and self._thread.is_alive()):
             return False
         now = time.monotonic()
         interval = INTERVAL if written == self._written else BUSY_INTERVAL
         if self._looked is not None and now - self._looked < interval:
             return False
         self._looked, self._written = now, written
-        self._thread = threading.Thread(
-            target=self._look, args=(tuple(roots),), name=f"place-{self._spec.name}", daemon=True
-        )
-        self._thread.start()
+        self._begin(roots)
         return True
 
-    def lost(self) -> Iterable[tuple[Path, int]]:
-        """Yield the roots whose runs have to be looked at again, each with how many notes that were."""
-        while self._lost:
-            yield self._lost.popleft()
+    def finish(self, roots: Sequence[JournalRoot]) -> None:
+        """Look a last time at what was written, a few seconds at most."""
+        if any(
+            self._guards.of(root, spec).is_due for root in roots for spec in self._specs.values()
+        ):
+            if self._thread is not None:
+                self._thread.join(LAST_LOOK)
+            self._begin(roots)
+            if self._thread is not None:
+                self._thread.join(LAST_LOOK)
 
-    def _look(self, roots: tuple[JournalRoot, ...]) -> None:
-        try:
-            sink = load_sink(self._spec)
+    def _begin(self, roots: Sequence[JournalRoot]) -> None:
+        self._thread = threading.Thread(
+            target=self._look,
+            args=(tuple(roots), tuple(self._specs.values())),
+            name=f"place-{self._spec.name}",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def lost(self, roots: Sequence[JournalRoot]) -> Iterator[tuple[Path, int]]:
+        """Yield the roots whose runs have to be looked at again, each with how many notes that were."""
+        for root in roots:
+            for key, spec in self._specs.items():
+                lost = self._guards.of(root, spec).lost
+                news = lost - self._told.get((root.path, key), 0)
+                if news:
+                    self._told[root.path, key] = lost
+                    yield root.path, news
+
+    def _look(self, roots: tuple[JournalRoot, ...], specs: tuple[SinkSpec, ...]) -> None:
+        for spec in specs:
             try:
-                self._keeps_marks = hasattr(sink, "marked")
-                for root in roots if self._keeps_marks else ():
-                    count = look_at_place(root, self._spec, sink)
-                    if count:
-                        self._lost.append((root.path, count))
-            finally:
-                sink.close()
-        except (SinkError, JournalError) as error:
-            log.info("%s: not looked at: %s", self._spec.name, error)
-        except Exception:
-            log.exception("%s: not looked at, for a defect", self._spec.name)
+                sink = load_sink(spec)
+                try:
+                    if hasattr(sink, "marked"):
+                        sink.open()
+                        for root in roots:
+                            self._guards.of(root, spec).look(sink)
+                finally:
+                    sink.close()
+            except (SinkError, JournalError) as error:
+                log.info("%s: not looked at: %s", spec.name, error)
+            except Exception:
+                log.exception("%s: not looked at, for a defect", spec.name)

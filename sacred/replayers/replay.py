@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.errors import JournalError, NotAJournalError
 from sacred.journal.finding import find_runs, start_fields
 from sacred.journal.liveness import Liveness, run_liveness
-from sacred.journal.root import JournalRoot
+from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.addresses import DEFAULT_DATABASE, DEFAULT_MONGO, mongo_spec
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import RunDeletedError, SinkError, SinkSpecError, TransientSinkError
 from sacred.replayers.fold_ahead import FoldAhead, is_of_use
 from sacred.replayers.listing import outline
 from sacred.replayers.memo import ViewMemo
+from sacred.replayers.place_mark import PlaceGuards
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import SinkSpec
 from sacred.replayers.sink_pool import SinkPool
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sacred.journal.root import RunFolder
     from sacred.journal.watch import FolderWatch
     from sacred.replayers.folded_run import FoldedRun
     from sacred.replayers.follower import Follower
 
-__all__ = ["ReplayOutcome", "ReplaySummary", "declared_spec", "replay"]
+__all__ = ["DECLARED", "ReplayOutcome", "ReplaySummary", "declared_spec", "replay"]
 
+log = logging.getLogger("sacred.replayers")
+
+#: Views that without an address are where each run declared them.
+DECLARED = frozenset({"mongo", "sql", "parquet"})
 #: Living runs that are followed at the same time, at most.
 MAX_FOLLOWED = 64
 _LOOK_FOR_RUNS = 1.0
@@ -62,6 +67,8 @@ class ReplayOutcome:
         Why, in one sentence.
     damage
         What is wrong with the journal itself, one sentence each; see ``sacred verify``.
+    mended
+        What was damaged in the view, so that the run was written there anew; else None.
     """
 
     run: int | str
@@ -71,6 +78,7 @@ class ReplayOutcome:
     state: str
     error: str | None = None
     damage: tuple[str, ...] = ()
+    mended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,13 @@ class ReplaySummary:
     ----------
     outcomes
         One for each run and view, in the order of the runs.
+    put_back
+        Views whose place came back older, or empty, and of how many runs the notes were taken back
+        for that; these runs are in ``outcomes`` as they are now.
     """
 
     outcomes: tuple[ReplayOutcome, ...]
+    put_back: tuple[tuple[str, int], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -172,12 +184,16 @@ def replay(
                 work.follow(root if every else None, folders, stop or threading.Event())
             else:
                 work.once(folders, folding)
+            work.look_at_places()
         finally:
             work.sinks.close()
     finally:
         if folding is not None:
             folding.close()
-    return ReplaySummary(tuple(work.outcomes[key] for key in sorted(work.outcomes)))
+    return ReplaySummary(
+        tuple(work.outcomes[key] for key in sorted(work.outcomes)),
+        tuple((spec.name, guard.lost) for guard, spec in work.places.all() if guard.lost),
+    )
 
 
 class _Replay:
@@ -199,6 +215,7 @@ class _Replay:
         self.outcomes: dict[tuple[int, int], ReplayOutcome] = {}
         self.total = 0
         self.sinks = SinkPool()
+        self.places = PlaceGuards()
         self._lock = threading.Lock()
         self._unreachable: dict[str, ViewStatus] = {}
         #: What is to be tried again while others are followed.
@@ -238,6 +255,30 @@ class _Replay:
                 self._unreachable[spec.key] = status
             self._done(key, folder, spec, status, follower)
 
+    def look_at_places(self) -> None:
+        """Count up in the places that were written; runs that one of them lost meanwhile come again."""
+        for guard, spec in self.places.all():
+            if not guard.is_due or spec.key in self._unreachable:
+                continue
+            try:
+                sink = self.sinks.borrow(spec)
+                try:
+                    sink.open()
+                    lost = guard.look(sink)
+                finally:
+                    self.sinks.give_back(spec, sink, works=False)
+            except SinkError as error:
+                log.info("%s: not looked at: %s", spec.name, error)
+                continue
+            if lost:
+                self._write_again(spec)
+
+    def _write_again(self, spec: SinkSpec) -> None:
+        """Write once more what was written into a place before it was put back."""
+        for key, outcome in sorted(self.outcomes.items()):
+            if outcome.view == spec.name:
+                self._one(key, RunFolder.at(outcome.folder))
+
     @contextlib.contextmanager
     def _follower(
         self, key: tuple[int, int], folder: RunFolder, folded: FoldedRun | None = None
@@ -246,7 +287,10 @@ class _Replay:
         try:
             spec = declared_spec(spec, folder)
             sink = self.sinks.borrow(spec)
-            follower = follower_for(folder, sink, spec, rebuild=self.rebuild, folded=folded)
+            place = self.places.of(folder.root, spec)
+            follower = follower_for(
+                folder, sink, spec, rebuild=self.rebuild, folded=folded, place=place
+            )
         except SinkError as error:
             ViewMemo.expect(folder.views, spec, str(error))
             self._done(key, folder, spec, ViewStatus.failed(str(error)))
@@ -287,6 +331,7 @@ class _Replay:
             state,
             error,
             damage,
+            follower.mended if follower is not None else None,
         )
         with self._lock:
             news = self.outcomes.get(key) != outcome
@@ -438,7 +483,7 @@ def declared_spec(spec: SinkSpec, folder: RunFolder) -> SinkSpec:
         The run's declaration has a password, which the journal does not keep, or there is none and
         nothing else can be meant.
     """
-    if spec.kind not in {"mongo", "sql", "parquet"} or spec.url:
+    if spec.kind not in DECLARED or spec.url:
         return spec
     for view in start_fields(folder).get("views") or ():
         if not isinstance(view, dict) or view.get("kind") != spec.kind or not view.get("url"):

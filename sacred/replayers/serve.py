@@ -23,6 +23,7 @@ from sacred.replayers.claims import claimed_fields
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import SinkError, TransientSinkError
 from sacred.replayers.memo import ViewMemo
+from sacred.replayers.place_mark import PlaceGuards
 from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 from sacred.replayers.status import ViewStatus
@@ -71,7 +72,9 @@ class _View:
         ViewMemo.expect(self.folder.views, self.spec)
         try:
             self.follower = follower_for(
-                self.folder, load_sink(self.spec), self.spec, on_status=self._on_status
+                *(self.folder, load_sink(self.spec), self.spec),
+                on_status=self._on_status,
+                place=self.service.places.of(self.folder.root, self.spec),
             )
         except SinkError as error:
             ViewMemo.expect(self.folder.views, self.spec, str(error))
@@ -88,6 +91,7 @@ class _View:
         try:
             self.service.clear_claims(follower, self.spec)
             follower.follow(self._stop, self.service.watch)
+            self._look_at_place(follower)
         except Exception:
             log.exception("%s -> %s: stopped by a defect", self.folder.path, self.spec.name)
             self._on_status(ViewStatus.failed("a defect stopped the replayer; its log says more"))
@@ -95,6 +99,15 @@ class _View:
             follower.close()
             if mine:
                 give_back_view(self.folder, self.spec.key)
+
+    def _look_at_place(self, follower: Follower) -> None:
+        """Count up in the view's place: a backup that is older than this run is one from now on."""
+        place = self.service.places.of(self.folder.root, self.spec)
+        if place.is_due and follower.reached:
+            try:
+                place.look(follower.sink)
+            except SinkError as error:
+                log.info("%s: not looked at: %s", self.spec.name, error)
 
     def _on_status(self, status: ViewStatus) -> None:
         if (status.state, status.position) != (self.status.state, self.status.position):
@@ -177,6 +190,7 @@ class Service:
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self.watch = FolderWatch()
+        self.places = PlaceGuards()
         self._send_line = send
         self._lock = threading.RLock()
         self._views: dict[tuple[str, str], _View] = {}

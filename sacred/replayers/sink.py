@@ -375,6 +375,9 @@ class ViewPosition(NamedTuple):
         How many points of each metric the view has; None if the sink does not count.
     claimed
         Nothing but the claim is there.
+    flaw
+        What of the view's own files is damaged, in a few words, so that the run has to be written
+        anew there, under its id; None if all is well.
     """
 
     view_id: Any
@@ -385,6 +388,7 @@ class ViewPosition(NamedTuple):
     points: Mapping[str, int] | None = None
     claimed: bool = False
     spool: int = 0
+    flaw: str | None = None
 
 
 class Sink(Protocol):

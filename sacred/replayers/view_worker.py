@@ -19,6 +19,7 @@ from sacred.journal.finding import start_fields
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import RunDeletedError, SinkError, TransientSinkError
 from sacred.replayers.memo import ViewMemo
+from sacred.replayers.place_mark import PlaceGuards
 from sacred.replayers.replay import declared_spec
 from sacred.replayers.sink_pool import SinkPool
 from sacred.replayers.view_lock import give_back_view, take_view
@@ -124,6 +125,8 @@ class ViewWorker:
         Called with (run's key, sentence) for the log.
     rebuild
         Write each run anew, once.
+    places
+        Tells which places were put back to backups.
     """
 
     def __init__(
@@ -136,9 +139,11 @@ class ViewWorker:
         watch: FolderWatch,
         *,
         rebuild: bool = False,
+        places: PlaceGuards | None = None,
     ) -> None:
         self.spec = spec
         self.name = name
+        self._places = places or PlaceGuards()
         self.jobs = jobs
         self._folder_of = folder_of
         self._tell = tell
@@ -317,6 +322,7 @@ class ViewWorker:
                 *(folder, self._sinks.borrow(spec), spec),
                 rebuild=rebuild,
                 on_status=lambda status: self._heard(key, status),
+                place=self._places.of(folder.root, spec),
             )
             try:
                 self._rebuilt.update([key] * rebuild)
@@ -449,7 +455,8 @@ class ViewWorker:
                 self._written += 1
                 self._last = time.time_ns()
         if news:
-            self._tell(key, f"{self.name} as {follower.status.view_id}: up to date")
+            mended = f" ({follower.mended}: written anew)" if follower.mended else ""
+            self._tell(key, f"{self.name} as {follower.status.view_id}: up to date{mended}")
 
     # -- runs that live -----------------------------------------------------------------------------
 

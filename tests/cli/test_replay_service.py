@@ -221,7 +221,10 @@ def test_killed_and_started_again(root, tmp_path, serve):
     service.until("run 1 -> ", "run 2 -> ", "run 3 -> ")
     until(lambda: (root.journals.runs()[2].views / f"{_key(tmp_path)}.json").exists())
     service.kill()
-    before = files(tmp_path / "out")
+    # The number by which the place is known was counted up for run 4.
+    before = {
+        path: when for path, when in files(tmp_path / "out").items() if "mark-" not in path.name
+    }
     root.completed()
     # Whoever opened the first run's journal would find it damaged.
     (folder, *_) = root.journals.runs()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
+import shutil
 import uuid
+from pathlib import Path
 
 import bson
 import pytest
@@ -14,6 +17,18 @@ from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.sizes import SizeContract
 from sacred.replayers.sink import SinkSpec
+
+
+def _put_back_folder(path):
+    """Keep a folder as it is; return what puts it back."""
+    kept = path.with_name(f"{path.name} of {uuid.uuid4().hex}")
+    shutil.copytree(path, kept)
+
+    def put_back():
+        shutil.rmtree(path)
+        shutil.copytree(kept, path)
+
+    return put_back
 
 
 class MemoryPlace(SinkPlace):
@@ -42,6 +57,21 @@ class MemoryPlace(SinkPlace):
         from sacred.replayers.sinks.memory import PLACES, MemoryRun
 
         PLACES[spec.url].runs[view_id] = MemoryRun("somebody else's", view_id, {"mine": 1})
+
+    def copy_of_place(self, spec):
+        from sacred.replayers.sinks.memory import PLACES
+
+        kept = copy.deepcopy(PLACES[spec.url])
+
+        def put_back():
+            PLACES[spec.url] = kept
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        from sacred.replayers.sinks.memory import PLACES
+
+        del PLACES[spec.url].runs[view_id]
 
 
 class FilePlace(SinkPlace):
@@ -85,6 +115,12 @@ class FilePlace(SinkPlace):
         folder.mkdir()
         (folder / "run.json").write_text('{"status": "RUNNING"}')
 
+    def copy_of_place(self, spec):
+        return _put_back_folder(Path(spec.url))
+
+    def delete_run(self, spec, view_id):
+        shutil.rmtree(Path(spec.url) / str(view_id))
+
 
 class TinyDbPlace(SinkPlace):
     """A TinyDB: its one file, and those of the points and the contents."""
@@ -92,6 +128,15 @@ class TinyDbPlace(SinkPlace):
     @pytest.fixture
     def spec(self, tmp_path):
         return SinkSpec.parse(f"tinydb:{tmp_path / 'runs_db'}")
+
+    def copy_of_place(self, spec):
+        return _put_back_folder(Path(spec.url))
+
+    def delete_run(self, spec, view_id):
+        from tinydb import TinyDB, where
+
+        with TinyDB(Path(spec.url) / "metadata.json") as database:
+            assert database.table("runs").remove(where("_id") == view_id)
 
     def document(self, spec, view_id):
         from pathlib import Path
@@ -162,6 +207,13 @@ class ParquetPlace(SinkPlace):
     @pytest.fixture
     def spec(self, tmp_path):
         return SinkSpec.parse(f"parquet:{tmp_path / 'tables'}")
+
+    def copy_of_place(self, spec):
+        return _put_back_folder(Path(spec.url))
+
+    def delete_run(self, spec, view_id):
+        for folder in Path(spec.url).glob(f"[!.]*/experiment=*/run={view_id}"):
+            shutil.rmtree(folder)
 
     def document(self, spec, view_id):
         from replayers.parquet_tree import tables_of
@@ -235,6 +287,20 @@ class ObjectPlace(SinkPlace):
         )
         return SinkSpec.parse("s3://bucket/path/to/runs")
 
+    def copy_of_place(self, spec):
+        kept = dict(self.store.objects)
+
+        def put_back():
+            self.store.objects.clear()
+            self.store.objects.update(kept)
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        for key in [key for key in self.store.objects if key.startswith(prefix)]:
+            del self.store.objects[key]
+
     def document(self, spec, view_id):
         prefix = f"path/to/runs/{view_id}/"
         found = sorted(self.store.objects.items())
@@ -270,6 +336,30 @@ class S3Place(SinkPlace):
         self.server = server
         self.bucket, self.client_of_test = f"test-{uuid.uuid4().hex[:12]}", client
         return SinkSpec.parse(f"s3://{self.bucket}/path/to/runs?endpoint_url={server.url}")
+
+    def keys(self, prefix):
+        pages = self.client_of_test.get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
+        return [one["Key"] for page in found for one in page.get("Contents", ())]
+
+    def copy_of_place(self, spec):
+        client, place = self.client_of_test, {"Bucket": self.bucket}
+        kept = {
+            key: client.get_object(**place, Key=key)["Body"].read()
+            for key in self.keys("path/to/runs/")
+        }
+
+        def put_back():
+            for key in self.keys("path/to/runs/"):
+                client.delete_object(**place, Key=key)
+            for key, content in kept.items():
+                client.put_object(**place, Key=key, Body=content)
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        for key in self.keys(f"path/to/runs/{view_id}/"):
+            self.client_of_test.delete_object(Bucket=self.bucket, Key=key)
 
     def document(self, spec, view_id):
         prefix = f"path/to/runs/{view_id}/"
@@ -341,6 +431,22 @@ class GcsPlace(SinkPlace):
         self.server, self.bucket = gcs_server, gcs_place
         return SinkSpec.parse(f"gs://{gcs_place}/path/to/runs")
 
+    def copy_of_place(self, spec):
+        kept = self.server.objects(self.bucket, "path/to/runs/", all_of=True)
+
+        def put_back():
+            for key in self.server.objects(self.bucket, "path/to/runs/", all_of=True):
+                self.server.delete(self.bucket, key)
+            for key, content in kept.items():
+                self.server.put(self.bucket, key, content)
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        prefix = f"path/to/runs/{view_id}/"
+        for key in self.server.objects(self.bucket, prefix, all_of=True):
+            self.server.delete(self.bucket, key)
+
     def document(self, spec, view_id):
         prefix = f"path/to/runs/{view_id}/"
         found = self.server.objects(self.bucket, prefix)
@@ -365,6 +471,23 @@ class MongoPlace(SinkPlace):
     def spec(self, mongo_server, mongo_db):
         self.database = mongo_db
         return mongo_spec(mongo_server.url, mongo_db.name)
+
+    def copy_of_place(self, spec):
+        names = self.database.list_collection_names()
+        kept = {name: list(self.database[name].find()) for name in names}
+
+        def put_back():
+            for name in self.database.list_collection_names():
+                self.database[name].delete_many({})
+                if kept.get(name):
+                    self.database[name].insert_many(kept[name])
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        """As Omniboard does."""
+        self.database.metrics.delete_many({"run_id": view_id})
+        assert self.database.runs.delete_one({"_id": view_id}).deleted_count
 
     def document(self, spec, view_id):
         found = self.database.runs.find_one({"_id": view_id})
@@ -569,6 +692,36 @@ class SqlPlace(SinkPlace):
                 text("INSERT INTO run (run_id, status, comment) VALUES (:id, 'RUNNING', 'mine')"),
                 {"id": str(view_id)},
             )
+
+    def copy_of_place(self, spec):
+        from sqlalchemy import MetaData
+
+        tables = MetaData()
+        tables.reflect(self.engine)
+        with self.engine.connect() as connection:
+            kept = [
+                (table, [dict(row) for row in connection.execute(table.select()).mappings()])
+                for table in tables.sorted_tables
+            ]
+
+        def put_back():
+            with self.engine.begin() as connection:
+                for table in reversed(tables.sorted_tables):
+                    connection.execute(table.delete())
+                for table, rows in kept:
+                    if rows:
+                        connection.execute(table.insert(), rows)
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        from sqlalchemy import text
+
+        with self.engine.begin() as connection:
+            for table in ("artifact", "runs_resources", "run"):
+                connection.execute(
+                    text(f"DELETE FROM {table} WHERE run_id = :id"), {"id": str(view_id)}
+                )
 
 
 class SqlitePlace(SqlPlace):

@@ -851,6 +851,23 @@ class TestJournalSink(SinkContract):
         (path / "journal").mkdir(parents=True)
         JournalWriter.create(path / "journal", journal_id=99).close()
 
+    def copy_of_place(self, spec):
+        base, kept = Path(spec.url), Path(f"{spec.url} of the backup")
+        shutil.copytree(base, kept, symlinks=True)
+
+        def put_back():
+            shutil.rmtree(base)
+            shutil.copytree(kept, base, symlinks=True)
+
+        return put_back
+
+    def delete_run(self, spec, view_id):
+        """As `sacred rm` does with the copy."""
+        link = Path(spec.url) / str(view_id)
+        folder = link.resolve()
+        link.unlink()
+        shutil.rmtree(folder)
+
     # Batches that are made by hand: a copy is not given changes.
     test_a_batch_that_comes_twice = None
     test_position_and_projector_are_kept = None

@@ -1,10 +1,12 @@
-"""A database that came back older, or empty, is noticed by a service; a person's deletions are left alone."""
+"""A place that came back older, or empty, is noticed; a person's deletions are left alone."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -16,7 +18,7 @@ from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.daemon import Daemon, DaemonPlan
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.place_mark import PlaceMark, look_at_place
+from sacred.replayers.place_mark import PlaceGuard, PlaceMark
 from sacred.replayers.registry import load_sink, parse_spec
 from sacred.replayers.replay import replay
 from sacred.replayers.sink import SinkSpec
@@ -31,17 +33,20 @@ class Numbers:
         self.kept: dict[str, int] = {}
         self.fails = ""
 
-    def open(self) -> None:
-        if self.fails == "open":
-            raise TransientSinkError("it does not answer")
-
     def marked(self, owner: str) -> int:
+        if self.fails == "marked":
+            raise TransientSinkError("it does not answer")
         return self.kept.get(owner, 0)
 
     def mark(self, owner: str, number: int) -> None:
         if self.fails == "mark":
             raise TransientSinkError("it went away")
         self.kept[owner] = max(number, self.kept.get(owner, 0))
+
+
+def look_at_place(root: JournalRoot, spec: SinkSpec, place: Any) -> int:
+    """Look from a process of its own, and count up."""
+    return PlaceGuard(root, spec).look(place, count=True)
 
 
 def _note(root: JournalRoot, state: str, looked: int = 0) -> Any:
@@ -67,7 +72,7 @@ def test_notes_are_taken_back(root: JournalRoot) -> None:
     _note(root, "failed")
     _note(root, "deleted", looked=1)
     assert 0 == look_at_place(root, SPEC, place)
-    for fails in ("open", "mark"):
+    for fails in ("marked", "mark"):
         place.fails = fails
         with pytest.raises(TransientSinkError):
             look_at_place(root, SPEC, place)
@@ -105,6 +110,28 @@ def test_what_can_not_be_remembered_is_not_said(root: JournalRoot) -> None:
     (root.path / ".cache").write_text("in the way")
     assert [0, 0] == [look_at_place(root, SPEC, place) for _ in range(2)]
     assert {} == place.kept
+
+
+def test_a_place_that_can_not_be_asked(root: JournalRoot) -> None:
+    """A write waits for its number, but not for ever; one that is missing is nobody's deletion then."""
+    place: Any = Numbers()
+    guard = PlaceGuard(root, SPEC)
+    place.fails = "mark"
+    for _ in range(2):
+        with pytest.raises(TransientSinkError):
+            guard.before_write(place)
+    guard.before_write(place)
+    assert guard.is_due
+    place.fails = "marked"
+    with pytest.raises(TransientSinkError):
+        guard.is_put_back(place)
+    place.fails = ""
+    assert guard.look(place) == 0
+    assert not guard.is_due
+    assert list(place.kept.values()) == [1]
+    for _ in range(5):
+        guard.before_write(place)
+    assert list(place.kept.values()) == [2]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"owner": 1, "number": 1, "looked": 1}'])
@@ -160,6 +187,11 @@ def test_marks_of_mongo(mongo_server: Any, mongo_db: Any) -> None:
     _marks_of(mongo_spec(mongo_server.url, mongo_db.name))
 
 
+def _looked(root: JournalRoot, spec: SinkSpec) -> int:
+    mark = _mark(root, spec)
+    return 0 if mark is None else mark.looked
+
+
 class Running:
     """A service in this process; each step is one of its own."""
 
@@ -177,13 +209,13 @@ class Running:
 
     def until_marked(self, root: JournalRoot, spec: SinkSpec, more: int = 1) -> None:
         """Go on until it looked so often from now on."""
-        before = _mark(root, spec)
-        wanted = (before.number if before is not None else 0) + more
+        looks = {_looked(root, spec)}
         end = time.monotonic() + 60
-        while (found := _mark(root, spec)) is None or found.number < wanted:
+        while len(looks) <= more:
             assert time.monotonic() < end, self.said
             self.daemon.step()
             time.sleep(0.01)
+            looks.add(_looked(root, spec))
 
     def stop(self) -> None:
         self.daemon.stop()
@@ -268,3 +300,57 @@ def test_a_database_that_was_dropped(
         assert ["COMPLETED"] * 3 == found
         if not lost:
             mongo_db.client.drop_database(mongo_db.name)
+
+
+PROGRAM = """
+from sacred import Experiment
+from sacred.observers import FileStorageObserver
+ex = Experiment("x", save_git_info=False)
+ex.observers.append(FileStorageObserver("tree"))
+@ex.automain
+def main(_run):
+    _run.log_scalar("loss", 1.0)
+"""
+
+
+@pytest.mark.slow
+def test_a_tree_of_an_experiment_that_is_put_back(tmp_path: Any) -> None:
+    """The replayer of the experiment's process leaves the number; `sacred-replay` says what it found."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done
+        return done.stdout + done.stderr
+
+    def program(number: int) -> None:
+        command("program.py")
+        root = JournalRoot(tmp_path / "sacred_runs")
+        key = parse_spec(f"file:{tmp_path / 'tree'}").key
+        end = time.monotonic() + 60
+        while True:  # its replayer ends a moment later
+            memo = ViewMemo.load(root.run(number).views, key)
+            mark = PlaceMark.load(root.path / ".cache" / "replayers" / f"{key}.mark")
+            if memo is not None and memo.state == "current" and mark is not None:
+                if mark.number == 2 * number:
+                    return
+            assert time.monotonic() < end, (memo, mark)
+            time.sleep(0.02)
+
+    tree, backup = tmp_path / "tree", tmp_path / "backup"
+    program(1)
+    shutil.copytree(tree, backup)
+    program(2)
+    replay_it = ("-m", "sacred", "replay", "--to", "file:tree")
+    assert "came back older" not in command(*replay_it)
+    shutil.rmtree(tree)
+    shutil.move(backup, tree)
+    said = command(*replay_it)
+    assert "came back older, or empty" in said
+    assert (tree / "2" / "run.json").exists()
+    shutil.rmtree(tree / "2")
+    assert "was deleted there" in command(*replay_it)
+    assert not (tree / "2").exists()
+    assert "came back older" not in command(*replay_it)

@@ -26,9 +26,9 @@ class FakeGcsServer(ProgramServer):
         listening += ["-public-host", f"127.0.0.1:{self.port}", "-external-url", self.url]
         return [program, *listening, "-backend", "memory"], {}
 
-    def _ask(self, path: str, content: bytes | None = None) -> bytes:
+    def _ask(self, path: str, content: bytes | None = None, method: str | None = None) -> bytes:
         request = urllib.request.Request(
-            f"{self.url}{path}", content, {"Content-Type": "application/json"}
+            f"{self.url}{path}", content, {"Content-Type": "application/json"}, method=method
         )
         with urllib.request.urlopen(request, timeout=100) as answer:
             return answer.read()
@@ -56,6 +56,10 @@ class FakeGcsServer(ProgramServer):
         """Store an object."""
         query = f"uploadType=media&name={quote(key, safe='')}"
         self._ask(f"/upload/storage/v1/b/{bucket}/o?{query}", content)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object."""
+        self._ask(f"/storage/v1/b/{bucket}/o/{quote(key, safe='')}", method="DELETE")
 
     def buckets(self) -> list[str]:
         """Return the names of the buckets."""

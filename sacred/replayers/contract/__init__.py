@@ -32,6 +32,9 @@ that did the same. For these keys named ``_id``, ``id``, ``run_id``, ``file_id``
 what else each write changes. The more of the place is in it, the more the tests prove. With
 ``expected`` (and ``content``) the view is also compared with the fold of its journal.
 
+A sink that keeps a number by which a backup is known (``MarkedSink``) says two things more, so that
+this is tested, too: ``copy_of_place`` and ``delete_run``.
+
 What your place can not have is left out by name, and the reason belongs beside it::
 
         test_two_followers_at_once = None  # it has no conditional writes: one replayer at a time
@@ -49,11 +52,21 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{one}"
-        for one in ("place", "following", "batches", "ids", "files", "crashes", "histories")
+        for one in (
+            "backups",
+            "place",
+            "following",
+            "batches",
+            "ids",
+            "files",
+            "crashes",
+            "histories",
+        )
     )
 )
 
-from sacred.replayers.contract.batches import BatchContract  # noqa: E402 - rewritten from here on
+from sacred.replayers.contract.backups import BackupContract  # noqa: E402 - rewritten from here on
+from sacred.replayers.contract.batches import BatchContract  # noqa: E402
 from sacred.replayers.contract.crashes import CrashContract  # noqa: E402
 from sacred.replayers.contract.files import FileContract  # noqa: E402
 from sacred.replayers.contract.folded import Folded, Series, fold_of  # noqa: E402
@@ -70,6 +83,7 @@ __all__ = ["Folded", "Series", "SinkContract", "fold_of", "write_run"]
 class SinkContract(
     FollowingContract,
     BatchContract,
+    BackupContract,
     IdContract,
     FileContract,
     CrashContract,

@@ -4,6 +4,7 @@
 
     DIR/
       .sacred-journal  .sacred-copies
+      .sacred-marks/<owner>   a number for each root that is copied here
       blobs/<2 hex>/<sha256>
       journal-<id>/           one run
         copy.json             how far it is copied; written last
@@ -33,6 +34,7 @@ from sacred.replayers.copies.address import COPIES
 from sacred.replayers.copies.run_copy import MANIFEST, RunCopy
 from sacred.replayers.copies.scan import head_of
 from sacred.replayers.errors import TerminalSinkError, TransientSinkError
+from sacred.replayers.mark_files import MarkFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +66,7 @@ class FolderPlace:
     def __init__(self, path: str) -> None:
         self.root = JournalRoot(path)
         self._store = BlobStore(self.root.blobs)
+        self._marks = MarkFiles(self.root.path / ".sacred-marks")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -109,6 +112,16 @@ class FolderPlace:
 
     def close(self) -> None:
         """Do nothing: nothing stays open."""
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with self._errors():
+            return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with self._errors():
+            self._marks.raise_to(owner, number)
 
     def is_source(self, root: Path) -> bool:
         """Tell whether a root is this folder."""

@@ -5,6 +5,7 @@
     <path>/journal-<id>/copy.json                                how far it is copied; put last
     <path>/journal-<id>/journal/w0000-e0001/<first>-<next>-<token>    a part of a file
     <path>/blobs/<2 hex>/<sha256>
+    <path>/.sacred-marks/<owner>                                 a number for each root copied here
 
 An object can not grow, so what is new of a file is a part, and small parts become one. A part is
 never put with another content, and counts once ``copy.json`` names it, which is put on condition
@@ -22,6 +23,7 @@ from sacred.journal.regular_file import open_regular
 from sacred.journal.root import copy_name
 from sacred.replayers.copies.run_copy import MANIFEST, Part, RunCopy
 from sacred.replayers.copies.scan import PART
+from sacred.replayers.objects.marks import MarkObjects
 from sacred.replayers.objects.store import ABSENT, ObjectConflictError
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class ObjectPlace:
     def __init__(self, store: ObjectStore, base: str) -> None:
         self._store = store
         self._base = base
+        self._marks = MarkObjects(store, f"{base}.sacred-marks/")
         #: Versions of manifests, as they were read or put.
         self._versions: dict[str, str] = {}
         self._stored: set[str] = set()
@@ -69,6 +72,14 @@ class ObjectPlace:
     def close(self) -> None:
         """Give the connection back."""
         self._store.close()
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        self._marks.raise_to(owner, number)
 
     def is_source(self, root: Path) -> bool:
         """Return False: a bucket is no root."""

@@ -28,6 +28,14 @@ class CopyPlace(Protocol):
         """Give back connections; never raises."""
         ...
 
+    def marked(self, owner: str) -> int:
+        """Return the number that is kept for an owner: see ``MarkedSink``."""
+        ...
+
+    def mark(self, owner: str, number: int) -> None:
+        """Keep a number for an owner; a larger one that is there stays."""
+        ...
+
     def is_source(self, root: Path) -> bool:
         """Tell whether a root is this very place."""
         ...

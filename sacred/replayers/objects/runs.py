@@ -9,6 +9,7 @@ all objects.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -103,10 +104,18 @@ class ObjectRuns:
     def find(self, run: RunKey) -> RunObjects | None:
         """Look for a run: where the index says, else where it would like to be."""
         self._sought = None
-        indexed = _indexed(self._store.get(self._index(run.journal_id)))
+        index = self._store.get(self._index(run.journal_id))
+        indexed = _indexed(index)
         if indexed is not None:
-            found = self._at(indexed, run.journal_id)
+            found = self._at(indexed, run.journal_id) or self._damaged(indexed, run.journal_id)
             if found is not None:
+                return found
+        elif index is not None:  # it is damaged: the run may be anywhere
+            found = self._search(run.journal_id)
+            if found is not None:
+                entry = _json({"view_id": found.kept["view_id"]})
+                with contextlib.suppress(ObjectConflictError):
+                    self._store.put(self._index(run.journal_id), entry, index.version)
                 return found
         wanted = folder_name(run.run_id)
         if wanted is None or wanted == indexed:
@@ -120,11 +129,38 @@ class ObjectRuns:
     def _at(self, name: str, journal_id: str) -> RunObjects | None:
         found = self._store.get(self._position(name))
         kept = json_object(found)
-        if found is None or kept is None or kept.get("journal_id") != journal_id:
+        if found is None or kept is None or not _is_position(kept):
+            return None
+        if kept["journal_id"] != journal_id:
             return None
         if kept.get("released"):
             return None
         return RunObjects(self._store, f"{self.base}{name}/", found, kept)
+
+    def _damaged(self, name: str, journal_id: str) -> RunObjects | None:
+        """Return a run whose position can not be read; the index says that it is this one's."""
+        found = self._store.get(self._position(name))
+        if found is None or _is_position(json_object(found)):
+            return None
+        kept: dict[str, Any] = {
+            "format": 1,
+            "journal_id": journal_id,
+            "view_id": view_id(name),
+            "claimed": False,
+            "position": [],
+            "projector": 0,
+            "flaw": "its .journal/position.json was damaged",
+        }
+        return RunObjects(self._store, f"{self.base}{name}/", found, kept)
+
+    def _search(self, journal_id: str) -> RunObjects | None:
+        """Look for a run in every place."""
+        for one in [*self._store.list(self.base, folders=True)]:
+            name = folder_name(one.key[len(self.base) : -1]) if one.key.endswith("/") else None
+            found = self._at(name, journal_id) if name is not None else None
+            if found is not None:
+                return found
+        return None
 
     # -- claiming --------------------------------------------------------------------------------
 
@@ -147,6 +183,14 @@ class ObjectRuns:
                     continue  # the index may have been moved meanwhile: look again
                 # Behind the listing: what was not free then may have been made for this run.
                 found = self._at(name, run.journal_id) if name is not None else None
+                if found is None and index is not None and name is None:
+                    found = self._search(run.journal_id)
+                    if found is not None:
+                        self._store.put(
+                            key, _json({"view_id": found.kept["view_id"]}), index.version
+                        )
+                elif found is None and name is not None:
+                    found = self._damaged(name, run.journal_id)
                 if found is not None:
                     return found, made
                 if wanted is None or wanted == name or not self._is_free(wanted):
@@ -306,6 +350,13 @@ def json_object(found: Found | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _is_position(kept: dict[str, Any] | None) -> bool:
+    """Tell whether a ``position.json`` says how a run stands."""
+    if kept is None or type(kept.get("journal_id")) is not str:
+        return False
+    return isinstance(kept.get("view_id"), int | str) and isinstance(kept.get("position"), list)
 
 
 def _indexed(found: Found | None) -> str | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.position import Position
 from sacred.replayers.errors import SinkError, ViewMovedError
 from sacred.replayers.objects.files import StoredFiles
+from sacred.replayers.objects.marks import MarkObjects
 from sacred.replayers.objects.points import new_points
 from sacred.replayers.objects.runs import ObjectRuns, json_object
 from sacred.replayers.objects.store import ABSENT, ObjectConflictError
@@ -76,6 +77,7 @@ class ObjectSink:
         self._runs = ObjectRuns(store, self.base)
         self._files = StoredFiles(store, self.base, spec.options)
         self._states: dict[str, RunObjects] = {}
+        self._marks = MarkObjects(store, f"{self.base}.journal/marks/")
 
     # -- the place -----------------------------------------------------------------------------
 
@@ -91,6 +93,14 @@ class ObjectSink:
         with contextlib.suppress(SinkError):  # a mark that stays costs the next replayer a listing
             self._runs.end()
         self._store.close()
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        self._marks.raise_to(owner, number)
 
     # -- ids -----------------------------------------------------------------------------------
 
@@ -149,7 +159,7 @@ class ObjectSink:
             return None
         self._load(state)
         kept = state.kept
-        if kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
+        if "flaw" not in kept and kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
             self._write(state, Batch(run, (), Position()), positioned=False)
             kept = state.kept
         self._states[run.journal_id] = state
@@ -165,6 +175,8 @@ class ObjectSink:
             for name in state.versions
             if name.startswith(_PARTS) and name not in parts
         ]
+        if not parts <= state.versions.keys():
+            state.kept.setdefault("flaw", "some of its .journal/points were missing")
         found = self._store.get(f"{state.prefix}run.json")
         run = json_object(found)
         if found is not None:
@@ -173,7 +185,7 @@ class ObjectSink:
             state.run = run
         elif not state.kept.get("claimed"):
             # Somebody took it away or changed it beyond reading: written anew.
-            state.kept["projector"] = -1
+            state.kept.setdefault("flaw", "its run.json could not be read")
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -259,7 +271,12 @@ class ObjectSink:
     def _render(self, state: RunObjects, kept: dict[str, Any]) -> None:
         """Write ``metrics.json`` from the points."""
         began = time.monotonic()
-        metrics = state.parts.read(kept.get("parts", []))
+        try:
+            metrics = state.parts.read(kept.get("parts", []))
+        except (ValueError, TypeError) as error:
+            flaw = "its .journal/points were damaged"
+            self._commit(state, {**state.kept, "flaw": flaw})
+            raise ViewMovedError(f"{state.prefix}: {flaw}") from error
         with tempfile.NamedTemporaryFile(prefix="sacred-metrics-") as file:
             file.writelines(metrics_document(metrics))
             file.flush()

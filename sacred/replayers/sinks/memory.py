@@ -53,6 +53,7 @@ class MemoryPlace:
 
     def __init__(self) -> None:
         self.runs: dict[int, MemoryRun] = {}
+        self.marks: dict[str, int] = {}
 
     def of_journal(self, journal_id: str) -> MemoryRun | None:
         """Return the run of a journal."""
@@ -75,6 +76,14 @@ class MemorySink:
 
     def open(self) -> None:
         """Do nothing: memory is there."""
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        return self.place.marks.get(owner, 0)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        self.place.marks[owner] = max(number, self.marked(owner))
 
     def claim(self, run: RunKey) -> Any:
         """Give the run its id: the one it would like, or the next free one."""

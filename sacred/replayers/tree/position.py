@@ -18,9 +18,10 @@ def view_position(kept: Mapping[str, Any]) -> ViewPosition:
     return ViewPosition(
         kept["view_id"],
         Position.from_wire(kept.get("position")),
-        int(kept.get("projector", 0)),
+        -1 if kept.get("flaw") else int(kept.get("projector", 0)),
         str(kept.get("order", "arrival")),
         points=dict(kept.get("counts", {})),
         claimed=bool(kept.get("claimed")),
         spool=int(kept.get("spool", 0)),
+        flaw=kept.get("flaw"),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.identity import own_identity, process_lives
 from sacred.journal.regular_file import open_regular
-from sacred.replayers.errors import TerminalSinkError
+from sacred.replayers.errors import TerminalSinkError, ViewUnreadableError
 from sacred.replayers.sink import RunKey
 from sacred.replayers.sinks.file.disk import replace
 from sacred.replayers.tree.names import folder_name, is_number, view_id
@@ -18,12 +18,14 @@ from sacred.replayers.tree.names import folder_name, is_number, view_id
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-__all__ = ["RunFolders", "State", "load_position"]
+__all__ = ["RunFolders", "State", "journal_name", "load_position", "name_journal"]
 
 #: So many of the newest folders are looked at for claims that nobody needs any more.
 _RECENT = 50
 #: Where a claim is made, before it has its number. One process at a time makes one.
 _ASIDE = ".claim"
+#: In a run's ``.journal``, before the id of the journal.
+_OF = "of-"
 
 
 class State:
@@ -34,6 +36,8 @@ class State:
         self.kept = kept
         self.run: dict[str, Any] = {}
         self.render_after = 0.0
+        #: Whether nothing that can be read says how the run stands.
+        self.damaged = False
 
     def path(self, name: str) -> str:
         """Return the path of one of the run's files."""
@@ -51,6 +55,45 @@ class State:
         """Replace ``position.json``."""
         replace(self.own("position.json"), self.position())
 
+    def find_flaw(self, flaw: str) -> None:
+        """Have the run written anew, by whoever asks for its position next, because of a flaw."""
+        self.kept["flaw"] = flaw
+        self.kept["revision"] = time.time_ns()
+        self.save_position()
+
+
+def journal_name(journal_id: str) -> str:
+    """Return the name, in a run's ``.journal``, of the empty file that says whose the folder is."""
+    return _OF + journal_id
+
+
+def name_journal(folder: str, journal_id: str) -> None:
+    """Say a second time which journal a folder is of: by a name, which outlives every content."""
+    os.close(
+        open_regular(
+            os.path.join(folder, ".journal", journal_name(journal_id)), os.O_CREAT | os.O_RDWR
+        )
+    )
+
+
+def named_journal(folder: str) -> str | None:
+    """Return which journal a folder is of, by that name; None if none or several say so."""
+    try:
+        names = os.listdir(os.path.join(folder, ".journal"))
+    except OSError:
+        return None
+    found = [name.removeprefix(_OF) for name in names if name.startswith(_OF)]
+    return found[0] if len(found) == 1 else None
+
+
+def damaged_position(folder: str, journal_id: str) -> dict[str, Any] | None:
+    """Return what stands for a ``position.json`` that can not be read; None if all is well, or lost."""
+    if named_journal(folder) != journal_id or load_position(folder) is not None:
+        return None
+    kept = {"format": 1, "journal_id": journal_id, "view_id": view_id(os.path.basename(folder))}
+    flaw = "its .journal/position.json was damaged"
+    return {**kept, "claimed": False, "position": [], "projector": 0, "flaw": flaw, "named": True}
+
 
 def load_position(folder: str, journal_id: str | None = None) -> dict[str, Any] | None:
     """Return the content of a folder's ``position.json`` if it is there, and that run's."""
@@ -60,9 +103,11 @@ def load_position(folder: str, journal_id: str | None = None) -> dict[str, Any] 
             kept = json.loads(file.read())
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(kept, dict) or journal_id not in {None, kept.get("journal_id")}:
+    if not isinstance(kept, dict) or type(kept.get("journal_id")) is not str:
         return None
-    return kept
+    if not isinstance(kept.get("view_id"), int | str) or not isinstance(kept.get("position"), list):
+        return None
+    return kept if journal_id in {None, kept["journal_id"]} else None
 
 
 def _stamp(folder: str) -> tuple[int, int, int]:
@@ -128,7 +173,26 @@ class RunFolders:
             return None
         if found is None:
             self.states.pop(run.journal_id, None)
+            if wanted is not None:
+                self._refuse_damaged(os.path.join(self.base, wanted))
         return found
+
+    @staticmethod
+    def _refuse_damaged(folder: str) -> None:
+        """Raise if a folder is a run's, and nothing in it says any more which: an earlier version's.
+
+        Raises
+        ------
+        ViewUnreadableError
+        """
+        place = os.path.join(folder, ".journal", "position.json")
+        if not os.path.lexists(place) or load_position(folder) is not None:
+            return
+        if named_journal(folder) is None:
+            raise ViewUnreadableError(
+                f"{place} is damaged, so that nobody can tell whose folder {folder} is: move the "
+                "folder away, or put a copy of the file back, and replay with --rebuild"
+            )
 
     def _look_everywhere(self, journal_id: str, locked: bool) -> State | None:
         """Look into the folders that came since the last look; of the others it is known whose they are.
@@ -161,7 +225,7 @@ class RunFolders:
             before, journal_id = self._whose.get(name, (None, None))
             if before != stamp or (journal_id is None and not self._looked_locked):
                 kept = load_position(folder)
-                journal_id = None if kept is None else str(kept.get("journal_id"))
+                journal_id = named_journal(folder) if kept is None else str(kept["journal_id"])
             whose[name] = stamp, journal_id
         self._whose = whose
         # The highest number counts where there are several.
@@ -172,16 +236,19 @@ class RunFolders:
 
     def _at(self, name: str, journal_id: str) -> State | None:
         folder = os.path.join(self.base, name)
-        kept = load_position(folder, journal_id)
+        kept, damaged = load_position(folder, journal_id), None
+        if kept is None:
+            kept = damaged = damaged_position(folder, journal_id)
         if kept is None:
             return None
         state = State(folder, kept)
+        state.damaged = damaged is not None
         try:
             with os.fdopen(open_regular(state.path("run.json")), "rb") as file:
                 state.run = json.loads(file.read())
         except (OSError, ValueError, RecursionError):
-            # Somebody took it away or changed it beyond reading: written anew.
-            kept["projector"] = -1
+            if not kept.get("claimed"):  # somebody took it away, or changed it beyond reading
+                kept.setdefault("flaw", "its run.json could not be read")
         self.states[journal_id] = state
         return state
 
@@ -200,10 +267,12 @@ class RunFolders:
             "position": [],
             "projector": 0,
             "revision": 0,
+            "named": True,
         }
         before = _stamp(self.base)
         state = State(os.path.join(self.base, _ASIDE), kept)
         os.makedirs(state.own(""))
+        name_journal(state.folder, run.journal_id)
         for _ in range(100_000):
             folder = os.path.join(self.base, wanted)
             kept["view_id"] = view_id(wanted)

@@ -15,8 +15,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.errors import JournalError
+from sacred.journal.position import Position
 from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.mark_files import MarkFiles
 from sacred.replayers.sink import (
     Batch,
     FieldsChanged,
@@ -34,7 +37,13 @@ from sacred.replayers.sinks.file.disk import (
     locked_folder,
     offset_of,
 )
-from sacred.replayers.sinks.file.folders import RunFolders, State, load_position
+from sacred.replayers.sinks.file.folders import (
+    RunFolders,
+    State,
+    journal_name,
+    load_position,
+    name_journal,
+)
 from sacred.replayers.tree.documents import (
     changed_run,
     json_document,
@@ -84,6 +93,8 @@ class FileSink:
         self._folders = RunFolders(self.base, taken)
         self._states = self._folders.states
         self._blobs: dict[tuple[str, str, str | None, int], str] = {}
+        # Sacredboard takes every other name in the base for a run.
+        self._marks = MarkFiles(os.path.join(self.base, "_sources", ".journal"), "mark-")
 
     # -- the place -----------------------------------------------------------------------------
 
@@ -93,6 +104,16 @@ class FileSink:
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
+
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with disk_errors(self.base):
+            self._marks.raise_to(owner, number)
 
     # -- ids -----------------------------------------------------------------------------------
 
@@ -141,6 +162,9 @@ class FileSink:
             state = self._folders.find(run)
             if state is None or not state.kept.get("claimed"):
                 return False
+            # A kill in between must not leave a run that is damaged.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(state.own(journal_name(run.journal_id)))
             shutil.rmtree(state.folder)
             self._states.pop(run.journal_id, None)
             return True
@@ -156,11 +180,21 @@ class FileSink:
                 return None
             kept = state.kept
             if kept.get("rendered", 0) < sum(kept.get("counts", {}).values()):
-                self._cut_points(state)
-                with NewContents() as contents:
-                    self._render_metrics(contents, state)
-                    contents.commit()
-        return view_position(kept)
+                try:
+                    self._cut_points(state)
+                    with NewContents() as contents:
+                        self._render_metrics(contents, state)
+                        contents.commit()
+                except _FlawError as flaw:
+                    kept.setdefault("flaw", str(flaw))
+            try:
+                return view_position(kept)
+            except (TypeError, ValueError, AttributeError, JournalError) as error:
+                log.info("%s: %s", state.own("position.json"), error)
+                return ViewPosition(
+                    *(kept["view_id"], Position(), 0),
+                    flaw="its .journal/position.json was damaged",
+                )
 
     @contextlib.contextmanager
     def _turn(self, state: State) -> Iterator[None]:
@@ -177,7 +211,9 @@ class FileSink:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             now = load_position(state.folder)
-            if now is None or now.get("revision") != state.kept.get("revision"):
+            known = state.kept.get("revision")
+            gone = now is None and not state.damaged
+            if gone or (now is not None and now.get("revision") != known):
                 raise ViewMovedError("another replayer wrote this run meanwhile")
             yield
         finally:
@@ -194,7 +230,13 @@ class FileSink:
             before = json.loads(json.dumps(state.kept))
             try:
                 with self._turn(state), NewContents() as contents:
-                    self._write(contents, state, batch)
+                    try:
+                        self._write(contents, state, batch)
+                    except _FlawError as flaw:
+                        state.kept = before
+                        state.find_flaw(str(flaw))
+                        before = state.kept
+                        raise ViewMovedError(f"{state.folder}: {flaw}") from flaw
             except BaseException:
                 state.kept = before
                 raise
@@ -233,6 +275,9 @@ class FileSink:
         kept["projector"], kept["order"] = batch.projector, batch.order
         kept["spool"], kept["claimed"] = batch.spool, False
         kept["revision"] = int(kept.get("revision", 0)) + 1
+        if not kept.get("named"):  # a folder of an earlier version
+            name_journal(state.folder, batch.run.journal_id)
+            kept["named"] = True
         contents.add(state.own("position.json"), state.position())
         contents.commit()
 
@@ -269,6 +314,8 @@ class FileSink:
         descriptor = open_regular(path, os.O_CREAT | os.O_RDWR)
         file = os.fdopen(descriptor, "r+b")
         contents.grown(file)
+        if os.fstat(descriptor).st_size < size:
+            raise _FlawError("its cout.txt was shorter than it had been")
         keep = min(change.keep, characters)
         if keep < characters:
             size = offset_of(file, size, characters - keep)
@@ -282,12 +329,15 @@ class FileSink:
     # points
 
     def _cut_points(self, state: State) -> None:
-        size = state.kept.get("points_size", 0)
+        size, there = state.kept.get("points_size", 0), 0
         with contextlib.suppress(FileNotFoundError):
             descriptor = open_regular(state.own("points"), os.O_RDWR)
             with os.fdopen(descriptor, "r+b") as file:
-                if os.fstat(descriptor).st_size > size:
+                there = os.fstat(descriptor).st_size
+                if there > size:
                     file.truncate(size)
+        if there < size:
+            raise _FlawError("its .journal/points was shorter than it had been")
 
     def _save_points(self, state: State, change: PointsAdded) -> bool:
         from sacred.journal.codec import pack
@@ -317,10 +367,13 @@ class FileSink:
         except FileNotFoundError:
             content = b""
         metrics: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
-        for name, *columns in unpack_all(content):
-            known = metrics.setdefault(name, ([], [], []))
-            for column, new in zip(known, columns, strict=True):
-                column.extend(new)
+        try:
+            for name, *columns in unpack_all(content):
+                known = metrics.setdefault(name, ([], [], []))
+                for column, new in zip(known, columns, strict=True):
+                    column.extend(new)
+        except (ValueError, TypeError) as error:
+            raise _FlawError("its .journal/points was damaged") from error
         began = time.monotonic()
         contents.add(state.path("metrics.json"), metrics_document(metrics))
         state.kept["rendered"] = sum(state.kept.get("counts", {}).values())
@@ -398,18 +451,27 @@ class FileSink:
                 return
             with self._turn(state):
                 kept = state.kept
+                name_journal(state.folder, run.journal_id)
                 state.kept = {
                     name: kept[name] for name in ("format", "journal_id", "view_id") if name in kept
                 }
+                state.kept["named"] = True
                 state.kept |= {"claimed": False, "position": [], "projector": 0, "anew": True}
-                state.kept["revision"] = int(kept.get("revision", 0)) + 1
+                # Of a damaged one nobody knows the number: one that no other replayer has.
+                known = int(kept.get("revision", 0))
+                state.kept["revision"] = time.time_ns() if state.damaged else known + 1
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(state.path("info.json"))
                 state.save_position()
+                state.damaged = False
 
     def close(self) -> None:
         """Forget what was known."""
         self._states.clear()
+
+
+class _FlawError(Exception):
+    """One of the sink's own files is damaged; the text says which, in a few words."""
 
 
 def _add_run(contents: NewContents, state: State, document: bytes | None) -> None:

@@ -60,6 +60,14 @@ class JournalSink:
         """Give the connection back."""
         self._place.close()
 
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        return self._place.marked(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        self._place.mark(owner, number)
+
     # -- ids -------------------------------------------------------------------------------------
 
     def claim(self, run: RunKey) -> Any:

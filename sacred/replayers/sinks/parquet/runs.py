@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import heapq
 import json
 import os
@@ -23,7 +24,7 @@ from sacred.journal.identity import own_identity
 from sacred.journal.integers import text_of
 from sacred.journal.regular_file import read_regular
 from sacred.journal.root import fsync_folder
-from sacred.replayers.errors import TerminalSinkError, ViewMovedError
+from sacred.replayers.errors import TerminalSinkError, ViewMovedError, ViewUnreadableError
 from sacred.replayers.plain import plain_text
 from sacred.replayers.sink import RunKey, wanted_id
 from sacred.replayers.sinks.parquet.disk import (
@@ -65,6 +66,8 @@ class RunState:
         self.kept = kept
         self.own = os.path.join(base, OWN, str(kept["journal_id"]))
         self.moves: list[tuple[str, str]] = []
+        #: Whether nothing that can be read says how the run stands.
+        self.damaged = False
         self._swept = False
 
     # -- where its files are ---------------------------------------------------------------------
@@ -102,7 +105,8 @@ class RunState:
         try:
             with locked_file(lock):
                 now = _load(self.base, str(self.kept["journal_id"]))
-                if now is None or now.get("revision") != self.kept.get("revision"):
+                known = self.kept.get("revision")
+                if (now is None) != self.damaged or (now or {}).get("revision") != known:
                     raise ViewMovedError("another replayer wrote this run meanwhile")
                 self.finish()
                 self._sweep()
@@ -194,7 +198,9 @@ class RunState:
         asks for the run brings them there first. If it fails, ``kept`` is ``before`` again.
         """
         self.kept["moves"] = self.moves
-        self.kept["revision"] = int(before.get("revision", 0)) + 1
+        # Of a damaged one nobody knows the number: one that no other replayer has.
+        known = int(before.get("revision") or 0)
+        self.kept["revision"] = time.time_ns() if self.damaged else known + 1
         try:
             content = json.dumps(self.kept, separators=(",", ":")).encode()
             fsync_folder(self.own)
@@ -204,6 +210,7 @@ class RunState:
             self.kept = before
             raise
         self.moves = []
+        self.damaged = False
         self.finish()
 
     def finish(self) -> None:
@@ -255,12 +262,50 @@ class RunStates:
 
     def find(self, run: RunKey) -> RunState | None:
         """Read how a run stands; None if the tree does not know it."""
-        kept = _load(self.base, run.journal_id)
+        kept, damaged = _load(self.base, run.journal_id), False
+        if kept is None:
+            kept, damaged = self._damaged(run.journal_id), True
         if kept is None:
             self.known.pop(run.journal_id, None)
             return None
         state = self.known[run.journal_id] = RunState(self.base, kept)
+        state.damaged = damaged
         return state
+
+    def _damaged(self, journal_id: str) -> dict[str, Any] | None:
+        """Return what stands for a ``position.json`` that can not be read; None if none is there."""
+        if not _JOURNAL_ID.fullmatch(journal_id):
+            return None
+        if not os.path.lexists(os.path.join(self.base, OWN, journal_id, "position.json")):
+            return None
+        ids = os.path.join(self.base, OWN, "ids")
+        numbers = (
+            one for one in self.numbers() if _text(os.path.join(ids, str(one))) == journal_id
+        )
+        number = next(numbers, None)
+        if number is None:
+            own = os.path.join(self.base, OWN, journal_id)
+            raise ViewUnreadableError(
+                f"{own}/position.json is damaged, and no file in {ids} says which run of the tables "
+                "this is: put a copy of either back, or remove that folder and the run's rows, and "
+                "replay with --rebuild"
+            )
+        kept: dict[str, Any] = {
+            "format": 1,
+            "journal_id": journal_id,
+            "view_id": number,
+            "claimed": False,
+            **cleared(),
+            "metrics": None,
+            "output": None,
+            "flaw": "its position.json was damaged",
+        }
+        for table in TABLES:
+            for folder in glob.glob(
+                os.path.join(glob.escape(self.base), table, "*", f"run={number}")
+            ):
+                kept["folder"] = os.path.relpath(folder, os.path.join(self.base, table))
+        return kept if "folder" in kept else None  # without rows it is deleted, or a claim
 
     def own_folder(self) -> str:
         """Make the folder that no reader looks into, and return it."""
@@ -413,7 +458,8 @@ def _load(base: str, journal_id: str) -> dict[str, Any] | None:
         return None
     if not isinstance(kept, dict) or kept.get("journal_id") != journal_id:
         return None
-    return kept
+    forms = {"view_id": int, "position": list, "counts": dict, "facts": dict, "next_seqs": dict}
+    return kept if all(isinstance(kept.get(name), form) for name, form in forms.items()) else None
 
 
 def _text(path: str) -> str | None:

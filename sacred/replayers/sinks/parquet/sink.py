@@ -17,6 +17,7 @@ from sacred.journal.position import Position
 from sacred.journal.root import fsync_folder
 from sacred.replayers.errors import TerminalSinkError, ViewMovedError
 from sacred.replayers.jsontext import leaves, to_json
+from sacred.replayers.mark_files import MarkFiles
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import exact_number
 from sacred.replayers.rows import file_row, leaf_row
@@ -32,6 +33,7 @@ from sacred.replayers.sink import (
 )
 from sacred.replayers.sinks.parquet.disk import disk_errors, sync
 from sacred.replayers.sinks.parquet.layout import (
+    OWN,
     SCHEMA,
     TABLES,
     columns_of,
@@ -85,6 +87,7 @@ class ParquetSink:
         self._runs = RunStates(self.base)
         self._writer = TableWriter(self.base)
         self._folder: str | None = None
+        self._marks = MarkFiles(os.path.join(self.base, OWN, "marks"))
 
     def attend(self, folder: RunFolder) -> None:
         """Learn the folder of the run, for ``runs.path``."""
@@ -123,6 +126,16 @@ class ParquetSink:
                     os.replace(path, target)
                     shutil.rmtree(aside, ignore_errors=True)
 
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            return self._marks.get(owner)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        with disk_errors(self.base):
+            self._marks.raise_to(owner, number)
+
     # -- ids -----------------------------------------------------------------------------------
 
     def claim(self, run: RunKey) -> Any:
@@ -156,6 +169,8 @@ class ParquetSink:
             if not state.is_shown():
                 return None
             kept = state.kept
+            if kept.get("flaw") is not None:
+                return ViewPosition(kept["view_id"], Position(), -1, flaw=kept["flaw"])
             whole = _is_whole(state)
             if not whole and _revision(self._runs.find(run)) != _revision(state):
                 return self.position(run)  # another replayer moved them meanwhile
@@ -312,6 +327,7 @@ class ParquetSink:
                 keep = ("facts",)
                 kept.update({k: v for k, v in cleared().items() if k not in keep})
                 kept.update(claimed=False, anew=shown, spool=0)
+                kept.pop("flaw", None)
                 for table in SERIES:
                     kept[table] = self._next_series(state, before.get(table), table)
                 state.commit(before)

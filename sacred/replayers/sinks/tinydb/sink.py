@@ -39,7 +39,7 @@ __all__ = ["FORMAT", "TinyDbSink"]
 
 #: The form of the documents is that of this version.
 FORMAT = "TinyDbObserver-0.8.7"
-RUNS, JOURNAL = "runs", "_journal"
+RUNS, JOURNAL, MARKS = "runs", "_journal", "_journal_marks"
 #: Longest text that is an id: it names a file.
 _ID_CHARACTERS = 100
 #: What is the journal's in a document.
@@ -92,6 +92,26 @@ class TinyDbSink:
         """Forget what was known."""
         self._seen.clear()
 
+    def marked(self, owner: str) -> int:
+        """Return the number that a root left here: see ``MarkedSink``."""
+        with disk_errors(self.base):
+            rows = self._database.look().get(MARKS, {}).values()
+        numbers = (row.get("number") for row in rows if row.get("owner") == owner)
+        return max((number for number in numbers if type(number) is int), default=0)
+
+    def mark(self, owner: str, number: int) -> None:
+        """Leave a number here."""
+        # In the file that is put back with the runs, though it is written whole for that.
+        with disk_errors(self.base), self._database.lock:
+            tables = self._database.look()
+            rows = tables.setdefault(MARKS, {})
+            mine = [key for key, row in rows.items() if row.get("owner") == owner]
+            if all(
+                type(there := rows[key].get("number")) is not int or there < number for key in mine
+            ):
+                rows[mine[0] if mine else next_key(rows)] = {"owner": owner, "number": number}
+                self._database.replace(tables)
+
     # -- ids -----------------------------------------------------------------------------------
 
     def claim(self, run: RunKey) -> Any:
@@ -104,6 +124,7 @@ class TinyDbSink:
 
     def _insert(self, tables: Tables, run: RunKey) -> int | str:
         documents, rows = tables.setdefault(RUNS, {}), tables.setdefault(JOURNAL, {})
+        self._refuse_second(documents, run)
         for key in [key for key, row in rows.items() if row.get("id") == run.journal_id]:
             del rows[key]  # of a document that somebody deleted
         view_id = _free_id(documents, run.run_id)
@@ -129,6 +150,20 @@ class TinyDbSink:
         }
         self._database.replace(tables)
         return view_id
+
+    def _refuse_second(self, documents: Table, run: RunKey) -> None:
+        """Raise if the run's document is there, by its points, and no row says so any more."""
+        for document in documents.values():
+            view_id = document.get("_id")
+            if str(view_id) != str(run.run_id):
+                continue
+            points = RunPoints.load(self._points_path({"view_id": view_id}), run.journal_id)
+            if points.next_seqs:
+                raise ViewUnreadableError(
+                    f"{self._database.path} has the run {view_id!r}, and does not say any more how "
+                    f"far (table {JOURNAL!r}). Put a copy of the file back, or remove the run's "
+                    "document, and replay with --rebuild"
+                )
 
     def release(self, run: RunKey) -> bool:
         """Delete a document that is only claimed."""
