@@ -89,9 +89,9 @@ class WriterCursor:
             while behind < len(epochs) and not self.reader._readable(self.writer, epochs[behind]):
                 behind += 1
             if behind == len(epochs):
-                if moved or not file.is_replaced():
+                # Sealing a died run adds what stood in its spool: also to what was read just now.
+                if not file.is_replaced():
                     return
-                # Sealing a died run adds what stood in its spool.
                 self._let_go(file)
                 continue
             if not moved:

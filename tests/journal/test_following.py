@@ -269,6 +269,37 @@ def test_what_a_seal_adds_is_seen_by_whoever_has_the_file_open(tmp_path):
     assert ([], []) == (list(reader.read()), reader.verdicts)
 
 
+def test_one_look_sees_the_rest_of_a_file_and_what_its_seal_added(tmp_path):
+    """Who has the old file open reads on in it, and then in the one that has its name by now."""
+    folder = tmp_path / "1" / "journal"
+    code = """
+    import os, signal, sys
+    from sacred.journal import EventType, JournalWriter
+    writer = JournalWriter.create(sys.argv[1])
+    for text in ("before", "behind"):
+        writer.append(EventType.MESSAGE, level="info", text=text)
+        writer.flush()
+        print(text, flush=True)
+        sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout.readline() == "before\n"
+        reader = JournalReader(folder)
+        assert ["before"] == [e.fields["text"] for e in reader.read() if e.seq >= 0]
+        program.communicate("on\nend\n", timeout=100)
+    (folder / "w0000.spool").write_bytes(encode_record(1, 1, b"the last words\n"))
+    assert ["sealed"] == [one.state for one in seal_run(RunFolder(folder.parent, 1))]
+    message, output = [event for event in reader.read() if event.seq >= 0]
+    assert ("behind", b"the last words\n") == (message.fields["text"], output.fields["data"])
+    assert ([], []) == (list(reader.read()), reader.verdicts)
+
+
 def test_a_file_that_is_gone_is_not_replaced(tmp_path):
     """Whoever reads on says so; one that nobody opened is not replaced either."""
     writer = JournalWriter.create(tmp_path / "journal")
