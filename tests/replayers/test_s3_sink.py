@@ -19,6 +19,7 @@ from observers.calls import PEER
 from replayers.buckets import PROGRAM, agrees, follow
 from servers.objects import MemoryStore
 
+from sacred.journal import EventType
 from sacred.replayers.errors import SinkMissingError, TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.objects.store import ABSENT, ObjectConflictError
@@ -158,6 +159,47 @@ def test_listings_of_several_pages(store):
     assert [f"many/{number:04}" for number in range(1100)] == [
         one.key for one in store.list("many/")
     ]
+
+
+@server
+def test_a_path_with_a_slash_at_its_beginning(root, run_writer, s3_place):
+    """Sacred's pages show one: also where the store's own names are without it, each run is once there."""
+    spec = SinkSpec.parse(f"s3://{s3_place}//project/")
+    folder, other = root.claim(), root.claim()
+    writer = run_writer(folder, ends=False)
+    assert "current" == follow(folder, spec)[0].state
+    for step in range(500, 600):
+        writer.log_point("loss", step, 0.5)
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED", result=1)
+    writer.close()
+    run_writer(other)
+    assert [(1, "current"), (2, "current")] == [
+        (status.view_id, status.state)
+        for status, _ in (follow(one, spec) for one in (folder, other))
+    ]
+    store = module.S3Store(spec)
+    store.open()
+    names = {one.key for one in store.list("/project/")}
+    assert {"/project/1/run.json", "/project/2/metrics.json"} <= names
+    assert not [name for name in names if name.startswith("/project/3/")]
+    steps = json.loads(store.get("/project/1/metrics.json").content)["loss"]["steps"]
+    assert 599 == steps[-1] and len(steps) == len(set(steps))
+
+
+@pytest.mark.parametrize("folds", [True, False])
+def test_whether_a_store_keeps_the_slash(monkeypatch, folds):
+    """A store that keeps it has two names there: what is below the other one is not listed."""
+    store = module.S3Store(SinkSpec.parse("s3://bucket//a"))
+    names = {"a/1/run.json": "v1"}
+
+    def listed(prefix, *, folders):
+        return iter([module.Listed(key, names[key]) for key in names if key.startswith(prefix)])
+
+    monkeypatch.setattr(store, "_listed", listed)
+    monkeypatch.setattr(store, "_version", lambda key: "v1" if folds else ABSENT)
+    assert ["/a/1/run.json"] * folds == [one.key for one in store.list("/a/")]
+    assert [] == list(store.list("/b/"))
+    assert ["a/1/run.json"] == [one.key for one in store.list("a/")]
 
 
 # -- refusals -------------------------------------------------------------------------------------

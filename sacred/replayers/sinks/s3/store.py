@@ -66,6 +66,8 @@ class S3Store:
         self._endpoint = spec.options.get("endpoint_url")
         self._region = spec.options.get("region")
         self._client: Any = None
+        #: Whether a name is the same without slashes at its beginning; None: not known yet.
+        self._slashless: bool | None = None
         #: That the bucket is there.
         self._answer = LastAnswer()
 
@@ -236,7 +238,31 @@ class S3Store:
         return _bare(done["ETag"])
 
     def list(self, prefix: str, *, folders: bool = False) -> Iterator[Listed]:
-        """Yield what begins with a prefix."""
+        """Yield what begins with a prefix.
+
+        A store whose objects are files (versitygw) takes ``/a`` and ``a`` for one, and lists it
+        without its slash.
+        """
+        is_empty = True
+        for one in self._listed(prefix, folders=folders):
+            is_empty = False
+            yield one
+        bare = prefix.lstrip("/")
+        if is_empty and bare != prefix and self._leaves_slashes_out(bare):
+            slashes = prefix[: -len(bare)] if bare else prefix
+            for one in self._listed(bare, folders=folders):
+                yield one._replace(key=slashes + one.key)
+
+    def _leaves_slashes_out(self, bare: str) -> bool:
+        """Tell whether the store's names begin behind their slashes; False if nothing shows it."""
+        if self._slashless is None:
+            one = next(self._listed(bare, folders=False), None)
+            if one is None:
+                return False
+            self._slashless = self._version(f"/{one.key}") == one.version
+        return self._slashless
+
+    def _listed(self, prefix: str, *, folders: bool) -> Iterator[Listed]:
         more = {"Delimiter": "/"} if folders else {}
         token: dict[str, str] = {}
         while True:
