@@ -237,8 +237,12 @@ class _Replay:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="replay") as pool:
-            for future in [pool.submit(self._one, key, folder) for key, folder in pairs]:
-                future.result()
+            try:
+                for future in [pool.submit(self._one, key, folder) for key, folder in pairs]:
+                    future.result()
+            except BaseException:  # Ctrl-C: those that are begun are ended, and no more
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _one(
         self, key: tuple[int, int], folder: RunFolder, folded: FoldedRun | None = None

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -231,6 +232,29 @@ def test_an_empty_folder_is_no_failure(root, run_writer, memory):
     summary = replay(root, None, [memory])
     assert [outcome.state for outcome in summary.outcomes] == ["empty", "current"]
     assert summary.exit_code == 0
+
+
+def test_several_jobs_are_interrupted(root, run_writer, memory, monkeypatch):
+    """Ctrl-C with --jobs: runs that are begun are ended, the others are left for the next time."""
+    for _ in range(10):
+        run_writer(root.claim(), points=1)
+    done, ending = [], threading.Event()
+    really = ThreadPoolExecutor.shutdown
+
+    def shutdown(pool, *args, **options):
+        really(pool, *args, **options)
+        ending.set()
+
+    def progress(number, total, outcome):
+        done.append(outcome.run)
+        if outcome.run == 1:
+            raise KeyboardInterrupt
+        ending.wait(100.0)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt):
+        replay(root, None, [memory], jobs=2, progress=progress)
+    assert 0 < len(done) <= 3
 
 
 def test_following_takes_up_new_runs(root, run_writer, memory):
