@@ -154,7 +154,7 @@ class TinyDbPlace(SinkPlace):
         assert not any("_journal" in run for run in runs)
         stored = base / "metrics" / f"{view_id}.json"
         metrics = json.loads(stored.read_text())["metrics"] if stored.exists() else {}
-        named = [*found[0]["experiment"].get("sources", ()), *found[0].get("resources", ())]
+        named = [*found[0].get("experiment", {}).get("sources", ()), *found[0].get("resources", ())]
         named += found[0].get("artifacts", ())
         md5s = [one[-2] for one in named if one[-1]]
         files = [base / "hashfs" / m[:2] / m[2:4] / m[4:6] / m[6:] for m in md5s]

@@ -821,6 +821,9 @@ def test_a_copy_of_a_copy(root, folder_place, tmp_path):
 class TestJournalSink(SinkContract):
     """The contract: a copy has no changes, and so what tells of single batches is not for it."""
 
+    #: A copy is a run's own folder: one that is gone was deleted, and is said to be.
+    test_an_id_that_is_given_away = None
+
     @pytest.fixture
     def spec(self, tmp_path):
         return SinkSpec.parse(f"journal:{tmp_path / 'tree'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,10 @@ from sacred.replayers.objects.store import ABSENT, Found, Listed, ObjectConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+#: No version comes twice, also of a name that was deleted meanwhile.
+_VERSIONS = itertools.count(1)
 
 
 class MemoryStore:
@@ -54,7 +59,7 @@ class MemoryStore:
             raise ObjectConflictError(key)
         data = content.read_bytes() if isinstance(content, Path) else content
         self.written += len(data)
-        version = str(int(found.version) + 1 if found else 1)
+        version = str(next(_VERSIONS))
         self.objects[key] = Found(data, version)
         return version
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.runs import write_run
+from sacred.replayers.registry import load_sink
 from sacred.replayers.sink import RunKey, SinkSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sacred.replayers.sink import Sink
+    from sacred.replayers.sink import Batch, Sink
 
 __all__ = ["IdContract"]
+
+
+class _WithWordBefore:
+    """A sink before whose first write something happens."""
+
+    def __init__(self, sink: Sink, happens: Callable[[RunKey], None]) -> None:
+        self._sink = sink
+        self._happens: Callable[[RunKey], None] | None = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def write(self, batch: Batch) -> None:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens(batch.run)
+        self._sink.write(batch)
 
 
 class IdContract(SinkPlace):
@@ -75,6 +95,30 @@ class IdContract(SinkPlace):
         sink.write(self.batch(run, self.events(3), 3))
         assert not sink.release(run)
         assert sink.position(run) is not None
+
+    def test_an_id_that_is_given_away(
+        self, spec: SinkSpec, root: JournalRoot, opened: Callable[[], Sink]
+    ) -> None:
+        """A claim that is taken back before its first write: nothing goes under another run's id."""
+        folder = root.claim()
+        write_run(folder)
+        with contextlib.closing(JournalReader(folder.journal)) as reader:
+            opened().claim(RunKey(f"{reader.journal_id:016x}", 1))  # by somebody who is gone
+        other = RunKey("00000000000000ad", 1)
+        given: list[Any] = []
+
+        def give_away(run: RunKey) -> None:
+            sink = opened()
+            sink.release(run)
+            given.append(sink.claim(other))
+            given.append(self.document(spec, given[0]))
+
+        status = self.follow(folder, spec, _WithWordBefore(load_sink(spec), give_away))
+        view_id, before = given
+        assert (status.state, status.error) == ("current", None)
+        assert status.view_id != view_id
+        assert self.document(spec, view_id) == before
+        self.check(folder, spec, status.view_id)
 
     def test_claims_of_living_processes_stay(self, opened: Callable[[], Sink]) -> None:
         """Clearing what was left behind spares what lives."""

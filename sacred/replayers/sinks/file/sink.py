@@ -210,7 +210,7 @@ class FileSink:
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            now = load_position(state.folder)
+            now = load_position(state.folder, state.kept["journal_id"])
             known = state.kept.get("revision")
             gone = now is None and not state.damaged
             if gone or (now is not None and now.get("revision") != known):
