@@ -205,6 +205,19 @@ class TestParquet(places.ParquetPlace):
         assert self.document(spec, 4) is None
         assert not any(one.mended for one in replay(root, None, [spec]).outcomes)
 
+    @pytest.mark.parametrize("size", [0, 3, 100])
+    def test_a_table_that_is_cut(self, tmp_path: Path, spec: SinkSpec, size: int) -> None:
+        """Any file of the tree, the tables' columns too: every query would end in an error."""
+        root = _root(tmp_path)
+        assert replay(root, None, [spec]).exit_code == 0
+        before = [self.document(spec, number) for number in (1, 2, 3)]
+        files = sorted(Path(spec.url).glob("[a-z]*/*/run=[02]/*.parquet"))
+        assert len(files) > 10
+        for path in files:
+            os.truncate(path, size)
+            assert replay(root, None, [spec]).exit_code == 0
+            assert [self.document(spec, number) for number in (1, 2, 3)] == before, path
+
     @pytest.mark.parametrize("rebuild", [False, True])
     def test_position_and_number(self, tmp_path: Path, spec: SinkSpec, rebuild: bool) -> None:
         """Nothing says which rows are the run's: a sentence says what to do, and none is doubled."""

@@ -824,7 +824,7 @@ def test_a_file_that_is_damaged(root, spec, base):
     follow(folder, spec)
     before = seqs(base)
     part = next(base.glob("metrics/experiment=contract/run=1/*"))
-    part.write_bytes(b"nothing of the kind")
+    part.write_bytes(b"PAR1 nothing of the kind PAR1")
     writer.log_point("loss", 99, 1.0)
     writer.close()
     status = follow(folder, spec)

@@ -14,7 +14,19 @@ from sacred.replayers.errors import TerminalSinkError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["create", "damaged", "disk_errors", "locked_file", "read_file", "replace", "sync"]
+__all__ = [
+    "create",
+    "damaged",
+    "disk_errors",
+    "is_parquet",
+    "locked_file",
+    "read_file",
+    "replace",
+    "sync",
+]
+
+#: How a file of Parquet begins and ends.
+_MAGIC = b"PAR1"
 
 
 def disk_errors(base: str, *final: int) -> AbstractContextManager[None]:
@@ -45,6 +57,17 @@ def read_file(path: str) -> bytes:
     """Return what a regular file holds."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read()
+
+
+def is_parquet(path: str) -> bool:
+    """Tell whether a file is there and ends as Parquet does: one that was cut off does not."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - len(_MAGIC)))
+            return size > 2 * len(_MAGIC) and file.read() == _MAGIC
+    except FileNotFoundError:
+        return False
 
 
 def replace(path: str, content: bytes) -> None:

@@ -31,7 +31,7 @@ from sacred.replayers.sink import (
     SinkSpec,
     ViewPosition,
 )
-from sacred.replayers.sinks.parquet.disk import disk_errors, sync
+from sacred.replayers.sinks.parquet.disk import disk_errors, is_parquet, sync
 from sacred.replayers.sinks.parquet.layout import (
     OWN,
     SCHEMA,
@@ -111,7 +111,7 @@ class ParquetSink:
             _sweep(os.path.join(own, "ids"))
             for table in TABLES:
                 target = os.path.join(self.base, table, SCHEMA, part_name(0, 0))
-                if os.path.exists(target):
+                if is_parquet(target):
                     continue
                 aside = os.path.join(own, f"new-{os.urandom(8).hex()}")
                 path = os.path.join(aside, SCHEMA, part_name(0, 0))
@@ -326,7 +326,8 @@ class ParquetSink:
                 shown = sum(kept["counts"].values()) if kept["anew"] is None else kept["anew"]
                 keep = ("facts",)
                 kept.update({k: v for k, v in cleared().items() if k not in keep})
-                kept.update(claimed=False, anew=shown, spool=0)
+                # The row is told again though nothing in it moved: its file may be what is damaged.
+                kept.update(claimed=False, anew=shown, spool=0, untold=bool(kept["facts"]))
                 kept.pop("flaw", None)
                 for table in SERIES:
                     kept[table] = self._next_series(state, before.get(table), table)
@@ -393,13 +394,19 @@ def _is_told(kept: dict[str, Any]) -> bool:
 
 
 def _is_whole(state: RunState) -> bool:
-    """Tell whether the files are there that the position names; somebody may have removed some."""
+    """Tell whether the files are there that the position names, up to their ends.
+
+    Somebody may have removed some, or copied them in part: every query would end in an error.
+    """
     for table in SERIES:
         series = state.kept.get(table) or {"parts": 0}
         for number in range(series["parts"]):
-            if not os.path.exists(state.path(place_of(state, table, number))):
+            if not is_parquet(state.path(place_of(state, table, number))):
                 return False
-    return True
+    if not state.kept.get("folder"):
+        return True
+    others = [os.path.join(state.folder(t), part_name(0, 0)) for t in TABLES if t not in SERIES]
+    return all(is_parquet(path) for path in map(state.path, others) if os.path.exists(path))
 
 
 #: Fields of a run's document and what they are among the facts kept for its row.
