@@ -444,6 +444,8 @@ class Maker:
             if "." in path and self.chance(40):
                 head, _, rest = path.partition(".")
                 path, value = head, f"{{{rest!r}: {value}}}"
+            if seeded and (path, value) == ("seed", "None"):
+                value = "3"  # none is given then, and each draws another (RND-01)
             # Above what a config hook set, an update to an empty group is lost in Sacred (CFG-08).
             pairs[repr(path)] = "0" if value == "{}" and not before else value
         self.dicts_in_tuples = before
