@@ -74,13 +74,15 @@ class NotYet(Exception):
 class EpochFile:
     """One file, read forward frame by frame; remembers where it stands."""
 
-    def __init__(self, path: Path, writer: int, epoch: int) -> None:
+    def __init__(
+        self, path: Path, writer: int, epoch: int, decoder: FrameDecoder | None = None
+    ) -> None:
         self.path = path
         self.writer = writer
         self.epoch = epoch
         self.offset = 0
         self.sealed = False
-        self.decoder = FrameDecoder()
+        self.decoder = decoder or FrameDecoder()
         self._buffer = b""
         self._base = 0
         self._decoded = 0

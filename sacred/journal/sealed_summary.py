@@ -8,6 +8,7 @@ goes on, or was written by several processes it says nothing, and the reader has
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.epoch_file import EpochFile, NotYet
@@ -60,11 +61,8 @@ class SealedSummary(NamedTuple):
     last: int
 
 
-class SummaryReader:
-    """Reads summaries, one after the other.
-
-    Not thread-safe.
-    """
+class SummaryReader(threading.local):
+    """Reads summaries, one after the other; from any thread, each of which has its own decoder."""
 
     def __init__(self) -> None:
         self._decoder = FrameDecoder()
@@ -85,8 +83,7 @@ class SummaryReader:
         try:
             if os.listdir(journal) != [_FILE]:
                 return None  # several writers or epochs, a spool
-            file = EpochFile(journal / _FILE, 0, 1)
-            file.decoder = self._decoder
+            file = EpochFile(journal / _FILE, 0, 1, self._decoder)
             try:
                 return _summary(file)
             finally:

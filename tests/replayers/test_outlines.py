@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_a_long_run_is_not_read_whole(root, monkeypatch):
     monkeypatch.setattr(EpochFile, "next_frame", lambda file: read.append(1) or really(file))
     assert listing.outline(folder).points == 20_000
     assert len(read) < 6
+
+
+def test_several_threads(root):
+    """Each thread has a decoder of its own: zstd's holds state."""
+    folders = [sealed(root, points) for points in (0, 5, 300, 3000)]
+    expected = [listing.outline(folder, now=5) for folder in folders]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda folder: listing.outline(folder, now=5), folders * 100))
+    assert found == expected * 100
 
 
 def test_a_flipped_bit(root):
