@@ -26,7 +26,7 @@ else:
 HERE = Path(__file__).resolve().parents[2]
 PACKAGE = HERE / "sacred"
 #: One run of a bug's tests (s); a bug that makes them hang is not caught by it.
-SECONDS = 60
+SECONDS = 180
 AT_ONCE = 2
 
 

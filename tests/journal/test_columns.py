@@ -270,6 +270,7 @@ WIRE = {"n": 2, "m": ["a"], "s": [0, bytes(16)], "x": [0, bytes(16)], "v": [0, b
         ({"m": ["a", "b"]}, "tells its metrics apart"),
         ({"m": ["a", "b"], "i": bytes(3)}, "different lengths"),
         ({"m": ["a", "b"], "i": b"\0\2"}, "a metric it has not"),
+        ({"m": ["a", "b"], "i": struct.pack("<2I", 2, 0)}, "a metric it has not"),
         ({"vs": [[2, "odd"]]}, "beside its rows"),
         ({"ss": [[0.5, "odd"]]}, "beside its rows"),
     ],
@@ -277,6 +278,8 @@ WIRE = {"n": 2, "m": ["a"], "s": [0, bytes(16)], "x": [0, bytes(16)], "v": [0, b
 def test_a_table_that_is_none(change, why):
     """What a damaged or forged table says is checked before anything is decoded."""
     assert RawTable.of(WIRE).rows == 2
+    for index in (b"\1\0", struct.pack("<2I", 1, 0)):
+        assert RawTable.of({**WIRE, "m": ["a", "b"], "i": index}).width == len(index) // 2
     with pytest.raises(ValueError, match=why):
         RawTable.of({**WIRE, **change})
 
