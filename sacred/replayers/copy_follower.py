@@ -120,7 +120,7 @@ class CopyFollower(Follower):
         key = RunKey(self.journal_id, memo.view_id if memo is not None else None)
         found = self.sink.position(key)
         if found is None:
-            self._attach_unknown()
+            self._attach_unknown(memo)
         elif self._rebuild:
             self._changes_place()
             self.sink.reset(key)

@@ -15,8 +15,8 @@ from sacred.journal.new_file import free_place, new_file
 from sacred.journal.root import RunFolder, fsync_folder
 from sacred.replayers.details import event_lines
 from sacred.replayers.errors import QueryError
+from sacred.replayers.loader import Loader
 from sacred.replayers.parquet_files import copy_rows, set_up
-from sacred.replayers.queries import fill
 from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
@@ -206,7 +206,8 @@ def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], lis
         with duckdb.connect(str(aside / "duckdb")) as connection:
             set_up(connection, memory=_MEMORY, threads=2, spilled=str(aside / "spilled"))
             connection.begin()  # else every few thousand rows are made durable
-            problems = fill(connection, runs)
+            loader = Loader(connection)
+            loader.load(runs)
             connection.commit()
             for name in RELATIONS:
                 file = str(aside / "tables" / f"{name}.parquet")
@@ -217,4 +218,4 @@ def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], lis
         text = " ".join(str(error).split())
         raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
     fsync_folder(aside / "tables")
-    return rows, problems
+    return rows, loader.problems

@@ -501,7 +501,7 @@ class Follower:
         found = self.sink.position(key)
         self._references = {}
         if found is None:
-            self._attach_unknown()
+            self._attach_unknown(memo)
         elif found.flaw is not None:
             self.mended = found.flaw
             self._begin_anew(key, found.flaw)
@@ -525,7 +525,7 @@ class Follower:
         self.journal_id = folded.journal_id
         self._fold = folded
         self._references = {}
-        self._attach_unknown()
+        self._attach_unknown(memo)
         self._attached = True
         return True
 
@@ -558,9 +558,10 @@ class Follower:
         if kept is not None:
             self._checkpoints().save(self.journal_id, kept)
 
-    def _attach_unknown(self) -> None:
+    def _attach_unknown(self, memo: ViewMemo | None) -> None:
         """Take up a run that the view does not know, unless it knew it before, and still would."""
-        if self._rebuild or self._connection_failed or not (self._had or self._is_noted()):
+        noted = memo is not None and memo.had  # on this machine, that the view had the run
+        if self._rebuild or self._connection_failed or not (self._had or noted):
             return
         if self._place is not None:
             since = self._there if self._had else None
@@ -571,7 +572,7 @@ class Follower:
         )
 
     def _is_noted(self) -> bool:
-        """Tell whether this machine noted that the view had the run."""
+        """Tell whether that note still stands: who finds a place put back takes it back."""
         memo = ViewMemo.load(self.folder.views, self._key)
         return memo is not None and memo.had
 

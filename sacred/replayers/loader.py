@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError
@@ -34,8 +35,7 @@ _ROWS = 8192
 _MICROS = 9 * 10**18
 #: Relations that one pass over a run's events gives: small ones, and those as long as the run.
 _DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
-_LONG = frozenset({"output", "events"})
-_POINTS = frozenset({EventType.METRIC_POINT, EventType.METRIC_TABLE})
+_LONG = frozenset({"metrics", "output", "events"})
 #: Tables of a loader's own: of a statement's conditions it asks DuckDB which runs satisfy them.
 _RUNS, _METRICS = "sacred_run_numbers", "sacred_asked_names"
 
@@ -85,12 +85,13 @@ class Loader:
     def load(self, folders: Sequence[RunFolder]) -> None:
         """Read runs. What is wrong with one is a problem to tell, and no error.
 
-        What bounds other relations is read first.
+        What bounds other relations is read first; where nothing does, a run is looked at once.
         """
         self._number(folders)
-        bound = any(self._partners(scan) for scan in self._scans.get("metrics", ()))
-        first = {"runs"} if bound else {"runs", "metrics"}
-        for stage in (first, _DOCUMENT, {"metrics"} - first, _LONG):
+        others = (scans for name, scans in self._scans.items() if name != "runs")
+        bound = any(self._partners(scan) for scans in others for scan in scans)
+        stages = ({"runs"}, _DOCUMENT, _LONG) if bound else (self._names,)
+        for stage in stages:
             names = stage & self._names
             if not names:
                 continue
@@ -122,13 +123,8 @@ class Loader:
         if "metrics" not in names:
             found = outline(folder)
         else:
-            number, add = folder.number, self._points.add
-
-            def visit(event: Event) -> None:
-                if event.type in _POINTS:
-                    add(number, event)
-
-            found = outline(folder, visit=visit, table_decoder=self._points.decode)
+            add = partial(self._points.add, folder.number)
+            found = outline(folder, visit=add, table_decoder=self._points.decode)
         self._tell(found)
         if "runs" in names:
             self._add("runs", *_run_row(found))

@@ -13,7 +13,6 @@ from sacred.journal.columns import EXACT, RawTable
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
 from sacred.journal.lanes import decode_together
-from sacred.journal.reader import JournalReader
 from sacred.journal.tables import COLUMN_INT, decode_table
 from sacred.replayers.jsontext import to_json
 from sacred.replayers.plain import plain_text
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sacred.journal.events import Event
-    from sacred.journal.root import RunFolder
 
 __all__ = ["PointLoader", "exact_number"]
 
@@ -108,31 +106,16 @@ class PointLoader:
         """What a journal's reader is to make of a table of points."""
         return self._points.decode
 
-    def load(self, folder: RunFolder) -> None:
-        """Read a run's points; ``finish`` makes sure that they are in the relation.
-
-        Raises
-        ------
-        NotAJournalError, NewerFormatError
-        OverflowError
-            Its sequence numbers are too large to be any.
-        """
-        reader = JournalReader(folder.journal, table_decoder=self.decode)
-        try:
-            for event in reader.read(order="time"):
-                if event.type in _KINDS:
-                    self.add(folder.number, event)
-        finally:
-            reader.close()
-
     def add(self, run: int | None, event: Event) -> None:
-        """Take in the points of an event, which ``decode`` made.
+        """Take in the points of an event, which ``decode`` made; ``finish`` puts them in their place.
 
         Raises
         ------
         OverflowError
             Its sequence number is too large to be one.
         """
+        if event.type not in _KINDS:
+            return
         if event.seq > _SEQS:
             raise OverflowError(f"there is no event {event.seq} in a journal")
         if self._wanted_of is None or self._has_wanted(event, self._wanted_of):

@@ -16,15 +16,13 @@ from sacred.journal.root import JournalRoot
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
 from sacred.replayers.loader import Loader
-from sacred.replayers.relations import RELATIONS
 from sacred.replayers.statement import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from sacred.journal.root import RunFolder
 
-__all__ = ["QueryResult", "fill", "query"]
+__all__ = ["QueryResult", "query"]
 
 #: With less DuckDB answers nothing.
 _LEAST_MEMORY = 1 << 25
@@ -166,20 +164,6 @@ def _half_of_the_machine() -> int:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def fill(
-    connection: Any, folders: Iterable[RunFolder], names: Iterable[str] = RELATIONS
-) -> list[str]:
-    """Make every relation in a database, and fill those that are named from journals.
-
-    Returns
-    -------
-    A sentence for each run that could not be read whole.
-    """
-    loader = Loader(connection, names)
-    loader.load(list(folders))
-    return loader.problems
 
 
 def _check(sql: str) -> None:

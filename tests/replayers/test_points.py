@@ -8,7 +8,7 @@ import sys
 import duckdb
 import pytest
 
-from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder
+from sacred.journal import EventType, JournalReader, JournalWriter
 from sacred.journal.columns import RawTable
 from sacred.journal.events import Event
 from sacred.journal.tables import encode_table
@@ -49,7 +49,8 @@ def both_ways(connection, monkeypatch, folder):
         connection.execute("delete from metrics")
         loader = points.PointLoader(connection)
         for run in (7, 8):
-            loader.load(RunFolder(folder.parent, run))
+            for event in JournalReader(folder, table_decoder=loader.decode).read(order="time"):
+                loader.add(run, event)
         loader.flush()
         rows = rows_of(connection)
         half = len(rows) // 2
