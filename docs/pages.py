@@ -74,12 +74,12 @@ REFERENCE = {
         "Queries and exports",
         "What `sacred query` and `sacred export` do, for programs.",
         [
-            "sacred.replayers.queries.query",
-            "sacred.replayers.queries.QueryResult",
-            "sacred.replayers.export.run_lines",
-            "sacred.replayers.export.write_lines",
-            "sacred.replayers.export.parquet",
-            "sacred.replayers.export.Exported",
+            "sacred.analysis.queries.query",
+            "sacred.analysis.queries.QueryResult",
+            "sacred.analysis.export.run_lines",
+            "sacred.analysis.export.write_lines",
+            "sacred.analysis.export.parquet",
+            "sacred.analysis.export.Exported",
         ],
     ),
 }

@@ -35,6 +35,7 @@ from sacred.__about__ import __author__, __author_email__, __url__, __version__
 
 if TYPE_CHECKING:
     from sacred import observers
+    from sacred.analysis.queries import query
     from sacred.core.active_run import ActiveRun, start_run
     from sacred.core.experiment import Experiment
     from sacred.core.host_info import host_info_gatherer, host_info_getter
@@ -55,6 +56,7 @@ __all__ = [
     "host_info_gatherer",
     "host_info_getter",
     "observers",
+    "query",
     "start_run",
 ]
 
@@ -66,6 +68,7 @@ _HOMES = {
     "cli_option": "sacred.core.options",
     "host_info_gatherer": "sacred.core.host_info",
     "host_info_getter": "sacred.core.host_info",
+    "query": "sacred.analysis.queries",
     "start_run": "sacred.core.active_run",
 }
 #: Modules that Sacred loads with the package, so that people use them without importing them.

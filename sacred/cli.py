@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from sacred import terminal
-from sacred.cli_completion import completion
-from sacred.cli_export import export
-from sacred.cli_gc import gc
-from sacred.cli_import import import_
-from sacred.cli_listing import events, ls, show
-from sacred.cli_maintenance import repair, seal, verify
-from sacred.cli_merge import merge
 from sacred.cli_options import (
     DAMAGED,
     INTERRUPTED,
@@ -29,10 +23,6 @@ from sacred.cli_options import (
     root_option,
     version_option,
 )
-from sacred.cli_query import query
-from sacred.cli_replay import replay
-from sacred.cli_run import run
-from sacred.cli_views import views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,43 +30,68 @@ if TYPE_CHECKING:
 __all__ = ["main", "replay_main"]
 
 
+#: The commands as the help lists them: each by the module and the name that it has there. Only the
+#: one that was asked for is imported.
+_SECTIONS: dict[str, dict[str, str]] = {
+    "Look": {"ls": "cli_listing:ls", "show": "cli_listing:show", "events": "cli_listing:events"},
+    "Ask": {"query": "cli_query:query"},
+    "Run": {"run": "cli_run:run"},
+    "Keep": {
+        "verify": "cli_maintenance:verify",
+        "seal": "cli_maintenance:seal",
+        "repair": "cli_maintenance:repair",
+        "gc": "cli_gc:gc",
+    },
+    "Exchange": {
+        "export": "cli_export:export",
+        "import": "cli_import:import_",
+        "merge": "cli_merge:merge",
+    },
+    "Views": {"replay": "cli_replay:replay", "views": "cli_views:views"},
+    "Shell": {"completion": "cli_completion:completion"},
+}
+_PLACES = {name: place for section in _SECTIONS.values() for name, place in section.items()}
+
+
 class _Group(click.Group):
-    """A group that tells which command was meant."""
+    """The commands, each imported when it is asked for; it tells which one was meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = _PLACES.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(import_module(f"sacred.{module}"), name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        if args and args[0] not in _PLACES and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], self.commands, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
+            near = difflib.get_close_matches(args[0], _PLACES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_PLACES)}"
             raise click.UsageError(f"there is no command {args[0][:80]!r}: {hint}")
         return super().resolve_command(ctx, args)
 
-
-_COMMANDS = [
-    *(
-        ls,
-        show,
-        events,
-        run,
-        verify,
-        seal,
-        repair,
-        query,
-        export,
-        import_,
-        merge,
-        replay,
-        views,
-        gc,
-    ),
-    completion,
-]
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        widest = max(map(len, _PLACES))
+        for title, places in _SECTIONS.items():
+            rows = []
+            for name in places:
+                command = self.get_command(ctx, name)
+                if command is not None and not command.hidden:
+                    room = formatter.width - widest - 6
+                    rows.append((name.ljust(widest), command.get_short_help_str(room)))
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
-@click.group(cls=_Group, commands=_COMMANDS, context_settings=SETTINGS)
+@click.group(cls=_Group, context_settings=SETTINGS)
 @root_option
 @version_option
 def cli(root: str | None) -> None:
@@ -103,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def replay_main(argv: Sequence[str] | None = None) -> int:
     """Run the command ``sacred-replay``, the same as ``sacred replay``."""
+    from sacred.cli_replay import replay
+
     return _run(replay, "sacred-replay", argv)
 
 

@@ -175,6 +175,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print what a shell needs to complete experiments."""
     root = ctx.find_root().command
     commands = {"sacred": root}
-    if isinstance(root, click.Group) and "replay" in root.commands:
-        commands["sacred-replay"] = root.commands["replay"]
+    replay = root.get_command(ctx, "replay") if isinstance(root, click.Group) else None
+    if replay is not None:
+        commands["sacred-replay"] = replay
     click.echo(completion_script(shell, commands), nl=False)

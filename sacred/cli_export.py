@@ -128,8 +128,8 @@ def _named(folder: RunFolder) -> str:
 
 
 def _as_tables(folders: list[RunFolder], path: str, force: bool) -> list[str]:
+    from sacred.analysis.export import parquet
     from sacred.journal.wording import counted
-    from sacred.replayers.export import parquet
 
     done = parquet(folders, path, overwrite=force)
     rows = done.rows if isinstance(done.rows, dict) else {}
@@ -144,8 +144,8 @@ def _as_tables(folders: list[RunFolder], path: str, force: bool) -> list[str]:
 
 
 def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: bool) -> list[str]:
+    from sacred.analysis.export import run_lines, write_lines
     from sacred.journal.wording import counted
-    from sacred.replayers.export import run_lines, write_lines
 
     if path not in {None, "-"}:
         done = write_lines(folders, str(path), numbered=several, overwrite=force)

@@ -27,8 +27,8 @@ from sacred.journal.integers import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sacred.analysis.details import Message, Repository, Resumption, RunDetails
     from sacred.journal.root import JournalRoot, RunFolder
-    from sacred.replayers.details import Message, Repository, Resumption, RunDetails
     from sacred.replayers.listing import RunOutline
     from sacred.replayers.standings import Standing
 
@@ -171,7 +171,7 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
     Its configuration, metrics, info, files and result, what it told of itself, when it was resumed,
     and the end of what it printed.
     """
-    from sacred.replayers.details import details
+    from sacred.analysis.details import details
 
     if only_diff and as_json:
         raise click.UsageError("--diff prints a patch, not JSON: give one of the two")
@@ -189,9 +189,9 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
 
 
 def _show_diff(folder: RunFolder) -> int:
+    from sacred.analysis.details import patches
     from sacred.journal.errors import BlobError
     from sacred.journal.finding import command_on
-    from sacred.replayers.details import patches
 
     shown = False
     try:
@@ -409,8 +409,8 @@ def events(run: str, as_json: bool, root: str | None) -> int:  # noqa: ARG001 - 
 
     Metric points come one by one. Exit code 1 if the journal is damaged.
     """
+    from sacred.analysis.details import event_lines
     from sacred.journal.finding import command_on
-    from sacred.replayers.details import event_lines
 
     (folder,) = runs_of(root, (run,))
     if folder.holds_nothing():

@@ -36,7 +36,7 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 @root_option
 def query(sql: str, memory: str | None, as_json: bool, root: str | None) -> int:
     """Ask the runs a question in SQL."""
-    from sacred.replayers.queries import query as ask
+    from sacred.analysis.queries import query as ask
 
     place = root_of(root)
     result = ask(sql, place, memory=memory)

@@ -6,10 +6,10 @@ import os
 import time
 
 from battery.oracle import Broken, named_holes
+from sacred.analysis.details import spool_beyond
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder
 from sacred.journal import writer as writers
 from sacred.journal.spool import encode_record
-from sacred.replayers.details import spool_beyond
 from sacred.replayers.projection import RunProjection
 
 NAME = "w0000.spool"

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sacred.analysis.queries import query
 from sacred.journal import BlobStore, EventType
 from sacred.journal.errors import NoRootError
 from sacred.journal.spool import encode_record
 from sacred.replayers.errors import QueryError
-from sacred.replayers.queries import query
 
 
 def test_runs(root, run_sacred):
@@ -364,7 +364,7 @@ def test_pivot(root):
 def test_interrupt(root, tmp_path):
     """Ctrl-C ends a query that would never end, with 130 and without a traceback."""
     code = (
-        "import sys, sacred.replayers.queries as q\n"
+        "import sys, sacred.analysis.queries as q\n"
         "names = q._names_and_rows\n"
         "def told(connection, sql):\n"
         "    print('ready', flush=True)\n"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sacred.analysis.details import details, event_lines
+from sacred.analysis.queries import query
 from sacred.core.commandline import CommandLineError, get_config_updates, parse_value
 from sacred.core.config.config_files import load_config_file, save_config_file
 from sacred.core.config.errors import ConfigFileError
@@ -22,8 +24,6 @@ from sacred.journal.events import EventType
 from sacred.journal.integers import is_long, legible, text_of, whole_number
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.replayers.details import details, event_lines
-from sacred.replayers.queries import query
 
 if TYPE_CHECKING:
     from pathlib import Path

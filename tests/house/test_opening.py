@@ -26,7 +26,7 @@ BY_THEMSELVES = {
     "replayers/contract/files.py": (1, "a test's own file"),
     "replayers/copies/fetch.py": (2, "new files, in a folder of its own"),
     "replayers/copies/folder.py": (1, "a new file"),
-    "replayers/export.py": (1, "what was written a moment ago, in a folder of its own"),
+    "analysis/export.py": (1, "what was written a moment ago, in a folder of its own"),
     "replayers/mark_files.py": (1, "a folder"),
     "replayers/notification_contract.py": (2, "a test's own files"),
     "replayers/sinks/file/disk.py": (1, "a folder"),

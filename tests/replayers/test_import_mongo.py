@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from sacred.analysis.details import details
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.replayers.details import details
 from sacred.replayers.errors import StoreError, TransientSinkError
 from sacred.replayers.stores.importer import RunImport, import_runs
 from sacred.replayers.stores.registry import store_at

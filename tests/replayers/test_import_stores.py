@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from sacred.analysis.details import details
 from sacred.journal.errors import JournalUnavailableError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
-from sacred.replayers.details import details
 from sacred.replayers.errors import StoredRunError, StoreError
 from sacred.replayers.listing import outlines
 from sacred.replayers.stores import importer

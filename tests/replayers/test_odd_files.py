@@ -14,6 +14,8 @@ import signal
 
 import pytest
 
+from sacred.analysis.details import details, event_lines
+from sacred.analysis.queries import query
 from sacred.core.recorder import Recorder
 from sacred.journal import BlobStore, EventType, JournalRoot, JournalWriter
 from sacred.journal.bundle_import import import_bundle
@@ -23,10 +25,8 @@ from sacred.journal.garbage import collect
 from sacred.journal.repair import repair_run
 from sacred.journal.seal import seal_run
 from sacred.journal.spool import encode_record
-from sacred.replayers.details import details, event_lines
 from sacred.replayers.listing import outlines
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.queries import query
 from sacred.replayers.replay import replay
 from sacred.replayers.verification import check
 

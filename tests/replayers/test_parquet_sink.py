@@ -15,6 +15,7 @@ import duckdb
 import pytest
 from replayers.parquet_tree import TABLES, ask, source, tables_of
 
+from sacred.analysis.queries import query
 from sacred.journal.events import EventType
 from sacred.journal.position import Position, WriterPosition
 from sacred.journal.root import JournalRoot
@@ -23,7 +24,6 @@ from sacred.replayers.contract import write_run
 from sacred.replayers.errors import SinkSpecError, TerminalSinkError, TransientSinkError
 from sacred.replayers.follower import Follower
 from sacred.replayers.projection import PROJECTOR
-from sacred.replayers.queries import query
 from sacred.replayers.registry import load_sink
 from sacred.replayers.relations import RELATIONS
 from sacred.replayers.replay import replay

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sacred.analysis.details import event_lines
+from sacred.analysis.export import parquet, run_lines, write_lines
+from sacred.analysis.queries import query
 from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter, RunFolder
 from sacred.journal.errors import NotAJournalError, OutputPlaceError
 from sacred.journal.seal import seal_run
 from sacred.journal.spool import encode_record
 from sacred.replayers import export
-from sacred.replayers.details import event_lines
 from sacred.replayers.errors import QueryError
-from sacred.replayers.export import parquet, run_lines, write_lines
-from sacred.replayers.queries import query
 from sacred.replayers.relations import RELATIONS
 
 duckdb = pytest.importorskip("duckdb")

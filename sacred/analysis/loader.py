@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
-from sacred.replayers.details import blob_resolver, spool_beyond
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import outline
@@ -23,10 +23,10 @@ from sacred.replayers.rows import file_row, leaf_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
     from sacred.replayers.listing import RunOutline
-    from sacred.replayers.statement import Scan, Statement
 
 __all__ = ["Loader"]
 

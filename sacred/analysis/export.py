@@ -10,12 +10,12 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from sacred.analysis.details import event_lines
+from sacred.analysis.loader import Loader
 from sacred.journal.errors import JournalError, OutputPlaceError
 from sacred.journal.new_file import free_place, new_file
 from sacred.journal.root import RunFolder, fsync_folder
-from sacred.replayers.details import event_lines
 from sacred.replayers.errors import QueryError
-from sacred.replayers.loader import Loader
 from sacred.replayers.parquet_files import copy_rows, set_up
 from sacred.replayers.relations import RELATIONS
 

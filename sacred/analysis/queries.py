@@ -11,12 +11,12 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from sacred.analysis.loader import Loader
+from sacred.analysis.statement import Statement
 from sacred.journal.finding import looking_root
 from sacred.journal.root import JournalRoot
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
-from sacred.replayers.loader import Loader
-from sacred.replayers.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
