@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sacred.analysis import export
 from sacred.analysis.details import event_lines
 from sacred.analysis.export import parquet, run_lines, write_lines
 from sacred.analysis.queries import query
@@ -19,7 +20,6 @@ from sacred.journal import EventType, JournalReader, JournalRoot, JournalWriter,
 from sacred.journal.errors import NotAJournalError, OutputPlaceError
 from sacred.journal.seal import seal_run
 from sacred.journal.spool import encode_record
-from sacred.replayers import export
 from sacred.replayers.errors import QueryError
 from sacred.replayers.relations import RELATIONS
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sacred.analysis import queries
 from sacred.analysis.loader import Loader
 from sacred.analysis.statement import Statement
 from sacred.journal import EventType, JournalRoot, JournalWriter
-from sacred.replayers import points, queries
+from sacred.replayers import points
 from sacred.replayers.relations import RELATIONS
 
 _STATUSES = ["COMPLETED", "FAILED", "INTERRUPTED"]

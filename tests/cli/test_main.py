@@ -38,7 +38,7 @@ def test_version(run_sacred, name, command):
         (["lss"], "there is no command 'lss': did you mean ls? (sacred --help tells more)"),
         (
             ["zzz"],
-            "there is no command 'zzz': there are ls, show, events, run, verify, seal, repair, query, export, import, merge, replay, views",
+            "there is no command 'zzz': there are ls, show,",
         ),
         (["ls", "--rot", "x"], "no such option"),
         (["ls", "extra"], "got unexpected extra argument (extra)"),

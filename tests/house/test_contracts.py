@@ -26,6 +26,7 @@ ALIAS = "Nothing inside imports a public alias"
 TERMINAL = "A terminal shows what it is given"
 JOURNAL = "The journal needs no driver"
 CORE = "A training process pays for the journal alone"
+ANALYSIS = "Questions need no experiment and no view's driver"
 VIEW = "A sink knows neither the follower nor the projection"
 SINKS = "A sink knows no other sink"
 
@@ -60,6 +61,11 @@ BREAKS = [
     *[
         ("core/launch.py", f"import {name}", CORE)
         for name in ("click", "pymongo", "sqlalchemy", "boto3", "tinydb", "duckdb")
+    ],
+    ("replayers/follower.py", "import sacred.analysis.queries", LAYERS),
+    *[
+        ("analysis/queries.py", f"import {name}", ANALYSIS)
+        for name in ("sacred.core.run", "sacred.replayers.sinks.memory", "click", "pymongo")
     ],
     ("replayers/sinks/memory.py", "import sacred.replayers.follower", VIEW),
     ("replayers/sinks/memory.py", "import sacred.replayers.projection", VIEW),
