@@ -45,17 +45,18 @@ _REDRAW = 0.1
 _MOST_UNFINISHED = 3
 
 
-class _Count(click.ParamType):
+class _Count(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3
     name = "N"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
-        if value == "all" or isinstance(value, int):
-            return value
-        if not (str(value).isascii() and str(value).isdigit() and len(value) < 10):
-            self.fail(f"{value!r} is no number of lines: give one, or all", param, ctx)
-        return int(value)
+        text = str(value)
+        if text == "all":
+            return text
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            self.fail(f"{text!r} is no number of lines: give one, or all", param, ctx)
+        return int(text)
 
 
 @click.command(help=_TAIL_HELP)
