@@ -111,10 +111,10 @@ def test_tables(filled):
     assert names == list(runs.to_pandas(names).columns)
     assert [0.1, 0.01, 0.5, 7.0] == runs.to_pandas(names)["config.lr"].tolist()
     assert [1, 2, 3, 4] == runs.to_arrow(names)["run"].to_pylist()
-    import polars
+    import polars as pl
 
     frame = runs.to_polars(names)
-    assert polars.Float64 == frame.schema["config.lr"]
+    assert pl.Float64 == frame.schema["config.lr"]
     assert '{"kind": "mlp"}' == frame["config.model"][0]
 
 
