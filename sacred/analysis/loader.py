@@ -13,7 +13,7 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
-from sacred.replayers.listing import outline
+from sacred.replayers.listing import KeptOutlines, outline
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
@@ -22,6 +22,7 @@ from sacred.replayers.rows import file_row, leaf_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
@@ -53,6 +54,8 @@ class Loader:
         Whose conditions bound what is read; None: everything is.
     kept
         Bytes of metric points that may stay in arrays; see ``PointLoader``.
+    cache
+        Whether what is known of ended runs may be used, and kept for the next question.
 
     Attributes
     ----------
@@ -66,6 +69,8 @@ class Loader:
         names: Iterable[str] = RELATIONS,
         statement: Statement | None = None,
         kept: int = 0,
+        *,
+        cache: bool = False,
     ) -> None:
         for relation in RELATIONS.values():
             columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
@@ -80,6 +85,9 @@ class Loader:
         self._points = PointLoader(connection, columns_read, wanted_of, kept)
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
         self._told: set[int | None] = set()
+        self._cache = cache
+        #: By root.
+        self._outlines: dict[Path, KeptOutlines] = {}
         self.problems: list[str] = []
 
     def load(self, folders: Sequence[RunFolder]) -> None:
@@ -103,6 +111,17 @@ class Loader:
             self._flush()
             self._loaded |= names
         self._points.finish()
+        for outlines in self._outlines.values():
+            outlines.close()
+
+    def _outline(self, folder: RunFolder) -> RunOutline:
+        """Return a run's outline, where that is all that is asked of it."""
+        number, root = folder.number, folder.path.parent
+        if not self._cache or number is None or folder.path.name != str(number):
+            return outline(folder)
+        if root not in self._outlines:
+            self._outlines[root] = KeptOutlines(folder.root)
+        return self._outlines[root].of(number)
 
     def _load(self, folder: RunFolder, names: set[str]) -> None:
         """Read one run into some relations."""
@@ -111,7 +130,7 @@ class Loader:
             if names & {"runs", "metrics"}:
                 self._load_outline(folder, names)
             elif number not in self._told:
-                self._tell(outline(folder))
+                self._tell(self._outline(folder))
             if names - {"runs", "metrics"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
@@ -121,7 +140,7 @@ class Loader:
 
     def _load_outline(self, folder: RunFolder, names: set[str]) -> None:
         if "metrics" not in names:
-            found = outline(folder)
+            found = self._outline(folder)
         else:
             add = partial(self._points.add, folder.number)
             found = outline(folder, visit=add, table_decoder=self._points.decode)
