@@ -33,6 +33,8 @@ _FORMAT = 1
 _MAGIC = b"sacred-journal questions\n"
 #: The largest file (bytes): some 250,000 runs at a glance.
 _MOST = 64 << 20
+#: What stands around the rows, at most (bytes).
+_AROUND = 1024
 #: The largest of one run: the rest of its kind is what all are read for.
 _MOST_ROW = 8 << 10
 #: Two changes of a file within this have one time on the coarsest disk there is (ns).
@@ -183,6 +185,8 @@ class KeptRows:
         self._name = f"{kind}-{_user()}"
         self._path = os.path.join(self._folder, self._name)
         self._stamps = stamps
+        #: Of a file that is full, those below the lowest number are read each time.
+        self._lowest = 0
         self._kept = self._load()
         self._before = len(self._kept)
         self._lost = self._new = 0
@@ -196,6 +200,8 @@ class KeptRows:
 
         In the latter case its journal was looked at: read it then, and ``put`` what it says.
         """
+        if number < self._lowest:
+            return None
         known = self._kept.get(number)
         if known is not None:
             if self._stamps.is_still(number, known.stamp, known.names):
@@ -276,8 +282,11 @@ class KeptRows:
 
     def _load(self) -> dict[int, _Kept]:
         try:
-            rows = _unpacked(_read_own(self._path))
-            return {row[0]: _Kept(row[1], row[2], row[3]) for row in rows}
+            content = _read_own(self._path)
+            kept = {row[0]: _Kept(row[1], row[2], row[3]) for row in _unpacked(content)}
+            if len(content) > _MOST - _AROUND - _MOST_ROW:
+                self._lowest = min(kept)
+            return kept
         except (OSError, ValueError, LookupError, TypeError, msgpack.UnpackException):
             return {}
 
@@ -378,7 +387,7 @@ def _packed(kept: dict[int, _Kept]) -> bytes | None:
     """Return the file's content: of the runs with the highest numbers, as many as it may hold."""
     packer = msgpack.Packer(autoreset=True)
     rows: list[bytes] = []
-    room = _MOST - 1024
+    room = _MOST - _AROUND
     for number in sorted(kept, reverse=True):
         try:
             row = packer.pack((number, *kept[number]))
