@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sacred.journal import EventType, JournalError, JournalRoot, JournalWriter, repair_run, seal_run
+from sacred.journal.spool import SPOOL
 from sacred.replayers import listing, question_cache
 from sacred.replayers.listing import outline, outlines
 from sacred.replayers.question_cache import collect_question_caches
@@ -410,13 +411,15 @@ class WhateverIsDone(RuleBasedStateMachine):
         folder = self.chosen(number)
         if folder is not None and folder.journal.is_dir():
             with contextlib.suppress(JournalError):
-                JournalWriter.join(folder.journal, journal_id=7).close()
+                worker = JournalWriter.join(folder.journal, journal_id=outline(folder).journal_id)
+                worker.log_point("loss", 1, 2.0)
+                worker.close()
 
     @rule(number=numbers)
     def spool(self, number):
         folder = self.chosen(number)
         if folder is not None and folder.journal.is_dir():
-            (folder.journal / "output.spool").write_bytes(b"\x00\x01 no spool at all")
+            (folder.journal / SPOOL).write_bytes(b"\x00\x01 no spool at all")
 
     @rule()
     def move_root(self):
