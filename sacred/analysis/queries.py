@@ -134,6 +134,7 @@ def query(
     limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
+    connection.execute("set timezone = 'UTC'")  # what the times without a zone are compared by
     if limit < _FEW_THREADS:
         connection.execute("set threads = 1")  # each takes its part of the memory
     aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")

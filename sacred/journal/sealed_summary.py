@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sacred.journal.epoch_file import RawFrame
+    from sacred.journal.seal_index import SealIndex
 
 __all__ = ["SealedSummary", "SummaryReader"]
 
@@ -52,6 +53,8 @@ class SealedSummary(NamedTuple):
         How many there are; a point is an event.
     last
         The latest time of an event (ns since the epoch).
+    index
+        Of a file of more than 64 KiB; None of a smaller one.
     """
 
     journal_id: int
@@ -59,6 +62,7 @@ class SealedSummary(NamedTuple):
     events: int
     points: int
     last: int
+    index: SealIndex | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
 class SummaryReader(threading.local):
@@ -102,15 +106,16 @@ def _summary(file: EpochFile) -> SealedSummary:
     first = file.next_frame()
     _check_first(file, first)
     walk = _Walk(first)
+    index = None
     if file.size() <= _SMALL:
         while not walk.is_done:
             walk.take(file.next_frame())
     else:
-        _skim(file, walk)
+        index = _skim(file, walk)
     file.sealed = True
     if file.strangers() or walk.state != EventType.RUN_ENDED:
         raise _OtherError
-    return SealedSummary(first.journal_id, walk.told, walk.events, walk.points, walk.last)
+    return SealedSummary(first.journal_id, walk.told, walk.events, walk.points, walk.last, index)
 
 
 def _check_first(file: EpochFile, frame: RawFrame) -> None:
@@ -122,7 +127,7 @@ def _check_first(file: EpochFile, frame: RawFrame) -> None:
         raise _OtherError
 
 
-def _skim(file: EpochFile, walk: _Walk) -> None:
+def _skim(file: EpochFile, walk: _Walk) -> SealIndex:
     """Read of a long file what its index says to hold what began and ended the run."""
     index = file.index()
     if index is None or index.first_seq:
@@ -150,6 +155,7 @@ def _skim(file: EpochFile, walk: _Walk) -> None:
         raise _OtherError
     walk.events = events
     walk.points = sum(metric.count for metric in index.metrics)
+    return index
 
 
 class _Walk:
