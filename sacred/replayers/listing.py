@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import pack, unpack
@@ -20,6 +21,7 @@ from sacred.journal.errors import (
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.root import RunFolder
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
-    from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.journal.root import JournalRoot
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
@@ -155,12 +157,7 @@ def _read(
     moment later.
     """
     found = RunOutline(folder.number, str(folder.path))
-    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
-        found.journal_id, found.last = summary.journal_id, summary.last
-        found.events, found.points = summary.events, summary.points
-        for kind, time, fields in summary.told:
-            _take(found, kind, time, fields)
-        found.duration = _duration(found, alive=False, now=now)
+    if visit is None and _summarised(found):
         return found, True
     ended = False
     try:
@@ -184,6 +181,19 @@ def _read(
     finally:
         reader.close()
     return found, ended
+
+
+def _summarised(found: RunOutline) -> bool:
+    """Fill in what a sealed run's file says at a glance; tell whether it says anything."""
+    summary = _SUMMARIES.read(f"{found.path}{os.sep}journal")
+    if summary is None:
+        return False
+    found.journal_id, found.last = summary.journal_id, summary.last
+    found.events, found.points = summary.events, summary.points
+    for kind, time, fields in summary.told:
+        _take(found, kind, time, fields)
+    found.duration = _duration(found, alive=False, now=None)
+    return True
 
 
 def _fold(
@@ -314,11 +324,9 @@ class KeptOutlines:
         row = self._rows.get(number) if self._rows is not None else None
         if row is not None:
             return _outline_of(number, path, row)
-        from pathlib import Path
-
-        from sacred.journal.root import RunFolder
-
-        found, ended = _read(RunFolder(Path(path), number))
+        found, ended = RunOutline(number, path), True
+        if not _summarised(found):
+            found, ended = _read(RunFolder(Path(path), number))
         if ended and self._rows is not None and (row := _row_of(found)) is not None:
             self._rows.put(number, row)
         return found
