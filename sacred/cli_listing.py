@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,7 +62,7 @@ def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
 
         def records() -> Iterator[dict[str, Any]]:
             for outline in found:
-                folder = RunFolder(Path(outline.path), outline.run)
+                folder = RunFolder(outline.path, outline.run)
                 views = list(standings([folder], measure=False))
                 wrong_views.extend(view for view in views if not view.is_well)
                 yield {**outline.record(), "views": [_view_record(view) for view in views]}
@@ -86,7 +85,7 @@ def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
         if wrong:
             which = str(wrong[0].run) if len(wrong) == 1 else "--all"
             say(f"{command_for('verify', which, place)} says what to do")
-    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
+    folders = [RunFolder(outline.path, outline.run) for outline in listed]
     views = [view for view in standings(folders, measure=False) if not view.is_well]
     _tell_of_views(views, place)
     return 0

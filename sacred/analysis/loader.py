@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.analysis.reach import reaches
+from sacred.analysis.rows import event_row, micros, run_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
-from sacred.journal.integers import text_of
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
-from sacred.replayers.jsontext import leaves, to_json
+from sacred.replayers.jsontext import leaves
+from sacred.replayers.kept_outlines import KeptOutlines
 from sacred.replayers.lines import Line, OutputLines
-from sacred.replayers.listing import KeptOutlines, outline
+from sacred.replayers.listing import outline
 from sacred.replayers.plain import plain_text
-from sacred.replayers.points import PointLoader, exact_number
+from sacred.replayers.points import PointLoader
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
 from sacred.replayers.rows import file_row, leaf_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from sacred.analysis.reach import Reach
     from sacred.analysis.statement import Scan, Statement
@@ -38,7 +39,6 @@ __all__ = ["Loader"]
 
 #: Rows collected before they go to DuckDB.
 _ROWS = 8192
-_MICROS = 9 * 10**18
 #: Relations that one pass over a run's events gives: small ones, and those as long as the run.
 _DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
 _LONG = frozenset({"metrics", "output", "events"})
@@ -89,11 +89,18 @@ class Loader:
         wanted_of = self._wanted_metrics if self._metrics_of() else None
         columns_read = None if statement is None else statement.columns("metrics")
         self._points = PointLoader(connection, columns_read, wanted_of, kept)
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._names}
+        #: What may be read of each relation: the rest stays NULL.
+        self._columns = {
+            name: frozenset(column.name for column in RELATIONS[name].columns)
+            if statement is None
+            else statement.columns(name) | {"run"}
+            for name in self._names
+        }
         self._told: set[int | None] = set()
         self._cache = cache
         #: By root.
-        self._outlines: dict[Path, KeptOutlines] = {}
+        self._outlines: dict[str, KeptOutlines] = {}
         self.problems: list[str] = []
 
     def load(self, folders: Sequence[RunFolder]) -> None:
@@ -125,8 +132,9 @@ class Loader:
 
     def _outline(self, folder: RunFolder) -> RunOutline:
         """Return a run's outline, where that is all that is asked of it."""
-        number, root = folder.number, folder.path.parent
-        if not self._cache or number is None or folder.path.name != str(number):
+        number = folder.number
+        root, _, name = folder.place.rpartition(os.sep)
+        if not self._cache or number is None or name != str(number):
             return outline(folder)
         if root not in self._outlines:
             self._outlines[root] = KeptOutlines(folder.root)
@@ -155,7 +163,7 @@ class Loader:
             found = outline(folder, visit=add, table_decoder=self._points.decode)
         self._tell(found)
         if "runs" in names:
-            self._add("runs", *_run_row(found))
+            self._add("runs", *run_row(found, self._columns["runs"]))
 
     def _load_sealed_points(self, folder: RunFolder, add: Callable[[Event], None]) -> bool:
         """Read of a sealed run those points alone that can be wanted; tell whether that was done."""
@@ -302,8 +310,11 @@ class Loader:
         if not rows:
             return
         self._rows[name] = []
-        terms, parameters = [], {}
+        terms, parameters, filled = [], {}, []
         for number, column in enumerate(RELATIONS[name].columns):
+            if column.name not in self._columns[name]:
+                continue
+            filled.append(f'"{column.name}"')
             parameters[f"c{number}"] = [row[number] for row in rows]
             if column.type == "TIMESTAMP":
                 terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
@@ -314,7 +325,9 @@ class Loader:
                 terms.append(f"unnest($c{number}::varchar[])::double")
             else:
                 terms.append(f"unnest($c{number}::{column.type}[])")
-        self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)
+        self._connection.execute(
+            f'insert into "{name}" ({", ".join(filled)}) select {", ".join(terms)}', parameters
+        )
 
     def _flush(self) -> None:
         """Give DuckDB what was collected."""
@@ -333,7 +346,7 @@ class Loader:
         try:
             for event in self._events_of(reader, names):
                 if "events" in names:
-                    self._add("events", run, *_event_row(event))
+                    self._add("events", run, *event_row(event))
                 if event.type == EventType.OUTPUT:
                     fields = event.fields
                     end = fields.get("end")
@@ -374,7 +387,7 @@ class Loader:
     def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
         for line in lines:
             text = plain_text(line.text)
-            self._add("output", run, line.writer, line.seq, _micros(line.time), line.stream, text)
+            self._add("output", run, line.writer, line.seq, micros(line.time), line.stream, text)
 
     def _files(self, run: int | None, document: dict[str, Any], names: set[str]) -> None:
         experiment = document.get("experiment") or {}
@@ -402,40 +415,3 @@ _BESIDE_DOCUMENT = _POINTS | _OUTPUT | {int(EventType.OUTPUT_FILTERED)}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )
-
-
-def _event_row(event: Event) -> tuple[Any, ...]:
-    fields = event.fields
-    if event.type == EventType.METRIC_TABLE:
-        fields = {"rows": fields["table"].rows}
-    elif event.type == EventType.OUTPUT:
-        fields = {**fields, "data": bytes(fields.get("data") or b"").decode("utf-8", "replace")}
-    seq = event.seq if event.seq >= 0 else None
-    return event.writer, seq, _micros(event.time), event.name, to_json(fields)
-
-
-def _micros(nanoseconds: Any) -> int | None:
-    if type(nanoseconds) is not int:
-        return None
-    return max(-_MICROS, min(_MICROS, nanoseconds // 1000))
-
-
-def _run_row(found: RunOutline) -> tuple[Any, ...]:
-    value = exact_number(found.result)[0]
-    return (
-        found.run,
-        None if found.id is None else plain_text(text_of(found.id)),
-        found.name and plain_text(found.name),
-        found.command and plain_text(found.command),
-        plain_text(found.status),
-        _micros(found.start),
-        _micros(found.stop),
-        found.duration,
-        found.points,
-        None if found.result is None else to_json(found.result),
-        value,
-        found.host and plain_text(found.host),
-        f"{found.journal_id:016x}" if found.journal_id else None,
-        plain_text(found.path),
-        found.problem and plain_text(found.problem),
-    )

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sacred.journal.root import JournalRoot
+    from sacred.replayers.journal_stamps import JournalStamps, Stamp
 
-__all__ = ["JournalStamps", "KeptRows", "QuestionCaches", "collect_question_caches"]
+__all__ = ["KeptRows", "QuestionCaches", "collect_question_caches"]
 
 #: Raise it when what is kept, or what it is made of, changes its meaning.
 _FORMAT = 1
@@ -37,18 +38,10 @@ _MOST = 64 << 20
 _AROUND = 1024
 #: The largest of one run: the rest of its kind is what all are read for.
 _MOST_ROW = 8 << 10
-#: Two changes of a file within this have one time on the coarsest disk there is (ns).
-_GRAIN = 2_000_000_000
-#: A journal of more files is read.
-_MOST_FILES = 64
 #: Of a file that nobody else may read.
-_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _NAME = re.compile(r"([a-z]+)-([0-9]+)\Z")
 _ASIDE = re.compile(r"\.[a-z]+-[0-9]+\.[0-9a-f]{12}\Z")
-
-#: What tells a ``journal`` folder from what it was: of the folder inode and times; then of each file
-#: inode, size and times.
-Stamp = tuple[int, ...]
 
 
 class _Kept(NamedTuple):
@@ -57,109 +50,6 @@ class _Kept(NamedTuple):
     stamp: Stamp
     names: tuple[str, ...]
     row: Any
-
-
-class JournalStamps:
-    """Tells whether anything happened to the journals of a root since they were looked at.
-
-    Every change that the system knows of changes a stamp: bytes added, cut off or written over,
-    files made, removed, renamed, put in the place of others, rights given and taken, also where a
-    copy brings the size and the date of the file before. Where times of files are as coarse as two
-    seconds, what changed in the last two is not believed.
-
-    Parameters
-    ----------
-    root
-        Of the runs.
-    """
-
-    def __init__(self, root: JournalRoot) -> None:
-        self._before = ""
-        self._descriptor: int | None = None
-        # From the root's descriptor on, a look takes 3 us, from the disk's root 4.
-        if os.stat in os.supports_dir_fd:
-            with contextlib.suppress(OSError):
-                self._descriptor = os.open(str(root.path), os.O_RDONLY | os.O_DIRECTORY)
-        if self._descriptor is None:
-            self._before = str(root.path) + os.sep
-
-    def close(self) -> None:
-        """Let go of the root."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def is_still(self, number: int, stamp: Stamp, names: tuple[str, ...]) -> bool:
-        """Tell whether a run's journal is as it was when a stamp was taken of it.
-
-        Parameters
-        ----------
-        number
-            Of the run.
-        stamp, names
-            As ``of`` gave them.
-        """
-        folder = f"{self._before}{number}/journal"
-        try:
-            found = os.stat(folder, dir_fd=self._descriptor)
-            if stamp[:3] != (found.st_ino, found.st_mtime_ns, found.st_ctime_ns):
-                return False
-            at = 3
-            for name in names:
-                found = os.stat(f"{folder}/{name}", dir_fd=self._descriptor)
-                if stamp[at : at + 4] != (
-                    found.st_ino,
-                    found.st_size,
-                    found.st_mtime_ns,
-                    found.st_ctime_ns,
-                ):
-                    return False
-                at += 4
-        except (OSError, ValueError):
-            return False
-        return True
-
-    def of(self, number: int, now: int) -> tuple[Stamp, tuple[str, ...]] | None:
-        """Look at a run's journal, before it is read.
-
-        Parameters
-        ----------
-        number
-            Of the run.
-        now
-            The time by the disk's own clock (ns since the epoch), not later than it is.
-
-        Returns
-        -------
-        The stamp, and the names of the files. None where it could not tell of a change to come, and
-        where the system does not let us look.
-        """
-        folder = f"{self._before}{number}/journal"
-        try:
-            found = os.stat(folder, dir_fd=self._descriptor)
-            latest = max(found.st_mtime_ns, found.st_ctime_ns)
-            stamp = [found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-            names = self._names(folder)
-            if len(names) > _MOST_FILES:
-                return None
-            for name in names:
-                found = os.stat(f"{folder}/{name}", dir_fd=self._descriptor)
-                if not stat.S_ISREG(found.st_mode):
-                    return None
-                latest = max(latest, found.st_mtime_ns, found.st_ctime_ns)
-                stamp += [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-        except (OSError, ValueError):
-            return None
-        return (tuple(stamp), names) if latest < now - _GRAIN else None
-
-    def _names(self, folder: str) -> tuple[str, ...]:
-        if self._descriptor is None:
-            return tuple(sorted(os.listdir(folder)))
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._descriptor)
-        try:
-            return tuple(sorted(os.listdir(opened)))
-        finally:
-            os.close(opened)
 
 
 class KeptRows:
@@ -247,7 +137,7 @@ class KeptRows:
             if self._new and changed * 100 >= self._before and self._aside is not None:
                 content = _packed(self._kept)
                 if content is not None:
-                    with open(self._aside, "r+b") as file:
+                    with os.fdopen(open_regular(self._aside, os.O_RDWR), "r+b") as file:
                         file.write(content)
                     os.replace(self._aside, self._path)
                     self._aside = None
@@ -272,7 +162,7 @@ class KeptRows:
             aside = os.path.join(self._folder, f".{self._name}.{os.urandom(6).hex()}")
             try:
                 os.makedirs(self._folder, exist_ok=True)
-                descriptor = os.open(aside, _NEW, 0o600)
+                descriptor = open_regular(aside, _NEW, 0o600)
                 self._aside = aside
                 self._now = os.fstat(descriptor).st_mtime_ns
                 os.close(descriptor)

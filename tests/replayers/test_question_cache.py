@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sacred.journal import EventType, JournalError, JournalRoot, JournalWriter, repair_run, seal_run
 from sacred.journal.spool import SPOOL
-from sacred.replayers import listing, question_cache
+from sacred.replayers import journal_stamps, kept_outlines, question_cache
 from sacred.replayers.listing import outline, outlines
 from sacred.replayers.question_cache import collect_question_caches
 
@@ -31,7 +31,7 @@ def root(tmp_path):
 @pytest.fixture(autouse=True)
 def fine_times(monkeypatch):
     """The disk of the tests tells changes apart that are a tick of its clock apart."""
-    monkeypatch.setattr(question_cache, "_GRAIN", 0)
+    monkeypatch.setattr(journal_stamps, "_GRAIN", 0)
 
 
 def tick(place):
@@ -81,7 +81,7 @@ def shown(root, **options):
 
 def kept(root):
     """Return the numbers of the runs that are kept, whether they are still so or not."""
-    stamps = question_cache.JournalStamps(root)
+    stamps = journal_stamps.JournalStamps(root)
     with contextlib.closing(stamps):
         return sorted(question_cache.KeptRows(root, "runs", stamps)._kept)
 
@@ -94,7 +94,7 @@ def test_the_second_question_reads_no_journal(root, monkeypatch):
     tick(root.path)
     first = shown(root)
     assert kept(root) == list(range(1, len(results) + 1))
-    monkeypatch.setattr(listing, "_read", None)
+    monkeypatch.setattr(kept_outlines, "read_outline", None)
     assert shown(root) == first == shown(root)
 
 
@@ -142,7 +142,7 @@ def test_a_copy_that_brings_size_and_date_of_what_it_takes_the_place_of(root):
 
 def test_changes_that_the_disk_can_not_tell_apart(root, monkeypatch):
     """On a disk with coarse times, a run that changed a moment ago is not kept."""
-    monkeypatch.setattr(question_cache, "_GRAIN", 3600 * 10**9)
+    monkeypatch.setattr(journal_stamps, "_GRAIN", 3600 * 10**9)
     ended(root)
     tick(root.path)
     assert shown(root) == shown(root, cache=False)
@@ -289,7 +289,7 @@ class WhateverIsDone(RuleBasedStateMachine):
         import tempfile
 
         self._place = tempfile.mkdtemp(prefix="sacred-cache-")
-        self._grain, question_cache._GRAIN = question_cache._GRAIN, 0
+        self._grain, journal_stamps._GRAIN = journal_stamps._GRAIN, 0
         self.root = JournalRoot(os.path.join(self._place, "runs"))
         self.writers = {}
         self.aside = []
@@ -297,7 +297,7 @@ class WhateverIsDone(RuleBasedStateMachine):
     def teardown(self):
         for writer in self.writers.values():
             writer.close()
-        question_cache._GRAIN = self._grain
+        journal_stamps._GRAIN = self._grain
         shutil.rmtree(self._place)
 
     @initialize()
