@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    cache_option,
     first_of,
     json_option,
     print_lines,
@@ -41,9 +41,10 @@ _SHOWN = 10
 
 @click.command()
 @click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+@cache_option
 @json_option
 @root_option
-def ls(last: int | None, as_json: bool, root: str | None) -> int:
+def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
     """List the runs and what became of them.
 
     Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
@@ -55,13 +56,13 @@ def ls(last: int | None, as_json: bool, root: str | None) -> int:
     from sacred.replayers.standings import standings
 
     place = root_of(root)
-    found = outlines(place, last=last)
+    found = outlines(place, last=last, cache=cache)
     if as_json:
         wrong_views: list[Standing] = []
 
         def records() -> Iterator[dict[str, Any]]:
             for outline in found:
-                folder = RunFolder(Path(outline.path), outline.run)
+                folder = RunFolder(outline.path, outline.run)
                 views = list(standings([folder], measure=False))
                 wrong_views.extend(view for view in views if not view.is_well)
                 yield {**outline.record(), "views": [_view_record(view) for view in views]}
@@ -84,7 +85,7 @@ def ls(last: int | None, as_json: bool, root: str | None) -> int:
         if wrong:
             which = str(wrong[0].run) if len(wrong) == 1 else "--all"
             say(f"{command_for('verify', which, place)} says what to do")
-    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
+    folders = [RunFolder(outline.path, outline.run) for outline in listed]
     views = [view for view in standings(folders, measure=False) if not view.is_well]
     _tell_of_views(views, place)
     return 0

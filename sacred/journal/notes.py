@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
-__all__ = ["Notes", "Said", "annotate", "bring_notes", "notes_size", "read_notes"]
+__all__ = ["NOTES", "Notes", "Said", "annotate", "bring_notes", "notes_size", "read_notes"]
 
 #: The folder, beside ``journal``.
-_NAME = "notes"
+NOTES = "notes"
 #: What a copy of a run has: its original goes on, and brings its notes.
 _COPY_MARK = "copy.json"
 #: For so long a file without a whole frame may be one that is being begun on another machine (s).
@@ -94,7 +94,7 @@ def read_notes(folder: RunFolder) -> Notes:
     -------
     Never raises for what is there: what is wrong is its ``problem``.
     """
-    place = folder.path / _NAME
+    place = folder.path / NOTES
     if not os.path.isdir(place):
         return Notes()
     events: list[Event] = []
@@ -124,7 +124,7 @@ def notes_size(folder: Path) -> tuple[int, int]:
     """
     files = size = 0
     try:
-        with os.scandir(folder / _NAME) as entries:
+        with os.scandir(folder / NOTES) as entries:
             for entry in entries:
                 if parse_epoch_file_name(entry.name):
                     files += 1
@@ -202,7 +202,7 @@ def _write(
     *,
     later: bool,
 ) -> None:
-    place = folder.path / _NAME
+    place = folder.path / NOTES
     if os.path.exists(folder.path / _COPY_MARK):
         raise JournalUnavailableError(
             22, f"{folder.path} is a copy of a run: say it of the run itself, and replay it"

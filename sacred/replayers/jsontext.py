@@ -61,6 +61,8 @@ def _name(value: float) -> str:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value of the journal as JSON text, in UTF-8 where it is text."""
+    if type(value) is float and math.isfinite(value):
+        return repr(value)  # what json says of it, after 5 us
     return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 

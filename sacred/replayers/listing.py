@@ -17,8 +17,9 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
-from sacred.journal.notes import read_notes
+from sacred.journal.notes import NOTES, read_notes
 from sacred.journal.reader import JournalReader
+from sacred.journal.root import RunFolder
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
-    from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.journal.root import JournalRoot
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
-__all__ = ["RunOutline", "outline", "outlines"]
+__all__ = ["RunOutline", "outline", "outlines", "read_outline", "with_notes"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
@@ -156,48 +157,69 @@ def outline(
     table_decoder
         Makes what ``visit`` sees of a table of points.
     """
-    found = RunOutline(folder.number, str(folder.path))
-    _read(folder, found, now, visit, table_decoder)
-    said = read_notes(folder)
-    found.annotations = found.annotations.after_all(said.events)
-    found.note = found.note or said.problem
-    return found
+    return with_notes(read_outline(folder, now, visit, table_decoder)[0])
 
 
-def _read(
+def read_outline(
     folder: RunFolder,
-    found: RunOutline,
-    now: int | None,
-    visit: Callable[[Event], object] | None,
-    table_decoder: Callable[[dict[str, Any]], Any],
-) -> None:
-    """Read the run's own journal."""
-    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
-        found.journal_id, found.last = summary.journal_id, summary.last
-        found.events, found.points = summary.events, summary.points
-        for kind, time, fields in summary.told:
-            _take(found, kind, time, fields)
-        found.duration = _duration(found, alive=False, now=now)
-        return
+    now: int | None = None,
+    visit: Callable[[Event], object] | None = None,
+    table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
+) -> tuple[RunOutline, bool]:
+    """Do as ``outline`` does, of the journal alone; tell, too, whether nothing else decides the answer.
+
+    Nothing else does for a run that ended and whose journal is sound: of the others something else
+    may be told a moment later. What people said of the run lies beside the journal, see
+    ``with_notes``.
+    """
+    found = RunOutline(folder.number, folder.place)
+    if visit is None and _summarised(found):
+        return found, True
+    ended = False
     try:
         reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
-        return
+        return found, False
     except (JournalError, OSError) as error:
         nothing = folder.holds_nothing()
         found.status = EMPTY if nothing else FOREIGN
         found.problem = "it was claimed, and nothing was written" if nothing else str(error)
-        return
+        return found, False
     try:
         state = _fold(reader, found, visit)
         _judge(reader, found, state, now)
+        ended = state is Liveness.ENDED and found.problem is None
     except NewerFormatError as error:
         found.status, found.problem = NEWER, str(error)
     except (JournalError, OSError) as error:
         found.status, found.problem = FOREIGN, str(error)
     finally:
         reader.close()
+    return found, ended
+
+
+def with_notes(found: RunOutline) -> RunOutline:
+    """Add what people said of the run beside its journal; return the outline itself."""
+    place = f"{found.path}{os.sep}{NOTES}"
+    if os.path.isdir(place):
+        said = read_notes(RunFolder(found.path, found.run))
+        found.annotations = found.annotations.after_all(said.events)
+        found.note = found.note or said.problem
+    return found
+
+
+def _summarised(found: RunOutline) -> bool:
+    """Fill in what a sealed run's file says at a glance; tell whether it says anything."""
+    summary = _SUMMARIES.read(f"{found.path}{os.sep}journal")
+    if summary is None:
+        return False
+    found.journal_id, found.last = summary.journal_id, summary.last
+    found.events, found.points = summary.events, summary.points
+    for kind, time, fields in summary.told:
+        _take(found, kind, time, fields)
+    found.duration = _duration(found, alive=False, now=None)
+    return True
 
 
 def _fold(
@@ -304,7 +326,9 @@ def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | Non
     return max(0.0, (end - found.start) / 1e9)
 
 
-def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutline]:
+def outlines(
+    root: JournalRoot, *, last: int | None = None, cache: bool = True
+) -> Iterator[RunOutline]:
     """Yield the outlines of a root's runs in the order of their numbers.
 
     Parameters
@@ -313,13 +337,20 @@ def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutli
         Where the runs are.
     last
         How many at most: those with the highest numbers.
+    cache
+        Whether what is known of ended runs may be used, and kept (``sacred.replayers.question_cache``).
 
     Raises
     ------
     NoRootError
     """
-    folders = root.runs()
-    if last is not None:
-        folders = folders[max(0, len(folders) - last) :]
-    for folder in folders:
-        yield outline(folder)
+    numbers = root.numbers()
+    wanted = numbers if last is None else numbers[max(0, len(numbers) - last) :]
+    from sacred.replayers.kept_outlines import KeptOutlines
+
+    kept = KeptOutlines(root, cache=cache)
+    try:
+        for number in wanted:
+            yield kept.of(number)
+    finally:
+        kept.close(numbers)
