@@ -9,6 +9,7 @@ from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import leaves, to_json
@@ -265,6 +266,9 @@ class Loader:
                     projection.apply(event)
         finally:
             reader.close()
+        if "events" in names:
+            for said in read_notes(folder).events:
+                self._add("events", run, *_said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
@@ -310,6 +314,11 @@ def _event_row(event: Event) -> tuple[Any, ...]:
     return event.writer, seq, _micros(event.time), event.name, to_json(fields)
 
 
+def _said_row(event: Event) -> tuple[Any, ...]:
+    """Return the row of what was said beside the journal, whose writers and numbers it has not."""
+    return None, None, *_event_row(event)[2:]
+
+
 def _micros(nanoseconds: Any) -> int | None:
     if type(nanoseconds) is not int:
         return None
@@ -334,4 +343,6 @@ def _run_row(found: RunOutline) -> tuple[Any, ...]:
         f"{found.journal_id:016x}" if found.journal_id else None,
         plain_text(found.path),
         found.problem and plain_text(found.problem),
+        list(found.tags),
+        found.notes,
     )
