@@ -41,6 +41,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
         "repair": "cli_maintenance:repair",
+        "rm": "cli_rm:rm",
         "gc": "cli_gc:gc",
     },
     "Exchange": {
