@@ -345,4 +345,5 @@ def _run_row(found: RunOutline) -> tuple[Any, ...]:
         found.problem and plain_text(found.problem),
         list(found.tags),
         found.notes,
+        found.rerun_of,
     )

@@ -70,6 +70,7 @@ RELATIONS: dict[str, Relation] = {
                 Column("problem", "VARCHAR", "what is wrong with its journal; NULL if nothing is"),
                 Column("tags", "VARCHAR[]", "what `sacred tag` gave it, in the order it came"),
                 Column("notes", "VARCHAR", "what `sacred note` wrote about it; NULL if nothing"),
+                Column("rerun_of", "VARCHAR", "`journal_id` of the run that it repeats, or NULL"),
             ),
         ),
         Relation(

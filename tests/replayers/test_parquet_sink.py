@@ -77,7 +77,7 @@ def sink(spec):
 
 def shown(table):
     """The columns of a relation that a view of it has: not what is said of a run when it is over."""
-    return [c for c in RELATIONS[table].columns if c.name not in {"tags", "notes"}]
+    return [c for c in RELATIONS[table].columns if c.name not in {"tags", "notes", "rerun_of"}]
 
 
 def follow(folder, spec, **options):
