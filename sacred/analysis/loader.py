@@ -11,6 +11,7 @@ from sacred.analysis.reach import reaches
 from sacred.analysis.rows import event_row, micros, run_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
@@ -363,6 +364,9 @@ class Loader:
             self._tell_verdicts(folder, reader)
         finally:
             reader.close()
+        if "events" in names:
+            for said in read_notes(folder).events:
+                self._add("events", run, *_said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
@@ -415,3 +419,8 @@ _BESIDE_DOCUMENT = _POINTS | _OUTPUT | {int(EventType.OUTPUT_FILTERED)}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )
+
+
+def _said_row(event: Event) -> tuple[Any, ...]:
+    """Return the row of what was said beside the journal, whose writers and numbers it has not."""
+    return None, None, *event_row(event)[2:]

@@ -55,6 +55,9 @@ _RUN_VALUES: dict[str, Callable[[RunOutline], Any]] = {
     "journal_id": lambda found: f"{found.journal_id:016x}" if found.journal_id else None,
     "path": lambda found: plain_text(found.path),
     "problem": lambda found: found.problem and plain_text(found.problem),
+    "tags": lambda found: list(found.tags),
+    "notes": lambda found: found.notes,
+    "rerun_of": lambda found: found.rerun_of,
 }
 
 

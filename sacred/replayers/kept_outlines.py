@@ -75,7 +75,7 @@ class KeptOutlines:
 #: What is kept of an outline besides its id and its result.
 _KEPT = (
     *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
-    *("events", "host", "note", "spool_end"),
+    *("events", "host", "note", "spool_end", "rerun_of"),
 )
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _values_of = operator.attrgetter(*_KEPT)
@@ -101,10 +101,11 @@ def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
     if type(result) is tuple:
         result = unpack(result[0])
     (journal, name, command, status, start, stop, last, duration) = values[:8]
-    (points, events, host, note, spool_end) = values[8:]
+    (points, events, host, note, spool_end, rerun_of) = values[8:]
     return RunOutline(
         *(number, path, journal, ident, name, command, status, start, stop, last, duration),
         *(points, events, result, host, None, note, spool_end),
+        rerun_of=rerun_of,
     )
 
 

@@ -80,6 +80,8 @@ class RunOutline:
         Where in the spool the output ends that the journal has (bytes).
     annotations
         What people said of the run: its tags and its note.
+    rerun_of
+        Of a run that repeats another one (``sacred rerun``): that one's journal id, 16 hex digits.
     """
 
     run: int | None
@@ -101,6 +103,7 @@ class RunOutline:
     note: str | None = None
     spool_end: int = 0
     annotations: Annotations = _NOTHING_SAID
+    rerun_of: str | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -127,6 +130,7 @@ class RunOutline:
             "result": jsonable(self.result),
             "tags": list(self.tags),
             "notes": self.notes,
+            "rerun_of": self.rerun_of,
             "host": self.host,
             "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
             "path": self.path,
@@ -252,6 +256,7 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
         found.command = _text(fields.get("command"))
         host = fields.get("host")
         found.host = _text(host.get("hostname")) if isinstance(host, dict) else None
+        found.rerun_of = _repeated(fields.get("meta"))
         queued = kind == EventType.RUN_QUEUED
         found.status = _text(fields.get("status")) or ("QUEUED" if queued else "RUNNING")
         found.start = None if queued else time
@@ -265,6 +270,11 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
         found.result = fields.get("result")
     elif kind == EventType.ANNOTATED:
         found.annotations = found.annotations.after(fields)
+
+
+def _repeated(meta: Any) -> str | None:
+    link = meta.get("rerun_of") if isinstance(meta, dict) else None
+    return _text(link.get("journal")) if isinstance(link, dict) else None
 
 
 def _text(value: Any) -> str | None:
