@@ -33,7 +33,7 @@ __all__ = ["main", "replay_main"]
 #: The commands as the help lists them: each by the module and the name that it has there. Only the
 #: one that was asked for is imported.
 _SECTIONS: dict[str, dict[str, str]] = {
-    "Look": {"ls": "cli_listing:ls", "show": "cli_listing:show", "events": "cli_listing:events"},
+    "Look": {"ls": "cli_listing:ls", "show": "cli_show:show", "events": "cli_listing:events"},
     "Ask": {"query": "cli_query:query"},
     "Run": {"run": "cli_run:run"},
     "Keep": {
