@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.journal.spool import SpoolChunk, SpoolFlaw
     from sacred.journal.verdicts import Verdict
+    from sacred.replayers.annotations import Annotations
 
 __all__ = [
     "Message",
@@ -235,6 +236,11 @@ class RunDetails:
     output: str = ""
     writers: list[int] = field(default_factory=list)
     views: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def annotations(self) -> Annotations:
+        """What people said of the run: its tags and its note."""
+        return self.outline.annotations
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

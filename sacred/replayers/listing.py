@@ -17,11 +17,13 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.jsontext import instant, jsonable
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
 UNREADABLE = "UNREADABLE"
 
 _SUMMARIES = SummaryReader()
+_NOTHING_SAID = Annotations()
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
 
 
@@ -74,6 +77,8 @@ class RunOutline:
         a kill left, events that the run itself told to be lost, or that a repair wrote down.
     spool_end
         Where in the spool the output ends that the journal has (bytes).
+    annotations
+        What people said of the run: its tags and its note.
     """
 
     run: int | None
@@ -94,6 +99,17 @@ class RunOutline:
     problem: str | None = None
     note: str | None = None
     spool_end: int = 0
+    annotations: Annotations = _NOTHING_SAID
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that the run has, in the order in which they came."""
+        return self.annotations.tags
+
+    @property
+    def notes(self) -> str | None:
+        """What a person noted about it, or None; ``note`` is what its journal tells."""
+        return self.annotations.notes
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
@@ -108,6 +124,8 @@ class RunOutline:
             "duration": self.duration,
             "points": self.points,
             "result": jsonable(self.result),
+            "tags": list(self.tags),
+            "notes": self.notes,
             "host": self.host,
             "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
             "path": self.path,
@@ -139,23 +157,38 @@ def outline(
         Makes what ``visit`` sees of a table of points.
     """
     found = RunOutline(folder.number, str(folder.path))
+    _read(folder, found, now, visit, table_decoder)
+    said = read_notes(folder)
+    found.annotations = found.annotations.after_all(said.events)
+    found.note = found.note or said.problem
+    return found
+
+
+def _read(
+    folder: RunFolder,
+    found: RunOutline,
+    now: int | None,
+    visit: Callable[[Event], object] | None,
+    table_decoder: Callable[[dict[str, Any]], Any],
+) -> None:
+    """Read the run's own journal."""
     if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
         found.journal_id, found.last = summary.journal_id, summary.last
         found.events, found.points = summary.events, summary.points
         for kind, time, fields in summary.told:
             _take(found, kind, time, fields)
         found.duration = _duration(found, alive=False, now=now)
-        return found
+        return
     try:
         reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
-        return found
+        return
     except (JournalError, OSError) as error:
         nothing = folder.holds_nothing()
         found.status = EMPTY if nothing else FOREIGN
         found.problem = "it was claimed, and nothing was written" if nothing else str(error)
-        return found
+        return
     try:
         state = _fold(reader, found, visit)
         _judge(reader, found, state, now)
@@ -165,7 +198,6 @@ def outline(
         found.status, found.problem = FOREIGN, str(error)
     finally:
         reader.close()
-    return found
 
 
 def _fold(
@@ -209,6 +241,8 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
             found.result = fields["result"]
     elif kind == EventType.RESULT_CHANGED:
         found.result = fields.get("result")
+    elif kind == EventType.ANNOTATED:
+        found.annotations = found.annotations.after(fields)
 
 
 def _text(value: Any) -> str | None:
