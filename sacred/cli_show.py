@@ -19,6 +19,7 @@ from sacred.cli_options import (
     say,
 )
 from sacred.journal.integers import text_of
+from sacred.sparklines import sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,22 +98,22 @@ def _description(found: RunDetails, folder: RunFolder) -> list[str]:
     experiment = document.get("experiment") or {}
     trace = [line for part in document.get("fail_trace") or () for line in str(part).splitlines()]
     lines = _heading(found, folder)
-    lines += _section("notes", _note_lines(found.annotations.notes))
-    lines += _section(*_last("resumed", [_resumption_line(each) for each in found.resumed]))
-    lines += _section(*_last("messages", [_message_line(each) for each in found.messages]))
+    lines += _section("notes", _laid_out(_note_lines(found.annotations.notes), 0))
+    lines += _last("resumed", [_resumption_line(each) for each in found.resumed])
+    lines += _last("messages", [_message_line(each) for each in found.messages])
     lines += _config_section(document.get("config"), found.changes)
-    lines += _section("info", _settings(document.get("info")))
-    lines += _section("host", _in_columns(_host_lines(document.get("host") or {})))
-    lines += _section("git", [_repository_line(each) for each in found.repositories])
+    lines += _section("info", _laid_out(*_settings(document.get("info"))))
+    lines += _section("host", _laid_out(*_host_lines(document.get("host") or {})))
+    lines += _section("git", _laid_out([_repository_line(each) for each in found.repositories], 2))
     lines += _section("sources", _files(experiment.get("sources") or ()))
     lines += _section("resources", _files(document.get("resources") or ()))
-    lines += _section("artifacts", _in_columns(_artifact_lines(document.get("artifacts") or ())))
-    lines += _section("views", [_view_line(view) for view in found.views])
+    lines += _section("artifacts", _laid_out(_artifact_lines(document.get("artifacts") or ()), 2))
+    lines += _section("views", _laid_out([_view_line(view) for view in found.views], 2))
     lines += _section("logged", _series_lines(found))
     metrics = _section("metrics", _metric_lines(found.metrics))
     output = _output_section(found.output)
     lines += [*output, *metrics] if found.outline.status == "COMPLETED" else [*metrics, *output]
-    return lines + _section("trace", [terminal.clean(line) for line in trace])
+    return lines + _section("trace", _trace_lines(trace))
 
 
 def _heading(found: RunDetails, folder: RunFolder) -> list[str]:
@@ -142,10 +143,12 @@ def _heading(found: RunDetails, folder: RunFolder) -> list[str]:
         "note": outline.note,
         "to do": command_on("verify", folder) if outline.problem else None,
     }
-    return [
-        f"{terminal.paint(terminal.clean(number), 'bold')}  {status}",
-        *(f"  {key:<8}  {terminal.clean(str(value))}" for key, value in facts.items() if value),
-    ]
+    lines = [f"{terminal.paint(terminal.clean(number), 'bold')}  {status}"]
+    for key, value in facts.items():
+        if value:
+            text = f"  {key:<8}  {terminal.clean(str(value))}"
+            lines += terminal.wrapped(text, " " * 12, terminal.columns())
+    return lines
 
 
 def _took(found: RunDetails) -> str:
@@ -155,6 +158,12 @@ def _took(found: RunDetails) -> str:
     if found.outline.status == "DIED":
         return f"last sign of life after {took}"
     return f"for {took}" if found.outline.status == "RUNNING" else f"took {took}"
+
+
+def _trace_lines(trace: list[str]) -> list[str]:
+    """Return a stack trace; a line of marks that a terminal would break marks nothing."""
+    room = terminal.columns() - 2 if terminal.is_terminal() else 1 << 30
+    return [terminal.clean(line) for line in trace if len(line) <= room or set(line) - set(" ^~")]
 
 
 def _given(meta: dict[str, Any]) -> str | None:
@@ -170,24 +179,43 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
     return ["", terminal.paint(title, "bold"), *("  " + line for line in lines)]
 
 
-def _last(title: str, lines: list[str]) -> tuple[str, list[str]]:
-    """Return a section's last lines, and a title that says so."""
-    if len(lines) <= _SHOWN:
-        return title, lines
-    return f"{title} (the last {_SHOWN})", lines[-_SHOWN:]
+def _last(title: str, lines: list[str]) -> list[str]:
+    """Return the section of the last lines, with a title that says so."""
+    if len(lines) > _SHOWN:
+        title = f"{title} (the last {_SHOWN})"
+    return _section(title, _laid_out(lines[-_SHOWN:], 4))
 
 
-def _in_columns(lines: list[str]) -> list[str]:
-    """Return short lines in columns, one below the other in each, where a terminal has room."""
-    if not terminal.is_terminal() or len(lines) < 8:
-        return lines
+def _laid_out(lines: Sequence[str], indent: int, colours: Sequence[str] = ()) -> list[str]:
+    """Return a section's lines as its width needs them: side by side, or broken.
+
+    Parameters
+    ----------
+    lines
+        One for each thing.
+    indent
+        Where a line that is too long goes on.
+    colours
+        Of the lines, if they have some.
+    """
+    colours = colours or [""] * len(lines)
+    if not terminal.is_terminal() or not lines:
+        return list(lines)
+    room = terminal.columns() - 2
     width = max(map(terminal.width_of, lines))
-    count = min((terminal.columns() - 2 + 4) // (width + 4), len(lines) // 4)
+    count = min((room + 4) // (width + 4), len(lines) // 4)
     if count < 2:
-        return lines
+        return [
+            terminal.paint(part, colour)
+            for line, colour in zip(lines, colours, strict=True)
+            for part in terminal.wrapped(line, " " * indent, room)
+        ]
     rows = -(-len(lines) // count)
-    padded = [line + " " * (width - terminal.width_of(line)) for line in lines]
-    return ["    ".join(padded[row::rows]).rstrip() for row in range(rows)]
+    painted = [
+        terminal.paint(line, colour) + " " * (width - terminal.width_of(line))
+        for line, colour in zip(lines, colours, strict=True)
+    ]
+    return ["    ".join(painted[row::rows]).rstrip() for row in range(rows)]
 
 
 def _note_lines(notes: str | None) -> list[str]:
@@ -224,39 +252,39 @@ def _config_section(config: Any, changes: ConfigChanges) -> list[str]:
     from sacred.replayers.jsontext import leaves
 
     tree = config if isinstance(config, dict) else {}
-    kinds = [changes.kind(path) for path, _ in leaves(tree)]
+    paths = [path for path, _ in leaves(tree)]
+    kinds = [changes.kind(path) for path in paths]
     counts = Counter(kind for kind in kinds if kind is not None)
     legend = ", ".join(
         f"{mark} {counts[kind]} {name}" for kind, (mark, _, name) in _MARKS.items() if counts[kind]
     )
-    lines = []
-    for text, kind, (path, _) in zip(_settings(tree), kinds, leaves(tree), strict=True):
-        line = text
-        if path in changes.typechanged:
-            line += f"  (was {terminal.clean(changes.typechanged[path][0])})"
+    lines, colours = [], []
+    settings, width = _settings(tree)
+    for text, kind, path in zip(settings, kinds, paths, strict=True):
         mark, colour, _ = _MARKS[kind] if kind is not None else (" ", "", "")
-        lines.append((f"{mark} {line}", colour))
-    shown = _in_columns([line for line, _ in lines])
-    if len(shown) == len(lines):
-        shown = [terminal.paint(line, colour) for line, colour in lines]
-    return _section(f"config ({legend})" if legend else "config", shown)
+        was = changes.typechanged.get(path)
+        lines.append(f"{mark} {text}" + (f"  (was {terminal.clean(was[0])})" if was else ""))
+        colours.append(colour)
+    title = f"config ({legend})" if legend else "config"
+    return _section(title, _laid_out(lines, width + 2, colours))
 
 
-def _settings(tree: Any) -> list[str]:
-    """Return ``key = value`` lines of nested entries."""
+def _settings(tree: Any) -> tuple[list[str], int]:
+    """Return ``key = value`` lines of nested entries, and where the values begin."""
     from sacred.replayers.jsontext import leaves, to_json
 
     pairs = [(terminal.clean(key), to_json(value)) for key, value in leaves(tree or {})]
     width = min(32, max((len(key) for key, _ in pairs), default=0))
-    return [f"{key:<{width}} = {terminal.clean(_shortened(value))}" for key, value in pairs]
+    lines = [f"{key:<{width}} = {terminal.clean(_shortened(value))}" for key, value in pairs]
+    return lines, width + 3
 
 
 def _shortened(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
-def _host_lines(host: dict[str, Any]) -> list[str]:
-    """Return what the machine is, the name of it apart."""
+def _host_lines(host: dict[str, Any]) -> tuple[list[str], int]:
+    """Return what the machine is, its name apart, and where the values begin."""
     from sacred.replayers.jsontext import leaves, to_json
 
     facts: dict[str, Any] = {key: value for key, value in host.items() if key != "hostname"}
@@ -272,7 +300,8 @@ def _host_lines(host: dict[str, Any]) -> list[str]:
         if value not in (None, {}, [], "")
     ]
     width = min(32, max((len(key) for key, _ in pairs), default=0))
-    return [f"{key:<{width}}  {terminal.clean(_shortened(value, 200))}" for key, value in pairs]
+    lines = [f"{key:<{width}}  {terminal.clean(_shortened(value, 200))}" for key, value in pairs]
+    return lines, width + 2
 
 
 def _metric_lines(metrics: Sequence[MetricSummary]) -> list[str]:
@@ -285,8 +314,8 @@ def _metric_lines(metrics: Sequence[MetricSummary]) -> list[str]:
     table = terminal.Table(
         ("METRIC", "TREND", *numeric),
         right=numeric,
-        flexible=("METRIC", "LAST"),
-        optional=("AT", "AT ", "POINTS", "STEP", "TREND"),
+        flexible={"METRIC": 24, "LAST": 12},
+        optional=("AT", "AT ", "POINTS", "STEP", "TREND", "MAX"),
         colours={"TREND": "cyan"},
     )
     for metric in metrics:
@@ -300,10 +329,10 @@ def _metric_lines(metrics: Sequence[MetricSummary]) -> list[str]:
         last, least, most = texts
         table.add(metric.name, "", last, least, low, most, high, step, str(metric.points))
     width = _TREND
-    if room is not None:
+    if room is not None:  # what the other columns leave
         width = max(_NARROW_TREND, min(_WIDE_TREND, room - table.width() + len("TREND")))
     for row, metric in zip(table.rows, metrics, strict=True):
-        row[1] = terminal.sparkline(metric.trend.curve(width))
+        row[1] = sparkline(metric.trend.curve(width))
     return table.lines(aligned=True, width=room or 1 << 20)
 
 
@@ -366,7 +395,7 @@ def _artifact_lines(artifacts: Iterable[Any]) -> list[str]:
 
 
 def _files(entries: Iterable[Any]) -> list[str]:
-    return _in_columns([_file_line(entry) for entry in entries])
+    return _laid_out([_file_line(entry) for entry in entries], 2)
 
 
 def _file_line(entry: Any, more: str = "") -> str:

@@ -22,9 +22,10 @@ __all__ = [
     "paint",
     "printed_lines",
     "shows",
-    "sparkline",
     "status_colour",
     "status_text",
+    "width_of",
+    "wrapped",
 ]
 
 _COLOURS = {
@@ -148,28 +149,21 @@ def fitted(text: str, width: int) -> str:
     return "".join(kept) + mark
 
 
-def sparkline(values: Sequence[float | None]) -> str:
-    """Return a curve of one character a value, from the lowest to the highest.
+def wrapped(text: str, indent: str, width: int) -> list[str]:
+    """Return a line as those that a terminal has room for, all but the first indented.
 
-    A value that is None, no number to draw, is an ``x``. Where the encoding has no blocks, the
-    heights are ``_.-~=+*#``.
+    It is broken at spaces where there are some. Where stdout is no terminal, it stays one.
     """
-    heights = "▁▂▃▄▅▆▇█" if shows("▁█") else "_.-~=+*#"
-    known = [value for value in values if value is not None]
-    if not known:
-        return "x" * len(values)
-    low, high = min(known), max(known)
-    # Halves: the difference of two finite numbers may be none.
-    span = high / 2 - low / 2
-    top = len(heights) - 1
-
-    def drawn(value: float | None) -> str:
-        if value is None:
-            return "x"
-        part = (value / 2 - low / 2) / span if span > 0 else 0.5
-        return heights[min(top, int(part * len(heights)))]
-
-    return "".join(map(drawn, values))
+    if not is_terminal():
+        return [text]
+    lines: list[str] = []
+    while width_of(text) > width > len(indent) + 1:
+        cut = len(fitted(text, width + 1)) - 1
+        space = text.rfind(" ", len(indent) + (width - len(indent)) // 3, cut + 1)
+        cut = space if space > 0 else max(cut, len(indent) + 1)
+        lines.append(text[:cut].rstrip())
+        text = indent + text[cut:].lstrip()
+    return [*lines, text]
 
 
 def duration_text(seconds: float | None) -> str:
@@ -206,7 +200,8 @@ class Table:
     right
         Names of those aligned to the right.
     flexible
-        Names of those that may be cut where the terminal is narrow.
+        Names of those that may be cut where the terminal is narrow, to 8 and the width of their
+        names; maybe each with a width for which optional columns are left out before it is cut.
     optional
         Names of those that are left out there, the first first.
     colours
@@ -218,14 +213,15 @@ class Table:
         header: Sequence[str],
         *,
         right: Iterable[str] = (),
-        flexible: Iterable[str] = (),
+        flexible: Iterable[str] | Mapping[str, int] = (),
         optional: Iterable[str] = (),
         colours: Mapping[str, str | Callable[[str], str]] | None = None,
     ) -> None:
         self.header = [clean(name) for name in header]
         self.rows: list[list[str]] = []
         self._right = {clean(name) for name in right}
-        self._flexible = {clean(name) for name in flexible}
+        least = flexible if isinstance(flexible, dict) else dict.fromkeys(flexible, 8)
+        self._flexible = {clean(name): width for name, width in least.items()}
         self._optional = [clean(name) for name in optional]
         self._colours = {"STATUS": status_colour, **(colours or {})}
 
@@ -304,18 +300,21 @@ class Table:
         """Return how wide each column is where nothing is cut."""
         return [max(map(width_of, cells)) for cells in zip(self.header, *self.rows, strict=True)]
 
-    def _least(self, column: int, natural: list[int]) -> int:
+    def _least(self, column: int, natural: list[int], *, good: bool = False) -> int:
         name = self.header[column]
         whole = natural[column]
-        return min(whole, max(8, len(name))) if name in self._flexible else whole
+        if name not in self._flexible:
+            return whole
+        return min(whole, max(self._flexible[name] if good else 8, width_of(name)))
 
-    def _least_of(self, columns: list[int], natural: list[int]) -> int:
-        return sum(self._least(column, natural) for column in columns) + 2 * (len(columns) - 1)
+    def _least_of(self, columns: list[int], natural: list[int], *, good: bool = False) -> int:
+        between = 2 * (len(columns) - 1)
+        return sum(self._least(column, natural, good=good) for column in columns) + between
 
     def _chosen(self, natural: list[int], width: int) -> list[int]:
         columns = list(range(len(self.header)))
         for name in self._optional:
-            if self._least_of(columns, natural) <= width:
+            if self._least_of(columns, natural, good=True) <= width:
                 break
             columns.remove(self.header.index(name))
         return columns
