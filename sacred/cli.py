@@ -36,6 +36,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Look": {"ls": "cli_listing:ls", "show": "cli_show:show", "events": "cli_listing:events"},
     "Ask": {"query": "cli_query:query"},
     "Run": {"run": "cli_run:run"},
+    "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
