@@ -324,7 +324,8 @@ def _metric_lines(metrics: Sequence[MetricSummary]) -> list[str]:
             for n in (metric.last, metric.lowest, metric.highest)
         ]
         low, high, step = (
-            to_json(s) for s in (metric.lowest_step, metric.highest_step, metric.last_step)
+            "" if s is None else to_json(s)
+            for s in (metric.lowest_step, metric.highest_step, metric.last_step)
         )
         last, least, most = texts
         table.add(metric.name, "", last, least, low, most, high, step, str(metric.points))
