@@ -21,10 +21,12 @@ from sacred.cli_options import (
     runs_of,
     say,
 )
+from sacred.cli_watch import Picture, counts_text
+from sacred.cli_watch import watch as watch_it
 from sacred.journal.integers import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sacred.journal.root import JournalRoot
     from sacred.replayers.listing import RunOutline
@@ -33,55 +35,88 @@ if TYPE_CHECKING:
 __all__ = ["events", "ls"]
 
 
+#: Sentences of single runs that are told below a listing.
+_TOLD = 10
+
+
 @click.command()
 @click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+@click.option("--watch", is_flag=True, help="Draw it anew as runs go on, until q or Ctrl-C.")
 @json_option
 @root_option
-def ls(last: int | None, as_json: bool, root: str | None) -> int:
+def ls(last: int | None, watch: bool, as_json: bool, root: str | None) -> int:
     """List the runs and what became of them.
 
     Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
     failed are told of in one line on stderr; --json has the views of each run.
     """
-    from sacred.journal.finding import command_for
-    from sacred.journal.root import RunFolder
     from sacred.replayers.listing import outlines
-    from sacred.replayers.standings import standings
 
     place = root_of(root)
+    if watch:
+        if as_json:
+            raise click.UsageError("--watch draws for people, --json is for programs: give one")
+        return watch_it(place, lambda: _pictured(list(outlines(place, last=last))))
     found = outlines(place, last=last)
     if as_json:
-        wrong_views: list[Standing] = []
-
-        def records() -> Iterator[dict[str, Any]]:
-            for outline in found:
-                folder = RunFolder(Path(outline.path), outline.run)
-                views = list(standings([folder], measure=False))
-                wrong_views.extend(view for view in views if not view.is_well)
-                yield {**outline.record(), "views": [_view_record(view) for view in views]}
-
-        print_records(records())
-        _tell_of_views(wrong_views, place)
-        return 0
+        return _print_json(found, place)
     listed = list(found)
     if not listed:
         say("there are no runs yet")
         return 0
     print_lines(_listing(listed))
     if terminal.is_terminal():
-        wrong = [outline for outline in listed if outline.problem]
-        for outline in wrong:
-            say(f"run {outline.run}: {terminal.clean(outline.problem or '')}")
-        for outline in listed:
-            if outline.note and not outline.problem:
-                say(f"run {outline.run}: {terminal.clean(outline.note)}")
-        if wrong:
-            which = str(wrong[0].run) if len(wrong) == 1 else "--all"
-            say(f"{command_for('verify', which, place)} says what to do")
-    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
-    views = [view for view in standings(folders, measure=False) if not view.is_well]
-    _tell_of_views(views, place)
+        _tell_of_runs(listed, place)
+    _tell_of_views(_behind(listed), place)
     return 0
+
+
+def _print_json(found: Iterable[RunOutline], place: JournalRoot) -> int:
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.standings import standings
+
+    wrong: list[Standing] = []
+
+    def records() -> Iterator[dict[str, Any]]:
+        for outline in found:
+            folder = RunFolder(Path(outline.path), outline.run)
+            views = list(standings([folder], measure=False))
+            wrong.extend(view for view in views if not view.is_well)
+            yield {**outline.record(), "views": [_view_record(view) for view in views]}
+
+    print_records(records())
+    _tell_of_views(wrong, place)
+    return 0
+
+
+def _behind(listed: Iterable[RunOutline]) -> list[Standing]:
+    from sacred.journal.root import RunFolder
+    from sacred.replayers.standings import standings
+
+    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
+    return [view for view in standings(folders, measure=False) if not view.is_well]
+
+
+def _tell_of_runs(listed: list[RunOutline], place: JournalRoot) -> None:
+    """Say what is wrong, or odd, with single runs."""
+    from sacred.journal.finding import command_for
+
+    wrong = [outline for outline in listed if outline.problem]
+    odd = [outline for outline in listed if outline.note and not outline.problem]
+    for outline in (wrong + odd)[:_TOLD]:
+        say(f"run {outline.run}: {terminal.clean(outline.problem or outline.note or '')}")
+    if len(wrong) + len(odd) > _TOLD:
+        more = len(wrong) + len(odd) - _TOLD
+        say(f"and of {more:,} more run{'s' * (more != 1)}: {command_for('ls', '--json', place)}")
+    if wrong:
+        which = str(wrong[0].run) if len(wrong) == 1 else "--all"
+        say(f"{command_for('verify', which, place)} says what to do")
+
+
+def _pictured(listed: list[RunOutline]) -> Picture:
+    statuses = Counter(outline.status for outline in listed)
+    lines = _listing(listed) if listed else ["there are no runs yet"]
+    return Picture(counts_text(statuses), lines[:1], lines[1:])
 
 
 def _view_record(view: Standing) -> dict[str, Any]:
