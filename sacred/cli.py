@@ -33,7 +33,14 @@ __all__ = ["commands_by_section", "main", "replay_main"]
 #: The commands as the help lists them: each by the module and the name that it has there. Only the
 #: one that was asked for is imported.
 _SECTIONS: dict[str, dict[str, str]] = {
-    "Look": {"ls": "cli_listing:ls", "show": "cli_show:show", "events": "cli_listing:events"},
+    "Look": {
+        "ls": "cli_listing:ls",
+        "show": "cli_show:show",
+        "events": "cli_listing:events",
+        "tail": "cli_tail:tail",
+    },
+    "Compare": {"diff": "cli_diff:diff"},
+    "Files": {"artifacts": "cli_files:artifacts", "source": "cli_files:source"},
     "Ask": {"query": "cli_query:query"},
     "Run": {"run": "cli_run:run"},
     "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},

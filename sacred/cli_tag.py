@@ -35,14 +35,15 @@ class _Words(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the options first, and whatever else there is behind ``--``."""
-        options, words = [], []
+        options: list[str] = []
+        words: list[str] = []
         rest = iter(args)
         for arg in rest:
             if arg == "--":
                 words += rest
             elif arg in _WITH_VALUE:
                 options += [arg, *[value for _, value in zip("1", rest, strict=False)]]
-            elif arg.startswith("--") or arg in {"-h"}:
+            elif arg.startswith("--") or arg == "-h":
                 options.append(arg)
             else:
                 words.append(arg)
@@ -54,7 +55,7 @@ class _Words(click.Command):
 @json_option
 @root_option
 def tag(words: tuple[str, ...], as_json: bool, root: str | None) -> int:
-    """Tag runs, take tags away, list them.
+    r"""Tag runs, take tags away, list them.
 
     \b
     sacred tag                     every tag, and how many runs have it
@@ -141,7 +142,7 @@ def _show(table: terminal.Table) -> None:
 @click.option("--clear", is_flag=True, help="Take the note away.")
 @root_option
 def note(run: str, text: str | None, clear: bool, root: str | None) -> int:
-    """Write the note of a run, or read it.
+    r"""Write the note of a run, or read it.
 
     \b
     sacred note 57 "see run 61"    write it, in the place of the one before

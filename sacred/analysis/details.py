@@ -42,6 +42,7 @@ __all__ = [
     "details",
     "event_lines",
     "patches",
+    "repository_of",
     "spool_beyond",
 ]
 
@@ -274,7 +275,8 @@ def _origin(fields: dict[str, Any]) -> dict[str, Any] | None:
     return {name: target.get(name) for name in ("kind", "store", "run")}
 
 
-def _repository(fields: dict[str, Any]) -> Repository:
+def repository_of(fields: dict[str, Any]) -> Repository:
+    """Take a repository from the fields of its event."""
     root = fields.get("root")
     return Repository(
         plain_text(str(fields.get("url"))),
@@ -352,7 +354,7 @@ def details(folder: RunFolder) -> RunDetails:
                 if event.type in _STARTS:
                     found.changes = ConfigChanges.of(event.fields.get("modifications"))
                 elif event.type == EventType.REPOSITORY_FOUND:
-                    repository = _repository(event.fields)
+                    repository = repository_of(event.fields)
                     if repository not in found.repositories:
                         found.repositories.append(repository)
                 elif event.type == EventType.MESSAGE:

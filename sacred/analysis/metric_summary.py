@@ -123,7 +123,7 @@ class MetricSummary:
     highest: float | None = None
     lowest_step: Any = None
     highest_step: Any = None
-    trend: Trend = field(default_factory=Trend, repr=False)
+    trend: Trend = field(default_factory=Trend, repr=False, compare=False)
 
     def add(self, steps: list[Any], values: list[Any]) -> None:
         """Take in some points, in order."""

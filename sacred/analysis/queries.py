@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["QueryResult", "query"]
+__all__ = ["READ_ONLY", "QueryResult", "query", "sentence"]
 
 #: With less DuckDB answers nothing.
 _LEAST_MEMORY = 1 << 25
@@ -33,7 +33,7 @@ _UNITS = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgt", 1)
 }
 
-_SETTINGS = (
+READ_ONLY = (
     *ALONE,
     "set enable_external_access = false",
     "set lock_configuration = true",
@@ -138,8 +138,8 @@ def query(
         loader = Loader(connection, statement.relations, statement, limit // 3)
         loader.load(root.runs())
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from None
-    for setting in _SETTINGS:
+        raise QueryError(sentence(error)) from None
+    for setting in READ_ONLY:
         connection.execute(setting)
     return QueryResult(connection, sql, loader.problems)
 
@@ -173,7 +173,7 @@ def _check(sql: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from None
+        raise QueryError(sentence(error)) from None
     if not statements:
         raise QueryError("the query is empty")
     kinds = [str(statement.type).rpartition(".")[2] for statement in statements]
@@ -232,7 +232,7 @@ def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
     if not errors:
         return answers[0]
     if isinstance(errors[0], duckdb.Error):
-        raise QueryError(_sentence(errors[0])) from None
+        raise QueryError(sentence(errors[0])) from None
     raise errors[0]
 
 
@@ -245,7 +245,7 @@ def _arrow_table(connection: Any, sql: str) -> Any:
     return connection.sql(sql).to_arrow_table()
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Put what DuckDB says of a statement into one line, with the place."""
     import duckdb
 

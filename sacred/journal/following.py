@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.reader import JournalReader
 
-__all__ = ["follow"]
+__all__ = ["events_and_pauses", "follow"]
 
 #: How often to look where nothing tells of changes (s).
 POLL = 0.02
@@ -68,6 +68,23 @@ def follow(
     PositionContradictedError
         The journal is not the one on which the reader's position was taken.
     """
+    for event in events_and_pauses(reader, stop=stop, notify=notify):
+        if event is not None:
+            yield event
+
+
+def events_and_pauses(
+    reader: JournalReader,
+    *,
+    stop: threading.Event | None = None,
+    notify: bool = True,
+) -> Iterator[Event | None]:
+    """Do as ``follow`` does, and yield None each time that all that is there was read.
+
+    Then, before it waits, whoever follows may look at what else changes beside the journal's files
+    (the spool, whose changes wake it, too) or draw. There is a pause once a second at least, and one
+    behind the last event. Parameters and errors are those of ``follow``.
+    """
     begun_before = bool(reader.position)
     state, last, over = Liveness.RUNNING, 0, False
     heard = looked = time.monotonic()
@@ -84,6 +101,7 @@ def follow(
                         state = state_after(event.type, state)
                     if event.seq >= 0:
                         yield event
+            yield None
             if stopped or (over and not came):
                 return
             now = time.monotonic()

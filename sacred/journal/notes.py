@@ -101,7 +101,7 @@ def read_notes(folder: RunFolder) -> Notes:
     try:
         reader = JournalReader(place)
         try:
-            events += (e for e in reader.read(order="time") if e.type == EventType.ANNOTATED)
+            events += (e for e in reader.read() if e.type == EventType.ANNOTATED)
             wrong = [v for v in (*reader.verdicts, *reader.tails()) if is_damage(v)]
         finally:
             reader.close()
@@ -110,7 +110,8 @@ def read_notes(folder: RunFolder) -> Notes:
     except (JournalError, OSError) as error:
         return Notes(tuple(events), f"its tags and notes can not be read: {error}")
     problem = f"its tags and notes are not whole: {wrong[0]}" if wrong else None
-    return Notes(tuple(events), problem)
+    # Not as they came: what was brought from a copy was said between what was said here.
+    return Notes(tuple(sorted(events, key=_identity)), problem)
 
 
 def notes_size(folder: Path) -> tuple[int, int]:
@@ -242,7 +243,8 @@ def _begun(place: Path) -> tuple[JournalWriter, int]:
         except OSError as error:
             raise _not_written(place, error.strerror) from error
         try:
-            last = max((event.time for event in reader.read()), default=0)
+            said = (event for event in reader.read() if event.type == EventType.ANNOTATED)
+            last = max((event.time for event in said), default=0)
         finally:
             reader.close()
         if reader.journal_id:

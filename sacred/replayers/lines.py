@@ -88,6 +88,17 @@ class OutputLines:
             else:
                 self._begun[key] = (line, parts, size)
 
+    def unfinished(self, most: int) -> Iterator[Line]:
+        """Yield the end of each line that nothing ended yet, of ``most`` characters about."""
+        for line, parts, _ in self._begun.values():
+            told, length = [], 0
+            for part in reversed(parts):
+                told.append(part)
+                length += len(part)
+                if length >= most:
+                    break
+            yield line._replace(text="".join(reversed(told))[-most:])
+
     def end(self) -> Iterator[Line]:
         """Yield the lines that nothing ended."""
         for line, parts, _ in self._begun.values():
