@@ -39,23 +39,65 @@ __all__ = ["events", "ls"]
 _TOLD = 10
 
 
-@click.command()
-@click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+_LS_HELP = """List the runs and what became of them.
+
+    \b
+      sacred ls -n 20                                   the last 20
+      sacred ls -c +config.lr,metrics.loss.min          with two columns more
+      sacred ls --sort metrics.loss.min -n 3            the best 3
+      sacred ls --filter "config.lr < 0.1 and status = 'COMPLETED'"
+      sacred ls --group config.optimizer -c metrics.accuracy.max,duration
+
+    Columns: run, status, name, start, duration, result, tags, ..., config.X,
+    info.X, host.X, result.X, and metrics.X with .last, .min, .max, .mean,
+    .first, .count or .step behind it. A name with other signs than letters,
+    digits and _ is quoted in a condition: metrics."val/loss".min.
+
+    Of a group: the mean of numbers, the least of .min, the greatest of .max,
+    the sum of points and .count; of others what all its runs have in common.
+
+    Times are those of this machine's zone; --json and SQL have UTC. Views that
+    are behind or failed are told of in one line on stderr.
+    """
+
+
+@click.command(help=_LS_HELP)
+@click.option(
+    "-n", "last", type=click.IntRange(1), metavar="N", help="The last N; with --sort the first N."
+)
+@click.option(
+    "-c", "columns", metavar="NAMES", help="Columns, by commas; with + in front, besides the usual."
+)
+@click.option(
+    "--filter", "where", metavar="CONDITION", help="Only runs that satisfy it, as in SQL."
+)
+@click.option("--sort", metavar="NAMES", help="Sort by columns; by -NAME the greatest is first.")
+@click.option("--group", metavar="NAMES", help="A line for all runs that have the same values.")
 @click.option("--watch", is_flag=True, help="Draw it anew as runs go on, until q or Ctrl-C.")
 @json_option
 @root_option
-def ls(last: int | None, watch: bool, as_json: bool, root: str | None) -> int:
-    """List the runs and what became of them.
-
-    Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
-    failed are told of in one line on stderr; --json has the views of each run.
-    """
+def ls(
+    last: int | None,
+    columns: str | None,
+    where: str | None,
+    sort: str | None,
+    group: str | None,
+    watch: bool,
+    as_json: bool,
+    root: str | None,
+) -> int:
+    """List the runs and what became of them."""
     from sacred.replayers.listing import outlines
 
+    if watch and as_json:
+        raise click.UsageError("--watch draws for people, --json is for programs: give one")
     place = root_of(root)
+    if any(given is not None for given in (columns, where, sort, group)):
+        from sacred.cli_columns import Asked
+
+        asked = Asked.of(columns, where, sort, group, last)
+        return asked.watched(place) if watch else asked.printed(place, as_json=as_json)
     if watch:
-        if as_json:
-            raise click.UsageError("--watch draws for people, --json is for programs: give one")
         return watch_it(place, lambda: _pictured(list(outlines(place, last=last))))
     found = outlines(place, last=last)
     if as_json:
