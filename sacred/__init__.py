@@ -36,6 +36,7 @@ from sacred.__about__ import __author__, __author_email__, __url__, __version__
 if TYPE_CHECKING:
     from sacred import observers
     from sacred.analysis.queries import query
+    from sacred.analysis.runs import compare, runs
     from sacred.core.active_run import ActiveRun, start_run
     from sacred.core.experiment import Experiment
     from sacred.core.host_info import host_info_gatherer, host_info_getter
@@ -53,10 +54,12 @@ __all__ = [
     "__url__",
     "__version__",
     "cli_option",
+    "compare",
     "host_info_gatherer",
     "host_info_getter",
     "observers",
     "query",
+    "runs",
     "start_run",
 ]
 
@@ -68,7 +71,9 @@ _HOMES = {
     "cli_option": "sacred.core.options",
     "host_info_gatherer": "sacred.core.host_info",
     "host_info_getter": "sacred.core.host_info",
+    "compare": "sacred.analysis.runs",
     "query": "sacred.analysis.queries",
+    "runs": "sacred.analysis.runs",
     "start_run": "sacred.core.active_run",
 }
 #: Modules that Sacred loads with the package, so that people use them without importing them.

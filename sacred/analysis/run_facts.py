@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.replayers.listing import RunOutline
 
-__all__ = ["RunFacts"]
+__all__ = ["RunFacts", "naive_utc"]
 
 _POINTS_AND_OUTPUT = frozenset(
     {
@@ -159,7 +159,7 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _of_outline(found: RunOutline, folder: RunFolder, name: str) -> Any:
     if name in {"start", "stop"}:
-        return _time(getattr(found, name))
+        return naive_utc(getattr(found, name))
     if name == "journal_id":
         return f"{found.journal_id:016x}" if found.journal_id else None
     if name == "root":
@@ -178,7 +178,7 @@ def _of_document(document: dict[str, Any], name: str) -> Any:
     return next((each.get("commit") for each in repositories if isinstance(each, dict)), None)
 
 
-def _time(nanoseconds: Any) -> Any:
+def naive_utc(nanoseconds: Any) -> Any:
     """Return a time as naive UTC, as a query gives it."""
     from datetime import datetime, timedelta
 

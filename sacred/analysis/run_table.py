@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import RunFolder
 
-__all__ = ["DEFAULT_COLUMNS", "RunTable", "choose", "grouped", "run_table"]
+__all__ = ["DEFAULT_COLUMNS", "RunTable", "choose", "grouped", "run_table", "typed_table"]
 
 #: Parts of a run, which are no fields by themselves.
 _PARTS = frozenset({"config", "info", "metrics"})
@@ -101,10 +101,10 @@ def run_table(
         names = (*group, "runs", *columns)
         table = _sorted_groups(names, table, sort)
         rows = table if last is None else table[max(0, len(table) - last) :]
-        return RunTable(names, _types(names, rows), rows, [], facts.problems)
+        return typed_table(names, rows, [], facts.problems)
     rows = list(zip(*(values[name] for name in columns), strict=True)) if columns else []
     found = [facts.folders[index] for index in chosen]
-    return RunTable(tuple(columns), _types(columns, rows), rows, found, facts.problems)
+    return typed_table(columns, rows, found, facts.problems)
 
 
 def choose(
@@ -276,7 +276,14 @@ def _check_known(facts: RunFacts, chosen: Sequence[int], field: Field) -> None:
     raise QueryError(unknown(field.name, known))
 
 
-def _types(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
+def typed_table(
+    columns: Sequence[str],
+    rows: list[tuple[Any, ...]],
+    folders: list[RunFolder],
+    problems: list[str],
+) -> RunTable:
+    """Return a table with the type of each column."""
     from sacred.analysis.condition import typed
 
-    return tuple(typed([row[number] for row in rows])[0] for number in range(len(columns)))
+    types = [typed([row[number] for row in rows])[0] for number in range(len(columns))]
+    return RunTable(tuple(columns), tuple(types), rows, folders, problems)

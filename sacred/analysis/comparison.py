@@ -1,0 +1,87 @@
+"""Runs side by side: what of their configuration differs, and what became of their metrics."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sacred.analysis.run_facts import RunFacts
+from sacred.analysis.run_table import RunTable, typed_table
+from sacred.replayers.errors import QueryError
+from sacred.replayers.jsontext import leaves, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sacred.journal.root import RunFolder
+
+__all__ = ["best_of", "comparison"]
+
+#: A metric whose name has one of these words is better the less it is.
+_LESS_IS_BETTER = frozenset(
+    ["loss", "err", "error", "errors", "mse", "mae", "rmse", "perplexity", "ppl", "nll", "distance", "divergence", "kl", "cost", "regret", "time", "duration", "seconds", "latency"]
+)
+_ALWAYS = ("run", "name", "status")
+
+
+def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None = None) -> RunTable:
+    """Return a row for each run: config entries that differ, and last, best and mean of each metric.
+
+    Parameters
+    ----------
+    folders
+        The runs, in the order of the rows.
+    best
+        For metrics by name, ``min`` or ``max``: which value is best. Of others :func:`best_of` says.
+
+    Returns
+    -------
+    Columns: ``run``, ``name``, ``status``; ``config.X`` for each entry that not all runs have with
+    the same value (an entry that one lacks is None there); ``metrics.X.last``, ``metrics.X.best``
+    and ``metrics.X.mean`` of the values that are numbers.
+
+    Raises
+    ------
+    QueryError
+        ``best`` says something else.
+    """
+    best = best or {}
+    for name, which in best.items():
+        if which not in {"min", "max"}:
+            raise QueryError(f"the best value of {name} is its min or its max, not {which!r}")
+    facts = RunFacts(folders)
+    every = range(len(folders))
+    configs = [dict(leaves(facts.document(index).get("config") or {})) for index in every]
+    facts.read_metrics(every, None)
+    keys = [
+        key for key in _in_order(configs) if _differs([config.get(key, ...) for config in configs])
+    ]
+    metrics = _in_order([facts.metrics(index) for index in every])
+    columns = [*_ALWAYS, *(f"config.{key}" for key in keys)]
+    for metric in metrics:
+        columns += [f"metrics.{metric}.{what}" for what in ("last", "best", "mean")]
+    rows = []
+    for index in every:
+        outline = facts.outline(index)
+        row: list[Any] = [outline.run, outline.name, outline.status]
+        row += [configs[index].get(key) for key in keys]
+        for metric in metrics:
+            found = facts.metrics(index).get(metric, {})
+            which = best.get(metric) or best_of(metric)
+            row += [found.get("last"), found.get(which), found.get("mean")]
+        rows.append(tuple(row))
+    return typed_table(columns, rows, list(folders), facts.problems)
+
+
+def best_of(metric: str) -> str:
+    """Return ``min`` for a metric whose name says that less is better (loss, error, ...), else ``max``."""
+    words = set(re.split(r"[^a-z]+", metric.lower()))
+    return "min" if words & _LESS_IS_BETTER else "max"
+
+
+def _in_order(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _differs(values: Sequence[Any]) -> bool:
+    return len({"" if value is ... else to_json(value) for value in values}) > 1

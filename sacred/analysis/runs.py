@@ -1,0 +1,282 @@
+"""``sacred.runs``: the runs of a root, filtered and sorted when they are asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from sacred.analysis.comparison import comparison
+from sacred.analysis.recorded_run import RecordedRun
+from sacred.analysis.run_facts import RunFacts
+from sacred.analysis.run_table import DEFAULT_COLUMNS, RunTable, choose, run_table
+from sacred.analysis.series import missing
+from sacred.journal.finding import find_runs, looking_root
+from sacred.journal.root import JournalRoot, RunFolder
+from sacred.replayers.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Place = JournalRoot | str | os.PathLike[str]
+
+__all__ = ["Runs", "compare", "runs"]
+
+#: Rows that a repr shows: of more, the last ones.
+_SHOWN = 20
+
+
+class Runs(Sequence[RecordedRun]):
+    """Runs that are looked for when they are asked for: iteration, ``len``, an index, a table.
+
+    ``where``, ``sort``, ``first`` and ``last`` give further ones and read nothing. What was read once
+    stays; ``refresh()`` looks again. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        folders: Callable[[], list[RunFolder]],
+        *,
+        roots: tuple[JournalRoot, ...] = (),
+    ) -> None:
+        self._source = folders
+        self._roots = roots
+        self._found: list[RunFolder] | None = None
+
+    # -- choosing --------------------------------------------------------------------------------
+
+    def where(self, *conditions: str) -> Runs:
+        """Return the runs for which all conditions hold.
+
+        Parameters
+        ----------
+        conditions
+            SQL over the names of their entries: ``"config.lr < 0.1 and status = 'COMPLETED'"``,
+            ``'metrics."val/loss".min < 2'``; see the page on names. What a run lacks is null.
+            Times are UTC.
+
+        Raises
+        ------
+        QueryError
+            When the runs are asked for: no run has an entry of that name (the nearest is named), or
+            the condition is wrong.
+        """
+        return self._derived(lambda facts: choose(facts, where=conditions))
+
+    def sort(self, *names: str) -> Runs:
+        """Return the runs sorted by their entries, the first name decides.
+
+        Parameters
+        ----------
+        names
+            ``"metrics.loss.min"``; with ``-`` in front the greatest comes first. Runs that lack it
+            come last.
+        """
+        return self._derived(lambda facts: choose(facts, sort=names))
+
+    def first(self, count: int) -> Runs:
+        """Return the first runs, as many as there are at most."""
+        return self._derived(lambda facts: list(range(len(facts.folders)))[: max(0, count)])
+
+    def last(self, count: int) -> Runs:
+        """Return the last runs, as many as there are at most."""
+        return self._derived(
+            lambda facts: list(
+                range(max(0, len(facts.folders) - max(0, count)), len(facts.folders))
+            )
+        )
+
+    def _derived(self, chosen: Callable[[RunFacts], list[int]]) -> Runs:
+        def folders() -> list[RunFolder]:
+            facts = RunFacts(self._folders())
+            return [facts.folders[index] for index in chosen(facts)]
+
+        return Runs(folders, roots=self._roots)
+
+    def refresh(self) -> Runs:
+        """Return the same choice, looked for anew."""
+        source = self._source
+        return Runs(source, roots=self._roots)
+
+    # -- as a sequence ---------------------------------------------------------------------------
+
+    def _folders(self) -> list[RunFolder]:
+        if self._found is None:
+            self._found = self._source()
+        return self._found
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._folders())
+
+    def __iter__(self) -> Iterator[RecordedRun]:
+        """Iterate over them."""
+        return (RecordedRun(folder) for folder in self._folders())
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedRun: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> RecordedRun | Runs:
+        """Return one by its place in this choice, or a part of it; ``get`` finds by number."""
+        if isinstance(index, slice):
+            part = self._folders()[index]
+            return Runs(lambda: part, roots=self._roots)
+        return RecordedRun(self._folders()[index])
+
+    def get(self, run: int | str) -> RecordedRun:
+        """Return a run of the roots by its name on the command line.
+
+        Parameters
+        ----------
+        run
+            The number of its folder, ``"last"``, ``"last~2"``, ``"id:X"`` or a path.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is none.
+        QueryError
+            There are several roots: ask one of them.
+        """
+        if len(self._roots) != 1:
+            raise QueryError("these are runs of several roots: sacred.runs(ROOT).get(RUN) of one")
+        (folder,) = find_runs(self._roots[0], (str(run),))
+        return RecordedRun(folder)
+
+    # -- as a table ------------------------------------------------------------------------------
+
+    def table(self, columns: Iterable[str] | None = None) -> RunTable:
+        """Return entries of the runs as plain rows.
+
+        Parameters
+        ----------
+        columns
+            Names of entries; those of a listing if None.
+        """
+        return run_table(self._folders(), tuple(columns or DEFAULT_COLUMNS))
+
+    def to_pandas(self, columns: Iterable[str] | None = None) -> Any:
+        """Return entries of the runs as a pandas ``DataFrame``, a row each; needs pandas."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise missing("pandas") from None
+        table = self.table(columns)
+        return pd.DataFrame(table.records(), columns=list(table.columns))
+
+    def to_arrow(self, columns: Iterable[str] | None = None) -> Any:
+        """Return entries of the runs as a ``pyarrow.Table``, a row each; needs pyarrow."""
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise missing("pyarrow") from None
+        return pa.table(self._columns(columns))
+
+    def to_polars(self, columns: Iterable[str] | None = None) -> Any:
+        """Return entries of the runs as a polars ``DataFrame``, a row each; needs polars."""
+        try:
+            import polars as pl
+        except ImportError:
+            raise missing("polars") from None
+        return pl.DataFrame(self._columns(columns))
+
+    def _columns(self, columns: Iterable[str] | None) -> dict[str, list[Any]]:
+        """Return columns of one kind each: what is mixed, a list or a group is a text."""
+        from sacred.analysis.condition import typed
+
+        table = self.table(columns)
+        values = zip(*table.rows, strict=True) if table.rows else ([] for _ in table.columns)
+        return {
+            name: typed(list(column))[1] for name, column in zip(table.columns, values, strict=True)
+        }
+
+    def compare(self, best: Mapping[str, str] | None = None) -> Any:
+        """Return them side by side; see :func:`compare`."""
+        return compare(self, best=best)
+
+    def __repr__(self) -> str:
+        """Show how many there are, and the last ones."""
+        table = self.last(_SHOWN).table()
+        lines = [f"{len(self):,} runs" if len(self) != 1 else "1 run"]
+        widths = [
+            max(len(name), *(len(_cell(row[number])) for row in table.rows), 0)
+            for number, name in enumerate(table.columns)
+        ]
+        for row in [table.columns, *table.rows]:
+            cells = [_cell(value).ljust(width) for value, width in zip(row, widths, strict=True)]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from sacred.analysis.notebook_view import table_html
+
+        return table_html(self.last(_SHOWN).table(), len(self))
+
+
+def runs(root: Place | Sequence[Place] | None = None) -> Runs:
+    """Return the runs of a root.
+
+    Parameters
+    ----------
+    root
+        A folder of runs, or several; found as ``sacred ls`` finds it if None.
+
+    Raises
+    ------
+    NoRootError
+        There is no root.
+
+    Examples
+    --------
+    ::
+
+        best = sacred.runs().where("status = 'COMPLETED'").sort("metrics.loss.min")[0]
+        best.config["model.lr"], best.metrics["loss"].values
+    """
+    given = [root] if root is None or isinstance(root, (str, os.PathLike, JournalRoot)) else root
+    roots = tuple(_root(place) for place in given)
+    return Runs(lambda: [folder for place in roots for folder in place.runs()], roots=roots)
+
+
+def _root(place: Place | None) -> JournalRoot:
+    if isinstance(place, JournalRoot):
+        return place if place.exists() else looking_root(str(place.path))
+    return looking_root(None if place is None else os.fspath(place))
+
+
+def compare(runs: Runs | Iterable[RecordedRun], *, best: Mapping[str, str] | None = None) -> Any:
+    """Return runs side by side: a pandas ``DataFrame`` with a row for each.
+
+    Its columns are ``name`` and ``status``, each entry of the configuration that not all have with
+    the same value, and of each metric ``last``, ``best`` and ``mean``. Its index is the runs' numbers.
+    Without pandas, ``sacred.analysis.comparison.comparison`` gives the same as plain rows.
+
+    Parameters
+    ----------
+    runs
+        Some of ``sacred.runs(...)``, or a list of them.
+    best
+        ``{"score": "min"}``: which value of a metric is best. Of others, the least one where the
+        name says so (loss, error, ...), else the greatest.
+
+    Raises
+    ------
+    QueryError
+        pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise missing("pandas") from None
+    table = comparison([run.folder for run in runs], best=best)
+    return pd.DataFrame(table.records(), columns=list(table.columns)).set_index("run")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = " ".join(str(value).split())
+    return text if len(text) <= 40 else f"{text[:39]}…"

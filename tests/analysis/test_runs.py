@@ -1,0 +1,328 @@
+"""Runs as Python objects: chosen lazily, looked at closely, followed, side by side."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import sacred
+from sacred.analysis.comparison import best_of, comparison
+from sacred.analysis.notebook_view import sparkline_svg
+from sacred.journal import BlobStore, EventType, JournalWriter
+from sacred.journal.errors import NoRootError, RunNotFoundError
+from sacred.replayers.contract import write_run
+from sacred.replayers.errors import QueryError
+from tests.analysis.test_fields import written
+
+
+@pytest.fixture
+def filled(root):
+    """A root of four runs."""
+    for lr in (0.1, 0.01, 0.5):
+        points = [("loss", step, lr * (step - 2) ** 2) for step in range(5)]
+        points += [("accuracy", 4, 1 - lr)]
+        written(root, {"lr": lr, "model": {"kind": "mlp"}}, points, result=1 - lr)
+    written(root, {"lr": 7}, status="FAILED", name="<other>")
+    return root
+
+
+def test_a_choice_is_made_when_it_is_asked_for(filled, monkeypatch):
+    """where, sort, last read nothing; what is asked for is there, in its order."""
+    read = []
+    from sacred.replayers import listing
+
+    before = listing.outline
+    monkeypatch.setattr("sacred.analysis.run_facts.outline", lambda f: read.append(f) or before(f))
+    chosen = sacred.runs(filled).where("status = 'COMPLETED'").sort("-metrics.loss.max").last(2)
+    assert [] == read
+    assert [1, 2] == [run.number for run in chosen]
+    assert 2 == len(chosen)
+    assert 1 == chosen[0].number
+    assert [2] == [run.number for run in chosen[1:]]
+    assert [3] == [run.number for run in sacred.runs(filled).sort("-config.lr")[1:2]]
+
+
+def test_conditions_follow_one_another(filled):
+    """Each where takes its part away; several conditions of one have to hold together."""
+    runs = sacred.runs(filled)
+    assert [1] == [r.number for r in runs.where("config.lr < 0.3").where("config.lr > 0.05")]
+    assert [1] == [r.number for r in runs.where("config.lr < 0.3", "config.lr > 0.05")]
+    assert [1, 2] == [r.number for r in runs.first(2)]
+    assert [] == list(runs.last(0))
+
+
+def test_new_runs_are_there_after_a_refresh(filled):
+    """A choice stays what it was found to be; refresh looks again."""
+    runs = sacred.runs(filled)
+    assert 4 == len(runs)
+    written(filled, {"lr": 1})
+    assert 4 == len(runs)
+    assert 5 == len(runs.refresh())
+
+
+def test_one_run_by_its_name(filled):
+    """get takes what the command line takes."""
+    runs = sacred.runs(filled)
+    assert [3, 4, 2] == [runs.get(name).number for name in (3, "last", "last~2")]
+    assert runs.get("id:2") == runs.get(2)
+    with pytest.raises(RunNotFoundError):
+        runs.get(99)
+
+
+def test_no_root(tmp_path):
+    """A folder that is no root is told at once."""
+    with pytest.raises(NoRootError):
+        sacred.runs(tmp_path / "nothing")
+
+
+def test_several_roots(filled, tmp_path):
+    """The runs of several roots stand one after the other."""
+    from sacred.journal.root import JournalRoot
+
+    other = JournalRoot(tmp_path / "other")
+    written(other, {"lr": 3}, [("loss", 0, 9.0)])
+    runs = sacred.runs([filled, other])
+    assert [1, 2, 3, 4, 1] == [run.number for run in runs]
+    table = runs.where("metrics.loss.max > 1").table(["run", "metrics.loss.max", "root"])
+    assert [(3, 2.0, str(filled.path)), (1, 9.0, str(other.path))] == table.rows
+    with pytest.raises(QueryError, match="several roots"):
+        runs.get(1)
+
+
+def test_a_wrong_condition_is_told_when_runs_are_asked_for(filled):
+    """The nearest name is in the error."""
+    chosen = sacred.runs(filled).where("config.lrr < 1")
+    with pytest.raises(QueryError, match=r"did you mean config.lr\?"):
+        len(chosen)
+
+
+def test_tables(filled):
+    """pandas, Arrow and polars get a row for each run, and the columns that were named."""
+    names = ["run", "config.lr", "status", "metrics.loss.min", "start", "config.model"]
+    runs = sacred.runs(filled)
+    assert names == list(runs.to_pandas(names).columns)
+    assert [0.1, 0.01, 0.5, 7.0] == runs.to_pandas(names)["config.lr"].tolist()
+    assert [1, 2, 3, 4] == runs.to_arrow(names)["run"].to_pylist()
+    polars = pytest.importorskip("polars")
+    frame = runs.to_polars(names)
+    assert polars.Float64 == frame.schema["config.lr"]
+    assert '{"kind": "mlp"}' == frame["config.model"][0]
+
+
+def test_what_a_run_recorded(root):
+    """Config, info, result, output, files, tags and the rest of one run."""
+    folder = root.claim()
+    write_run(folder)
+    run = sacred.runs(root)[0]
+    assert (1, "COMPLETED", "contract", "main", 42) == (
+        run.number,
+        run.status,
+        run.name,
+        run.command,
+        run.result,
+    )
+    assert run.config["nested.a"] == run.config["nested"]["a"] == 0.5
+    assert {"seed", "tuple", "nested"} == set(run.config)
+    assert {"nested.a", "seed", "tuple"} == set(run.config.dotted())
+    assert run.config.to_dict() is not run.config.to_dict()
+    assert [1, {"deep": 2}] == run.info["key"]
+    assert "first line: ä\nsecond line\n" == run.output
+    assert "second line\n" == run.output_of("stderr")
+    assert run.duration is not None
+    assert run.start is not None
+    assert run.problem is None
+    assert run.fail_trace is None
+    assert "<RecordedRun 1: COMPLETED, contract>" == repr(run)
+    with pytest.raises(KeyError, match="did you mean seed"):
+        run.config["sead"]
+    with pytest.raises(QueryError, match="stdout or stderr"):
+        run.output_of("stdin")
+
+
+def test_points_of_a_metric(root):
+    """A metric's points are arrays: steps, values, times; names that are wrong are told."""
+    write_run(root.claim(), points=50)
+    run = sacred.runs(root)[0]
+    loss = run.metrics["loss"]
+    assert ["loss", "dotted.name"] == list(run.metrics)
+    assert 50 == len(loss)
+    np.testing.assert_array_equal(np.arange(50.0), loss.steps)
+    np.testing.assert_array_equal(np.arange(50) / 4, loss.values)
+    assert "datetime64[us]" == str(loss.times.dtype)
+    assert np.all(np.diff(loss.times) >= np.timedelta64(0))
+    assert (12.25, 0.0, 12.25, 6.125) == (loss.last, loss.min, loss.max, loss.mean)
+    assert 50 == len(loss.to_pandas())
+    assert ["step", "value", "time"] == loss.to_arrow().column_names
+    assert loss is run.metrics["loss"]
+    with pytest.raises(KeyError, match="did you mean loss"):
+        run.metrics["los"]
+
+
+def test_points_that_are_no_numbers(root):
+    """What is no number is NaN, and is left out of what is computed."""
+    written(root, {}, [("m", 0, 1.0), ("m", 1, math.nan), ("m", 2, "text"), ("m", 3, math.inf)])
+    series = sacred.runs(root)[0].metrics["m"]
+    np.testing.assert_array_equal([1.0, math.nan, math.nan, math.inf], series.values)
+    assert (1.0, math.inf) == (series.min, series.max)
+
+
+def test_files_of_a_run(root, tmp_path):
+    """Artifacts are read, opened and saved by name; the last version first."""
+    folder = root.claim()
+    blobs = BlobStore(root.blobs, durable=False)
+    writer = JournalWriter.create(folder.journal, blobs=blobs)
+    started = {"name": "x", "command": "c", "config": {}, "meta": {}, "experiment": {}, "host": {}}
+    writer.append(EventType.RUN_STARTED, run_id=1, **started)
+    for content in (b"one", b"second"):
+        writer.append(
+            EventType.ARTIFACT_ADDED,
+            name="sub/x.txt",
+            filename="/there/x.txt",
+            md5="0" * 32,
+            blob=blobs.put_bytes(content).blob.to_wire(),
+        )
+    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    writer.close()
+    files = sacred.runs(root)[0].artifacts
+    assert ["sub/x.txt"] == list(files)
+    assert [b"one", b"second"] == [each.read() for each in files.versions("sub/x.txt")]
+    assert "second" == files["sub/x.txt"].text()
+    with files["sub/x.txt"].open() as file:
+        assert b"sec" == file.read(3)
+    place = files["sub/x.txt"].save(tmp_path / "out")
+    assert tmp_path / "out" / "sub" / "x.txt" == place
+    assert b"second" == place.read_bytes()
+    with pytest.raises(KeyError, match=r"did you mean sub/x.txt"):
+        files["sub/y.txt"]
+
+
+def test_a_run_is_read_anew_after_refresh(root):
+    """What was read stays; refresh shows what a run that goes on wrote since."""
+    folder = root.claim()
+    writer = write_run(folder, points=4, ends=False)
+    run = sacred.runs(root)[0]
+    assert ("RUNNING", 4) == (run.status, len(run.metrics["loss"]))
+    writer.log_point("loss", 4, 1.0)
+    writer.flush()
+    assert 4 == len(run.metrics["loss"])
+    assert 5 == len(run.refresh().metrics["loss"])
+    writer.close()
+
+
+def test_following_a_run_that_goes_on(root):
+    """follow yields what is there and what comes, each point once, and ends with the run."""
+    writer = write_run(root.claim(), points=3, ends=False)
+    run = sacred.runs(root)[0]
+    points = run.follow("loss")
+    assert [0, 1, 2] == [next(points).step for _ in range(3)]
+
+    def goes_on():
+        for step in range(3, 200):
+            writer.log_point("loss", step, float(step))
+        writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+        writer.close()
+
+    thread = threading.Thread(target=goes_on)
+    thread.start()
+    rest = [(point.metric, point.step) for point in points]
+    thread.join()
+    assert [("loss", step) for step in range(3, 200)] == rest
+
+
+def test_following_ends_in_time(root):
+    """A run that says nothing is left when the time is over."""
+    writer = write_run(root.claim(), points=2, ends=False)
+    points = list(sacred.runs(root)[0].follow(timeout=0.2))
+    assert 3 == len(points)  # two of loss, one of dotted.name
+    writer.close()
+
+
+def test_side_by_side(filled):
+    """What differs in the configuration, and last, best and mean of each metric."""
+    table = comparison(filled.runs())
+    assert ("run", "name", "status", "config.lr", "config.model.kind") == table.columns[:5]
+    assert ("metrics.loss.last", "metrics.loss.best", "metrics.loss.mean") == table.columns[5:8]
+    assert (1, "train", "COMPLETED", 0.1, "mlp", 0.4, 0.0) == table.rows[0][:7]
+    assert table.rows[0][8:] == (0.9, 0.9, 0.9)
+    assert (None,) * 6 == table.rows[3][5:]
+    first_two = comparison(filled.runs()[:2], best={"loss": "max"})
+    assert "config.model.kind" not in first_two.columns
+    assert 0.4 == first_two.rows[0][first_two.columns.index("metrics.loss.best")]
+    frame = sacred.compare(sacred.runs(filled).first(2))
+    assert [1, 2] == frame.index.tolist()
+    with pytest.raises(QueryError, match="its min or its max, not 'least'"):
+        comparison(filled.runs(), best={"loss": "least"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        ("loss", "min"),
+        ("val/loss", "min"),
+        ("training.error_rate", "min"),
+        ("accuracy", "max"),
+        ("lossless", "max"),
+        ("f1", "max"),
+    ],
+)
+def test_which_value_is_best(metric, best):
+    """Less is better where a word of the name says so."""
+    assert best == best_of(metric)
+
+
+def test_texts_of_notebooks_are_escaped(filled):
+    """What a user named stands in a notebook as text; tables and runs have their HTML."""
+    runs = sacred.runs(filled)
+    html = runs._repr_html_()
+    assert "&lt;other&gt;" in html
+    assert "<other>" not in html
+    assert "4 runs" in html
+    page = runs[0]._repr_html_()
+    assert "<svg" in page
+    assert "lr" in page
+    assert "<other>" not in runs[3]._repr_html_()
+    assert "4 runs" in repr(runs).splitlines()[0]
+    assert "config.lr" not in repr(runs)
+    assert "lr" in runs[0].config._repr_html_()
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [math.nan] * 5, [1, 2, math.inf, 3], range(100_000)])
+def test_curves_are_small(values):
+    """A curve of any number of points is bounded, and leaves out what is no number."""
+    svg = sparkline_svg(list(values))
+    assert len(svg) < 4000
+    assert "nan" not in svg
+    assert "inf" not in svg
+
+
+def test_looking_at_runs_loads_no_framework(filled):
+    """``sacred.runs`` imports neither the framework nor a driver, and DuckDB only where it is asked."""
+    program = (
+        "import sys, sacred; r = sacred.runs(sys.argv[1]); print(len(r), r[0].config['lr']);"
+        "print([m for m in ('duckdb', 'pandas', 'pymongo', 'sacred.core.run') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(filled.path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ["4 0.1", "[]"] == done.stdout.splitlines()
+
+
+def test_a_damaged_run_is_an_object_too(filled):
+    """A run that can not be read says so, and its parts are empty."""
+    next(filled.run(2).journal.glob("*.jzst")).write_bytes(b"noise" * 100)
+    run = sacred.runs(filled)[1]
+    assert "FOREIGN" == run.status
+    assert run.problem
+    assert 0 == len(run.config)
+    assert [] == list(run.metrics)
+    assert run.output == ""
+    assert "FOREIGN" in run._repr_html_()
