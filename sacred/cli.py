@@ -35,7 +35,7 @@ __all__ = ["commands_by_section", "main", "replay_main"]
 _SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
         "ls": "cli_listing:ls",
-        "show": "cli_listing:show",
+        "show": "cli_show:show",
         "events": "cli_listing:events",
         "tail": "cli_tail:tail",
     },

@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "Progress",
@@ -17,13 +17,26 @@ __all__ = [
     "clean",
     "columns",
     "duration_text",
+    "is_terminal",
     "local_time",
     "paint",
     "printed_lines",
+    "shows",
+    "status_colour",
     "status_text",
+    "width_of",
+    "wrapped",
 ]
 
-_COLOURS = {"green": "32", "red": "31", "cyan": "36", "yellow": "33", "dim": "2", "bold": "1"}
+_COLOURS = {
+    "green": "32",
+    "red": "31",
+    "cyan": "36",
+    "yellow": "33",
+    "blue": "34",
+    "dim": "2",
+    "bold": "1",
+}
 _STATUS_COLOURS = {
     "COMPLETED": "green",
     "RUNNING": "cyan",
@@ -53,17 +66,36 @@ def columns() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
+def shows(characters: str) -> bool:
+    """Tell whether the encoding of stdout has some characters."""
+    try:
+        characters.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def shows_colours(stream: TextIO | None = None) -> bool:
+    """Tell whether a stream (stdout if None) shows colours, and nobody objects."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and is_terminal(stream)
+
+
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     """Return a text in a colour where the stream shows colours and nobody objects."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if plain or not is_terminal(stream) or colour not in _COLOURS:
+    if not text or colour not in _COLOURS or not shows_colours(stream):
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
+def status_colour(status: str) -> str:
+    """Return the colour of a run's status, empty if it has none."""
+    return _STATUS_COLOURS.get(status, "")
+
+
 def status_text(status: str) -> str:
     """Return a run's status in its colour."""
-    return paint(clean(status), _STATUS_COLOURS.get(status, ""))
+    return paint(clean(status), status_colour(status))
 
 
 def clean(text: str) -> str:
@@ -107,8 +139,7 @@ def fitted(text: str, width: int) -> str:
     """Return a text cut to some columns, with a sign where it was cut."""
     if width_of(text) <= width:
         return text
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    mark = "…" if encoding.lower().replace("-", "").startswith("utf") else "~"
+    mark = "…" if shows("…") else "~"
     kept, used = [], 0
     for character in text:
         used += width_of(character)
@@ -116,6 +147,23 @@ def fitted(text: str, width: int) -> str:
             break
         kept.append(character)
     return "".join(kept) + mark
+
+
+def wrapped(text: str, indent: str, width: int) -> list[str]:
+    """Return a line as those that a terminal has room for, all but the first indented.
+
+    It is broken at spaces where there are some. Where stdout is no terminal, it stays one.
+    """
+    if not is_terminal():
+        return [text]
+    lines: list[str] = []
+    while width_of(text) > width > len(indent) + 1:
+        cut = len(fitted(text, width + 1)) - 1
+        space = text.rfind(" ", len(indent) + (width - len(indent)) // 3, cut + 1)
+        cut = space if space > 0 else max(cut, len(indent) + 1)
+        lines.append(text[:cut].rstrip())
+        text = indent + text[cut:].lstrip()
+    return [*lines, text]
 
 
 def duration_text(seconds: float | None) -> str:
@@ -152,9 +200,12 @@ class Table:
     right
         Names of those aligned to the right.
     flexible
-        Names of those that may be cut where the terminal is narrow.
+        Names of those that may be cut where the terminal is narrow, to 8 and the width of their
+        names; maybe each with a width for which optional columns are left out before it is cut.
     optional
         Names of those that are left out there, the first first.
+    colours
+        Of the cells of some columns, by the column's name: a colour, or what gives a cell's.
     """
 
     def __init__(
@@ -162,14 +213,17 @@ class Table:
         header: Sequence[str],
         *,
         right: Iterable[str] = (),
-        flexible: Iterable[str] = (),
+        flexible: Iterable[str] | Mapping[str, int] = (),
         optional: Iterable[str] = (),
+        colours: Mapping[str, str | Callable[[str], str]] | None = None,
     ) -> None:
         self.header = [clean(name) for name in header]
         self.rows: list[list[str]] = []
         self._right = {clean(name) for name in right}
-        self._flexible = {clean(name) for name in flexible}
-        self._optional = list(optional)
+        least = flexible if isinstance(flexible, dict) else dict.fromkeys(flexible, 8)
+        self._flexible = {clean(name): width for name, width in least.items()}
+        self._optional = [clean(name) for name in optional]
+        self._colours = {"STATUS": status_colour, **(colours or {})}
 
     def add(self, *cells: str) -> None:
         """Add a row."""
@@ -194,24 +248,40 @@ class Table:
             return ["\t".join(row) for row in (self.header, *self.rows)]
         if width is None:
             width = columns() if terminal else 1 << 30
-        chosen = self._chosen(width - len(indent))
-        widths = self._widths(chosen, width - len(indent))
+        room = max(1, width - len(indent))
+        natural = self._natural()
+        chosen = self._chosen(natural, room)
+        widths = self._widths(chosen, natural, room)
+        coloured = shows_colours()
         lines = []
         for number, row in enumerate((self.header, *self.rows)):
             cells = [
-                self._cell(column, row[column], widths[column], head=number == 0)
+                self._cell(column, row[column], widths[column], head=number == 0, coloured=coloured)
                 for column in chosen
             ]
             lines.append(indent + "  ".join(cells).rstrip())
         return lines
 
-    def fits(self) -> bool:
-        """Tell whether the terminal has room for all columns; always true where there is none."""
-        if not is_terminal():
-            return True
-        every = range(len(self.header))
-        least = sum(map(self._least, every)) + 2 * (len(every) - 1)
-        return least <= columns()
+    def width(self) -> int:
+        """Return how many columns of a terminal it takes where nothing is cut."""
+        natural = self._natural()
+        return sum(natural) + 2 * (len(natural) - 1)
+
+    def fits(self, width: int | None = None) -> bool:
+        """Tell whether there is room for all columns but the optional ones.
+
+        Parameters
+        ----------
+        width
+            The columns that there are; the terminal's if None, no bound where stdout is none.
+        """
+        if width is None:
+            if not is_terminal():
+                return True
+            width = columns()
+        natural = self._natural()
+        every = [number for number, name in enumerate(self.header) if name not in self._optional]
+        return self._least_of(every, natural) <= width
 
     def records(self) -> list[str]:
         """Return the rows one below the other, a line for each cell."""
@@ -226,48 +296,61 @@ class Table:
                 lines.append(f"{paint(name, 'bold')}{space}  {fitted(cell, room)}")
         return lines
 
-    def _natural(self, column: int) -> int:
-        return max(width_of(row[column]) for row in (self.header, *self.rows))
+    def _natural(self) -> list[int]:
+        """Return how wide each column is where nothing is cut."""
+        return [max(map(width_of, cells)) for cells in zip(self.header, *self.rows, strict=True)]
 
-    def _least(self, column: int) -> int:
-        natural = self._natural(column)
+    def _least(self, column: int, natural: list[int], *, good: bool = False) -> int:
         name = self.header[column]
-        return min(natural, max(8, len(name))) if name in self._flexible else natural
+        whole = natural[column]
+        if name not in self._flexible:
+            return whole
+        return min(whole, max(self._flexible[name] if good else 8, width_of(name)))
 
-    def _chosen(self, width: int) -> list[int]:
+    def _least_of(self, columns: list[int], natural: list[int], *, good: bool = False) -> int:
+        between = 2 * (len(columns) - 1)
+        return sum(self._least(column, natural, good=good) for column in columns) + between
+
+    def _chosen(self, natural: list[int], width: int) -> list[int]:
         columns = list(range(len(self.header)))
         for name in self._optional:
-            if sum(map(self._least, columns)) + 2 * (len(columns) - 1) <= width:
+            if self._least_of(columns, natural, good=True) <= width:
                 break
             columns.remove(self.header.index(name))
         return columns
 
-    def _widths(self, columns: list[int], width: int) -> dict[int, int]:
-        widths = {column: self._natural(column) for column in columns}
-        over = sum(widths.values()) + 2 * (len(columns) - 1) - width
+    def _widths(self, columns: list[int], natural: list[int], width: int) -> dict[int, int]:
         flexible = [column for column in columns if self.header[column] in self._flexible]
+        widths = {column: natural[column] for column in columns}
+        for column in flexible:  # a cell may have a million characters
+            widths[column] = min(natural[column], max(width, self._least(column, natural)))
+        over = sum(widths.values()) + 2 * (len(columns) - 1) - width
         while over > 0 and flexible:
             widest = max(flexible, key=widths.__getitem__)
-            if widths[widest] <= self._least(widest):
+            if widths[widest] <= self._least(widest, natural):
                 flexible.remove(widest)
                 continue
             widths[widest] -= 1
             over -= 1
         return widths
 
-    def _cell(self, column: int, text: str, width: int, *, head: bool) -> str:
+    def _cell(self, column: int, text: str, width: int, *, head: bool, coloured: bool) -> str:
         name = self.header[column]
         shown = fitted(text, width)
         space = " " * (width - width_of(shown))
-        if head:
+        if coloured and head:
             shown = paint(shown, "bold")
-        elif name == "STATUS":
-            shown = status_text(shown)
+        elif coloured and name in self._colours:
+            colour = self._colours[name]
+            shown = paint(shown, colour if isinstance(colour, str) else colour(text))
         return space + shown if name in self._right else shown + space
 
 
 class Progress:
     """How far something is: a line on stderr that is written over; nothing where none is seen.
+
+    It needs no thread (replays fork) and leaves the cursor alone, so that nothing that ends the
+    process, SIGKILL either, leaves the terminal other than it was.
 
     Attributes
     ----------
@@ -275,22 +358,34 @@ class Progress:
         Whether stderr is a terminal.
     """
 
-    _WIDTH = 24
+    #: It is drawn so often at most (s): ten thousand small runs are done in seconds.
+    _PAUSE = 0.05
 
     def __init__(self) -> None:
         self.visible = is_terminal(sys.stderr)
+        self._began = time.monotonic()
+        self._drawn = 0.0
         self._shown = False
 
     def draw(self, done: int, total: int, what: str) -> None:
         """Show that ``done`` of ``total`` are done, ``what`` being the last."""
-        if not self.visible:
+        now = time.monotonic()
+        if not self.visible or (self._shown and now - self._drawn < self._PAUSE and done < total):
             return
-        filled = self._WIDTH * done // max(1, total)
-        bar = "#" * filled + "." * (self._WIDTH - filled)
-        text = fitted(f"[{bar}] {done}/{total}  {clean(what)}", columns() - 1)
-        sys.stderr.write(f"\r\x1b[K{text}")
+        width = min(24, columns() // 3)
+        filled = width * min(done, total) // max(1, total)
+        full, rest = ("█", "░") if shows("█░") else ("#", ".")
+        bar = paint(full * filled, "cyan", sys.stderr) + rest * (width - filled)
+        text = f" {done:,}/{total:,}{self._time_left(done, total, now)}  {clean(what)}"
+        sys.stderr.write(f"\r\x1b[K{bar}{fitted(text, max(1, columns() - 1 - width))}")
         sys.stderr.flush()
-        self._shown = True
+        self._shown, self._drawn = True, now
+
+    def _time_left(self, done: int, total: int, now: float) -> str:
+        passed = now - self._began
+        if passed < 2 or not 0 < done < total:
+            return ""
+        return f"  {duration_text(passed * (total - done) / done)} left"
 
     def close(self) -> None:
         """Take the line away."""

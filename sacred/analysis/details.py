@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.analysis.config_changes import ConfigChanges
+from sacred.analysis.metric_summary import MetricSummary
 from sacred.journal.codec import BlobReference, unpack
 from sacred.journal.errors import BlobError, JournalError
 from sacred.journal.events import EventType
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Message",
-    "MetricSummary",
     "Repository",
     "Resumption",
     "RunDetails",
@@ -58,52 +59,10 @@ _SERIES = {
 _KEPT = 1 << 18
 #: What tells that a process begins or goes on with a run that was there.
 _BEGINNINGS = frozenset({EventType.RUN_CLAIMED, EventType.RUN_RESUMED})
+#: What has the configuration.
+_STARTS = frozenset({EventType.RUN_STARTED, EventType.RUN_QUEUED})
 #: Messages that are kept: the last ones.
 _MESSAGES = 1000
-
-
-@dataclass(slots=True)
-class MetricSummary:
-    """What became of one metric.
-
-    Attributes
-    ----------
-    points
-        How many.
-    last_step, last
-        Of the point that came last, as they were logged.
-    lowest, highest
-        Over the values that are numbers; None if there was none.
-    """
-
-    name: str
-    points: int = 0
-    last_step: Any = None
-    last: Any = None
-    lowest: float | None = None
-    highest: float | None = None
-
-    def add(self, steps: list[Any], values: list[Any]) -> None:
-        """Take in some points, in order."""
-        self.points += len(values)
-        self.last_step, self.last = steps[-1], values[-1]
-        # A value that is not equal to itself is NaN.
-        numbers = [v for v in values if isinstance(v, (int, float)) and v == v]  # noqa: PLR0124
-        if numbers:
-            low, high = min(numbers), max(numbers)
-            self.lowest = low if self.lowest is None else min(low, self.lowest)
-            self.highest = high if self.highest is None else max(high, self.highest)
-
-    def record(self) -> dict[str, Any]:
-        """Return it as plain data for JSON."""
-        return {
-            "name": self.name,
-            "points": self.points,
-            "last_step": jsonable(self.last_step),
-            "last": jsonable(self.last),
-            "min": jsonable(self.lowest),
-            "max": jsonable(self.highest),
-        }
 
 
 class Repository(NamedTuple):
@@ -244,6 +203,8 @@ class RunDetails:
         Its line of the listing.
     document
         Sacred's run document: config, info, host, artifacts, ...; empty if it never began.
+    changes
+        What was changed of the configuration.
     metrics, logged
         The metrics, and what else was logged, in the order in which they appeared.
     repositories
@@ -267,6 +228,7 @@ class RunDetails:
 
     outline: RunOutline
     document: dict[str, Any] = field(default_factory=dict)
+    changes: ConfigChanges = field(default_factory=ConfigChanges)
     metrics: list[MetricSummary] = field(default_factory=list)
     logged: list[SeriesSummary] = field(default_factory=list)
     repositories: list[Repository] = field(default_factory=list)
@@ -289,6 +251,7 @@ class RunDetails:
         record = self.outline.record()
         for name in ("config", "meta", "host", "info", "fail_trace"):
             record["host_info" if name == "host" else name] = jsonable(document.get(name))
+        record["config_changes"] = self.changes.record()
         record["metrics"] = [metric.record() for metric in self.metrics]
         record["logged"] = [series.record() for series in self.logged]
         for name in ("artifacts", "resources"):
@@ -389,7 +352,9 @@ def details(folder: RunFolder) -> RunDetails:
                 if event.type in {EventType.METRIC_POINT, EventType.METRIC_TABLE}:
                     _summarize(metrics, event)
                     continue
-                if event.type == EventType.REPOSITORY_FOUND:
+                if event.type in _STARTS:
+                    found.changes = ConfigChanges.of(event.fields.get("modifications"))
+                elif event.type == EventType.REPOSITORY_FOUND:
                     repository = repository_of(event.fields)
                     if repository not in found.repositories:
                         found.repositories.append(repository)

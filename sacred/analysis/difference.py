@@ -14,7 +14,8 @@ from sacred.replayers.sink import FileEntry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sacred.analysis.details import MetricSummary, Repository
+    from sacred.analysis.details import Repository
+    from sacred.analysis.metric_summary import MetricSummary
     from sacred.journal.root import RunFolder
 
 __all__ = ["SECTIONS", "Change", "Difference", "MetricChange", "TextChange", "difference"]

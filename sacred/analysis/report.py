@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sacred.analysis.curves import Curve
-    from sacred.analysis.details import MetricSummary
+    from sacred.analysis.metric_summary import MetricSummary
     from sacred.journal.root import RunFolder
 
 __all__ = ["write_report"]

@@ -73,7 +73,8 @@ def run_table(
         A condition over fields, as SQL; of several, all have to hold.
     sort
         Names of fields, the first decides; with ``-`` in front the greatest comes first. A run
-        that lacks the entry comes last. By the order of ``folders`` if none is given.
+        that lacks the entry comes last. By the order of ``folders`` if none is given. Where runs
+        are grouped it is the groups that are sorted, by columns that they have.
     last
         How many rows at most: the last ones.
     group
@@ -86,7 +87,7 @@ def run_table(
         No run has a field of that name, or the condition is wrong; the text says what is near.
     """
     facts = RunFacts(folders)
-    chosen = choose(facts, where=where, sort=sort, last=None if group else last)
+    chosen = choose(facts, where=where, sort=() if group else sort, last=None if group else last)
     fields = _fields(facts, columns)
     groups = _fields(facts, group)
     values = _values(facts, chosen, [*groups, *fields])
@@ -97,8 +98,9 @@ def run_table(
             [values[f.name] for f in groups],
             [values[f.name] for f in fields],
         )
-        rows = table if last is None else table[max(0, len(table) - last) :]
         names = (*group, "runs", *columns)
+        table = _sorted_groups(names, table, sort)
+        rows = table if last is None else table[max(0, len(table) - last) :]
         return typed_table(names, rows, [], facts.problems)
     rows = list(zip(*(values[name] for name in columns), strict=True)) if columns else []
     found = [facts.folders[index] for index in chosen]
@@ -123,15 +125,39 @@ def choose(
         values = _values(facts, chosen, fields)
         held = condition.holds({f.name: values[f.name] for f in fields}, len(chosen))
         chosen = [chosen[row] for row in held]
-    keys = [(name.removeprefix("-"), name.startswith("-")) for name in sort]
+    keys = _sort_keys(sort)
     values = _values(facts, chosen, _fields(facts, [name for name, _ in keys]))
-    order = list(range(len(chosen)))
-    for name, falling in reversed(keys):
-        ranks = [_rank(value) for value in values[name]]
-        order.sort(key=lambda row, ranks=ranks: ranks[row][1:], reverse=falling)  # type: ignore[misc]
-        order.sort(key=lambda row, ranks=ranks: ranks[row][0])  # type: ignore[misc]
+    order = _order(len(chosen), [(values[name], falling) for name, falling in keys])
     chosen = [chosen[row] for row in order]
     return chosen if last is None else chosen[max(0, len(chosen) - last) :]
+
+
+def _sort_keys(sort: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return the names by which it is sorted, and of each whether the greatest comes first."""
+    return [(name.removeprefix("-"), name.startswith("-")) for name in sort]
+
+
+def _order(count: int, keys: Sequence[tuple[Sequence[Any], bool]]) -> list[int]:
+    """Return the rows sorted by columns, the first deciding; what is missing stands last."""
+    order = list(range(count))
+    for values, falling in reversed(keys):
+        ranks = [_rank(value) for value in values]
+        order.sort(key=lambda row, ranks=ranks: ranks[row][1:], reverse=falling)  # type: ignore[misc]
+        order.sort(key=lambda row, ranks=ranks: ranks[row][0])  # type: ignore[misc]
+    return order
+
+
+def _sorted_groups(
+    names: tuple[str, ...], rows: list[tuple[Any, ...]], sort: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    keys = _sort_keys(sort)
+    for name, _ in keys:
+        if name not in names:
+            found = near(name, names)
+            hint = f"; did you mean {found[0]}?" if found else f": {', '.join(names)}"
+            raise QueryError(f"groups are sorted by a column that they have, not {name}{hint}")
+    columns = [([row[names.index(name)] for row in rows], falling) for name, falling in keys]
+    return [rows[row] for row in _order(len(rows), columns)]
 
 
 def grouped(

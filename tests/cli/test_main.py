@@ -187,7 +187,7 @@ def test_progress_bar(root, tmp_path):
     """A replay draws a bar on a terminal, takes it away and says what came of it."""
     root.completed()
     shown = on_a_terminal(tmp_path, ["replay", "--to", f"file:{tmp_path / 'out'}"], 80)
-    assert "\r\x1b[K[########################] 1/1  run 1 -> file:" in shown
+    assert "\r\x1b[K\x1b[36m████████████████████████\x1b[0m 1/1  run 1 -> file:" in shown
     assert shown.endswith("\r\x1b[K1 of 1 up to date\n")
 
 
@@ -196,8 +196,8 @@ def test_progress_of_verify(root, tmp_path):
     root.completed()
     root.completed()
     shown = on_a_terminal(tmp_path, ["verify", "--all"], 80, NO_COLOR="1")
-    assert "\r\x1b[K[............" in shown
-    assert "] 1/2  run 2\r\x1b[Krun 2: clean, 33 events in 1 file, 0 stored files\n" in shown
+    assert "\r\x1b[K░░░░░░░░░░░░" in shown
+    assert "░ 1/2  run 2\r\x1b[Krun 2: clean, 33 events in 1 file, 0 stored files\n" in shown
     assert shown.endswith("files\n")
 
 

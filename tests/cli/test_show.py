@@ -44,9 +44,86 @@ def test_text(root, run_sacred):
     assert "opt.lr = 0.1" in lines
     assert "seen = 3" in lines
     assert "model.bin  (5 bytes)" in lines
-    assert ["loss", "40", "39", "1", "1", "40"] in [line.split() for line in lines]
-    assert ["acc", "40", "39", "39", "0", "39"] in [line.split() for line in lines]
-    assert ["100%", "red"] == lines[-2:]
+    words = [line.split() for line in lines[-2:]]
+    assert ["loss", "1", "1", "39", "40", "0", "39", "40"] == words[0][:1] + words[0][2:]
+    assert ["acc", "39", "0", "0", "39", "39", "39", "40"] == words[1][:1] + words[1][2:]
+    assert (16, "█", "▁") == (len(words[0][1]), words[0][1][0], words[0][1][-1])
+    assert (16, "▁", "█") == (len(words[1][1]), words[1][1][0], words[1][1][-1])
+    at = lines.index("output")
+    assert ["100%", "red"] == lines[at + 1 : at + 3]
+
+
+def test_what_was_changed_of_the_configuration(root, run_sacred):
+    """An entry that was modified, added or changed its type has a mark, and the title says which."""
+    changes = {
+        "added": ["extra"],
+        "modified": ["opt", "opt.lr"],  # Sacred names the dict of an entry, too
+        "typechanged": {"layers": ["list", "str"]},
+        "docs": {"opt.lr": "how far"},
+    }
+    config = {"opt": {"lr": 0.1, "name": "sgd"}, "layers": "wide", "extra": {"a": 1}, "b": 2}
+    writer = root.writer()
+    root.start(writer, 1, config=config, modifications=changes)
+    root.end(writer)
+    lines = run_sacred("show", "1").out.splitlines()
+    at = lines.index("config (* 1 modified, + 1 added, ! 1 of another type)")
+    assert [
+        "  * opt.lr   = 0.1",
+        '    opt.name = "sgd"',
+        '  ! layers   = "wide"  (was list)',
+        "  + extra.a  = 1",
+        "    b        = 2",
+    ] == lines[at + 1 : at + 6]
+    assert changes == json.loads(run_sacred("show", "1", "--json").out)["config_changes"]
+
+
+@pytest.mark.parametrize("changes", [None, 3, {"added": 3, "typechanged": {"b": 1}, "docs": []}])
+def test_changes_that_are_none(root, run_sacred, changes):
+    """What a strange journal has in their place marks nothing."""
+    writer = root.writer()
+    root.start(writer, 1, config={"b": 2}, modifications=changes)
+    root.end(writer)
+    done = run_sacred("show", "1")
+    assert (0, True) == (done.code, "\nconfig\n    b = 2\n" in done.out)
+
+
+@pytest.mark.parametrize(
+    ("status", "order"),
+    [
+        ("COMPLETED", ["config", "host", "output", "metrics"]),
+        ("FAILED", ["config", "host", "metrics", "output", "trace"]),
+        (None, ["config", "host", "metrics", "output"]),
+    ],
+)
+def test_the_order_of_sections(root, run_sacred, status, order):
+    """Where the prompt is stands what one looks for: results, what it prints now, why it failed."""
+    writer = root.writer()
+    root.start(writer, 1, config={"a": 1}, host={"cpu": "x", "hostname": "h"})
+    writer.log_point("loss", 0, 1.0)
+    writer.append_output(1, b"line\n")
+    if status == "FAILED":
+        root.end(writer, how="failed", status=status, fail_trace=["Oops\n"])
+    elif status:
+        root.end(writer)
+    writer.flush()
+    lines = run_sacred("show", "1").out.splitlines()
+    titles = [line for line in lines[1:] if line and not line.startswith(" ")]
+    assert order == titles
+    writer.close()
+
+
+def test_metrics_without_blocks(root, run_sacred):
+    """An encoding without block characters has letters; what is no number is an x in the curve."""
+    writer = root.writer()
+    root.start(writer, 1)
+    for step, value in enumerate([0.0, 1.0, math.nan, 1.0]):
+        writer.log_point("m", step, value)
+    writer.log_point("text", 0, "abc")
+    root.end(writer)
+    env = {"PYTHONIOENCODING": "ascii"}
+    lines = run_sacred("show", "1", env=env).out.splitlines()
+    assert ["m", "_#x#", "1", "0", "0", "1", "1", "3", "4"] in [line.split() for line in lines]
+    assert ["text", "x", '"abc"', "0", "1"] in [line.split() for line in lines]
 
 
 def test_versions_of_an_artifact(root, run_sacred):
@@ -147,7 +224,7 @@ def test_uncommitted_changes(root, run_sacred):
     writer.append(EventType.REPOSITORY_FOUND, url="v", commit="ab", dirty=False)
     root.end(writer)
     lines = run_sacred("show", "1").out.splitlines()
-    at = lines.index("repositories")
+    at = lines.index("git")
     assert [
         "  u  c0ffee  (changed: 26 bytes, --diff shows them)",
         "  v  ab",
