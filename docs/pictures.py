@@ -88,12 +88,14 @@ class Picture(NamedTuple):
 
 
 PICTURES = [
-    Picture("ls", ("sacred ls",)),
-    Picture("show", ("sacred show 2",)),
+    Picture("ls", ("sacred ls -c +config.lr,metrics.training.loss.min",)),
+    Picture("show", ("sacred show 3",)),
+    Picture("plot", ("sacred plot 1 2 3 -m training.loss",)),
+    Picture("diff", ("sacred diff 1 4",)),
     Picture(
         "query",
         (
-            'sacred query "select run, metric, count(*) as points, min(value), last(value) from metrics group by all order by all"',
+            'sacred query "select metric, count(*) as points, min(value) as least from metrics group by all"',
         ),
     ),
 ]
@@ -105,10 +107,10 @@ FRAME = """\
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", "Cascadia Mono", Menlo, Consolas, monospace; font-size: {char_height}px; line-height: {line_height}px; }}
 {styles}
 </style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{width}" height="{terminal_height}"/></clipPath>
 {lines}</defs>
-<rect class="{unique_id}-ground" x="1" y="1" width="{terminal_width}" height="{terminal_height}" rx="8" transform="scale(1 0.995)"/>
-<g transform="translate({terminal_x}, 6)" clip-path="url(#{unique_id}-clip-terminal)">
+<rect class="{unique_id}-ground" x="0.5" y="0.5" width="{width}" height="{terminal_height}" rx="8" transform="scale(1 0.995)"/>
+<g transform="translate(9, 6)" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
