@@ -32,6 +32,7 @@ _KINDS = {
     "aside": "journal files that were being written",
     "spools": "spools whose output is in the journal",
     "checkpoints": "checkpoints of replayers that none needs",
+    "questions": "caches of questions that none reads",
 }
 _TOLD = 20
 
@@ -59,13 +60,15 @@ def seconds_of(_context: click.Context, _option: click.Parameter, text: str) -> 
 def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None) -> int:
     """Remove stored files that no run needs, and what kills left behind.
 
-    Also what replayers kept of runs that are gone, or ended and whole in their view.
+    Also what replayers kept of runs that are gone, or ended and whole in their view, and what
+    questions of other versions kept.
 
     Every journal is read first. While one can not be read whole, no stored file is removed: what
     the rest of it names is unknown. Exit code 1 if a run is damaged or something could not be
     removed, 2 if a run could not be read.
     """
     from sacred.journal.garbage import SHORTEST_GRACE, Collected, collect
+    from sacred.replayers.question_cache import collect_question_caches
     from sacred.replayers.stale_checkpoints import collect_checkpoints
 
     if grace < SHORTEST_GRACE and not force:
@@ -76,9 +79,11 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
     place = root_of(root)
     done = collect(place, grace=grace, dry_run=dry_run, force=force)
     checkpoints = collect_checkpoints(place, grace=grace, dry_run=dry_run)
+    caches = collect_question_caches(place, grace=grace, dry_run=dry_run)
+    more = [Collected("checkpoints", *checkpoints[:2]), Collected("questions", *caches[:2])]
     done = done._replace(
-        collected=[*done.collected, Collected("checkpoints", *checkpoints[:2])],
-        failures=done.failures + checkpoints.failures,
+        collected=[*done.collected, *more],
+        failures=done.failures + checkpoints.failures + caches.failures,
     )
     stopped = any(not (force and obstacle.damaged) for obstacle in done.obstacles)
     if as_json:
