@@ -80,10 +80,13 @@ def tail(
 ) -> int:
     """Show the end of what a run printed, and with -f what comes, as it comes."""
     from sacred.analysis.tail import RunTail
+    from sacred.journal.errors import NotAJournalError
     from sacred.replayers.listing import outline
 
     (folder,) = runs_of(root, (run,))
     found = outline(folder)
+    if found.status in _UNSEEN:
+        raise NotAJournalError(f"{_named(folder)} has nothing to show: {found.problem}")
     lines = output or not metrics
     points = metrics or (as_json and not output)
     shows = _Lines(as_json) if as_json or not (follow and _is_live()) else _Screen(folder)
@@ -113,6 +116,7 @@ def tail(
 
 
 _GOING_ON = frozenset({"RUNNING", "QUEUED"})
+_UNSEEN = frozenset({"FOREIGN", "EMPTY", "NEWER", "UNREADABLE"})
 
 
 def _is_live() -> bool:

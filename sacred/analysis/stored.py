@@ -19,6 +19,7 @@ from sacred.journal.errors import (
     BlobDamagedError,
     BlobError,
     BlobMissingError,
+    NotAJournalError,
     OutputPlaceError,
 )
 from sacred.journal.events import EventType
@@ -109,6 +110,10 @@ def stored_files(folder: RunFolder) -> StoredFiles:
                 repository = repository_of(event.fields)
                 if repository not in repositories:
                     repositories.append(repository)
+        if not reader.journal_id:
+            raise NotAJournalError(
+                f"{folder.path} holds no journal: no frame of one is in its files"
+            )
         problems = [str(verdict) for verdict in reader.verdicts if is_damage(verdict)]
     finally:
         reader.close()

@@ -17,6 +17,7 @@ import pytest
 import sacred.journal
 from sacred.journal import EventType, JournalReader, JournalWriter, RunFolder, follow
 from sacred.journal.epoch_file import EpochFile
+from sacred.journal.following import events_and_pauses
 from sacred.journal.seal import seal_run
 from sacred.journal.spool import encode_record
 from sacred.journal.watch import FolderWatch
@@ -140,6 +141,21 @@ def test_a_run_that_is_killed_is_over(program, tmp_path, notify):
     program.kill()
     program.wait(100)
     assert list(range(201)) == listener.end()
+
+
+def test_a_pause_comes_behind_what_was_read(program, tmp_path):
+    """None says that all that was there was handed out, and comes last: the spool may be read then."""
+    program.tell("messages", 3)
+    reader = JournalReader(tmp_path / "1" / "journal")
+    found = events_and_pauses(reader)
+    told = [next(found) for _ in range(3)]
+    assert [0, 1, 2] == numbers_of(told)
+    assert next(found) is None
+    program.tell("end", 1)
+    rest = list(found)
+    assert rest[-1] is None
+    assert [EventType.RUN_ENDED] == [event.type for event in rest if event is not None]
+    reader.close()
 
 
 def test_following_is_stopped(tmp_path):
