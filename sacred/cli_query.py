@@ -9,6 +9,7 @@ import click
 
 from sacred import terminal
 from sacred.cli_options import json_option, print_lines, print_records, root_of, root_option, say
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from sacred.journal.root import JournalRoot
@@ -39,7 +40,8 @@ def query(sql: str, memory: str | None, as_json: bool, root: str | None) -> int:
     from sacred.analysis.queries import query as ask
 
     place = root_of(root)
-    result = ask(sql, place, memory=memory)
+    with Waiting("reading the runs"):
+        result = ask(sql, place, memory=memory)
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)

@@ -19,7 +19,27 @@ __all__ = ["best_of", "comparison"]
 
 #: A metric whose name has one of these words is better the less it is.
 _LESS_IS_BETTER = frozenset(
-    ["loss", "err", "error", "errors", "mse", "mae", "rmse", "perplexity", "ppl", "nll", "distance", "divergence", "kl", "cost", "regret", "time", "duration", "seconds", "latency"]
+    [
+        "loss",
+        "err",
+        "error",
+        "errors",
+        "mse",
+        "mae",
+        "rmse",
+        "perplexity",
+        "ppl",
+        "nll",
+        "distance",
+        "divergence",
+        "kl",
+        "cost",
+        "regret",
+        "time",
+        "duration",
+        "seconds",
+        "latency",
+    ]
 )
 _ALWAYS = ("run", "name", "status")
 
