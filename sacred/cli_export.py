@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_EXPORT_HELP = """Write runs as files for other programs, or one as a bundle.
+_EXPORT_HELP = """Write runs as files for other programs, or one as a page or a bundle.
 
     \b
       sacred export 7                           its events as JSON Lines, on stdout
       sacred export --all -o runs.jsonl         those of all runs, in a file
       sacred export --all --format parquet -o tables
                                                 the tables of sacred query, in a folder
+      sacred export --all --format csv -o csv
+                                                the same as CSV
+      sacred export 7 --format csv              its metrics as CSV, on stdout
+      sacred export --all --duckdb runs.duckdb  the tables in a database of DuckDB
+      sacred export 7 --html run7.html          a page to look at, and to send
       sacred export 7 --bundle run7.tar         journal and stored files, for sacred import
 
     The lines are those of sacred events; those of several runs begin with the
-    run. A bundle is one file (tar): the run as it is, and the way back in.
+    run. A bundle is one file (tar): the run as it is, and the way back in. A
+    page needs no other file, and runs no script.
 
     What is exported appears when it is whole. A run that is still written is
     taken as it is at that moment, a damaged one with all that can be read (a
@@ -41,10 +47,12 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a bundle.
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "parquet"]),
-    help="JSON Lines (the default), or Parquet.",
+    type=click.Choice(["jsonl", "csv", "parquet"]),
+    help="JSON Lines (the default), CSV or Parquet.",
 )
-@click.option("-o", "--output", metavar="PATH", help="A file; for Parquet a folder. - is stdout.")
+@click.option("-o", "--output", metavar="PATH", help="A file; for tables a folder. - is stdout.")
+@click.option("--duckdb", "database", metavar="FILE", help="Write a database of DuckDB.")
+@click.option("--html", "page", metavar="FILE", help="Write one run as a page.")
 @click.option(
     "--bundle", metavar="FILE", help="Write one run into FILE, for sacred import. - is stdout."
 )
@@ -55,18 +63,25 @@ def export(
     everything: bool,
     form: str | None,
     output: str | None,
+    database: str | None,
+    page: str | None,
     bundle: str | None,
     force: bool,
     root: str | None,
 ) -> int:
-    """Write runs as files for other programs, or one as a bundle."""
+    """Write runs as files for other programs, or one as a page or a bundle."""
     from sacred.journal.finding import command_for, command_on
 
-    if bundle is not None and (form or output is not None):
-        raise click.UsageError("--bundle names the file, and goes without --format and -o")
-    if bundle is not None and (everything or len(runs) != 1):
-        raise click.UsageError("a bundle is of one run: name one, and the next one by itself")
-    if "" in {output, bundle}:
+    files = {"--bundle": bundle, "--duckdb": database, "--html": page}
+    named = [option for option, name in files.items() if name is not None]
+    if len(named) > 1:
+        raise click.UsageError(f"give one of {' and '.join(named)}")
+    if named and (form or output is not None):
+        raise click.UsageError(f"{named[0]} names the file, and goes without --format and -o")
+    if (bundle is not None or page is not None) and (everything or len(runs) != 1):
+        what = "a bundle" if page is None else "a page"
+        raise click.UsageError(f"{what} is of one run: name one, and the next one by itself")
+    if "" in {output, *files.values()}:
         raise click.UsageError("the name of what to write is empty")
     if bundle == "-" and terminal.is_terminal():
         raise click.UsageError("a bundle is no text: name a file, or have a program read it")
@@ -75,8 +90,12 @@ def export(
     folders = list(chosen(root, runs, everything))
     if bundle is not None:
         problems = [f"{_named(folders[0])}: {it}" for it in _bundled(folders[0], bundle, force)]
-    elif form == "parquet":
-        problems = _as_tables(folders, str(output), force)
+    elif page is not None:
+        problems = _as_page(folders[0], page, force)
+    elif database is not None or form == "parquet" or (form == "csv" and output not in {None, "-"}):
+        problems = _as_tables(folders, form, str(database or output), force)
+    elif form == "csv":
+        problems = _as_csv_lines(folders)
     else:
         several = everything or len(runs) > 1
         problems = _as_lines(folders, output, several, force)
@@ -127,11 +146,35 @@ def _named(folder: RunFolder) -> str:
     return str(folder.path) if folder.number is None else f"run {folder.number}"
 
 
-def _as_tables(folders: list[RunFolder], path: str, force: bool) -> list[str]:
-    from sacred.analysis.export import parquet
+def _as_page(folder: RunFolder, path: str, force: bool) -> list[str]:
+    from sacred.analysis.report import write_report
+
+    done = write_report(folder, path, overwrite=force)
+    print(f"{_named(folder)} in {terminal.clean(str(done.path))}")
+    return [f"{_named(folder)}: {problem}" for problem in done.problems]
+
+
+def _as_csv_lines(folders: list[RunFolder]) -> list[str]:
+    """Write the metrics to stdout, when they are whole."""
+    import shutil
+    import tempfile
+
+    from sacred.analysis.export import csv_tables
+
+    with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
+        done = csv_tables(folders, os.path.join(aside, "tables"))
+        with open(done.path / "metrics.csv", "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+    return done.problems
+
+
+def _as_tables(folders: list[RunFolder], form: str | None, path: str, force: bool) -> list[str]:
+    from sacred.analysis.export import csv_tables, parquet, snapshot
     from sacred.journal.wording import counted
 
-    done = parquet(folders, path, overwrite=force)
+    write = {"csv": csv_tables, "parquet": parquet}.get(form or "", snapshot)
+    done = write(folders, path, overwrite=force)
     rows = done.rows if isinstance(done.rows, dict) else {}
     # "1 metric", but "1 output" and "3 output", as the tables are called.
     told = ", ".join(

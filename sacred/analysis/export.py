@@ -1,4 +1,4 @@
-"""Runs as files for other programs: JSON Lines and Parquet.
+"""Runs as files for other programs: JSON Lines, Parquet, CSV, a database of DuckDB.
 
 Nothing of it is needed to keep runs: the journals are. (To move a run there are bundles, see
 :mod:`sacred.journal.bundle`.)
@@ -6,6 +6,7 @@ Nothing of it is needed to keep runs: the journals are. (To move a run there are
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,15 +17,16 @@ from sacred.journal.errors import JournalError, OutputPlaceError
 from sacred.journal.new_file import free_place, new_file
 from sacred.journal.root import RunFolder, fsync_folder
 from sacred.replayers.errors import QueryError
-from sacred.replayers.parquet_files import copy_rows, set_up
+from sacred.replayers.parquet_files import copy_rows, quoted, set_up
 from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import Any
 
 
-__all__ = ["Exported", "parquet", "run_lines", "write_lines"]
+__all__ = ["Exported", "csv_tables", "parquet", "run_lines", "snapshot", "write_lines"]
 
 #: What DuckDB may take while it writes; the rest waits in a file beside the tables.
 _MEMORY = "512MB"
@@ -141,38 +143,182 @@ def parquet(
     Columns and types are those of the tables. Numbers come bit for bit, but every NaN as the same
     one. Memory: 512 MB for DuckDB, and the document of one run; the rest waits on the disk.
     """
+    return _folder_of_tables(folders, path, "parquet", copy_rows, overwrite=overwrite)
+
+
+def csv_tables(
+    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Exported:
+    """Write some runs into a folder of CSV files, one a table of ``docs/queries.md``.
+
+    In UTF-8, with a line of names, separated by commas; a text with a comma, a quote or an end of a
+    line stands in quotes. A value that is not there is empty, an empty text is ``""``. Times are UTC,
+    NaN and the infinities ``nan``, ``inf`` and ``-inf``; numbers have all their digits.
+
+    For the parameters and what may be raised see ``parquet``.
+    """
+    return _folder_of_tables(folders, path, "csv", _copy_csv, overwrite=overwrite)
+
+
+def snapshot(
+    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Exported:
+    """Write some runs into a database of DuckDB, with the tables of ``docs/queries.md``.
+
+    Tables and columns have their descriptions as comments.
+
+    Parameters
+    ----------
+    folders
+        Of the runs. Those that hold nothing are left out; one that lies in no root is run 0.
+    path
+        The file: it appears when all of it is whole and durable.
+    overwrite
+        Also in the place of another file.
+
+    Raises
+    ------
+    OutputPlaceError
+        Something is there already, or can not be.
+    QueryError
+        Two runs have one number: no row would say whose it is.
+    OSError
+        The disk refuses.
+
+    Notes
+    -----
+    It can be opened by the version of DuckDB that wrote it, and by later ones. Memory: 512 MB, and the
+    document of one run; the rest waits on the disk.
+    """
+    runs = _numbered(folders)
+    target = _free_file(path, overwrite=overwrite)
+    with _aside(target) as aside:
+        written = aside / "snapshot"
+        rows: dict[str, int] = {}
+        with _filled(runs, aside, str(written)) as (connection, problems):
+            for relation in RELATIONS.values():
+                table = f'"{relation.name}"'
+                connection.execute(f"comment on table {table} is {quoted(relation.doc)}")
+                for column in relation.columns:
+                    place = f'{table}."{column.name}"'
+                    connection.execute(f"comment on column {place} is {quoted(column.doc)}")
+                found = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608 - ours
+                rows[relation.name] = int(found[0])
+            connection.execute("checkpoint")
+        _sync(written)
+        _free_file(target, overwrite=overwrite)  # somebody may have been faster
+        os.replace(written, target)
+        fsync_folder(target.parent)
+    return Exported(target, rows, problems)
+
+
+def _folder_of_tables(
+    folders: Sequence[RunFolder],
+    path: str | os.PathLike[str],
+    suffix: str,
+    copy: Callable[[Any, str, str], int],
+    *,
+    overwrite: bool,
+) -> Exported:
+    """Write the tables as files of one kind into a folder."""
+    runs = _numbered(folders)
+    target = _free_folder(path, suffix, overwrite=overwrite)
+    rows = {}
+    with _aside(target) as aside:
+        tables = aside / "tables"
+        tables.mkdir()
+        with _filled(runs, aside, str(aside / "duckdb")) as (connection, problems):
+            for name in RELATIONS:
+                file = tables / f"{name}.{suffix}"
+                rows[name] = copy(connection, f'"{name}"', str(file))
+                _sync(file)
+        fsync_folder(tables)
+        _free_folder(target, suffix, overwrite=overwrite)  # somebody may have been faster
+        _exchange(tables, target, aside / "before")
+    return Exported(target, rows, problems)
+
+
+def _numbered(folders: Sequence[RunFolder]) -> list[RunFolder]:
     # A journal that lies in no root has no number, and its rows need one.
     runs = [RunFolder(f.path, f.number or 0) for f in folders if not f.holds_nothing()]
     numbers = [folder.number for folder in runs]
     if len(set(numbers)) < len(numbers):
         raise QueryError("two of these runs have the same number: export them one by one")
-    target = _free_folder(path, overwrite=overwrite)
+    return runs
+
+
+def _copy_csv(connection: Any, table: str, path: str) -> int:
+    done = connection.execute(
+        f"copy {table} to {quoted(path)} (format csv, header true, use_tmp_file false)"
+    ).fetchall()
+    return int(done[0][0])
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
+
+
+@contextlib.contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Make a folder beside a place, to write in, and take it away."""
     aside = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}")
     try:
-        (aside / "tables").mkdir(parents=True)
-        rows, problems = _tables(runs, aside)
-        _free_folder(target, overwrite=overwrite)  # somebody may have been faster
-        _exchange(aside / "tables", target, aside / "before")
+        aside.mkdir(parents=True)
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Exported(target, rows, problems)
 
 
-def _free_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+@contextlib.contextmanager
+def _filled(
+    runs: Sequence[RunFolder], aside: Path, database: str
+) -> Iterator[tuple[Any, list[str]]]:
+    """Give a database in a file with the tables of some runs, and what is wrong with these."""
+    import duckdb
+
+    try:
+        with duckdb.connect(database) as connection:
+            set_up(connection, memory=_MEMORY, threads=2, spilled=str(aside / "spilled"))
+            connection.begin()  # else every few thousand rows are made durable
+            loader = Loader(connection)
+            loader.load(runs)
+            connection.commit()
+            yield connection, loader.problems
+    except duckdb.Error as error:
+        text = " ".join(str(error).split())
+        raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
+
+
+def _free_file(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    target = free_place(path, overwrite=overwrite)
+    if os.path.lexists(target) and not target.is_file():
+        raise OutputPlaceError(f"{target} is no file: name one")
+    _check_unicode(target)
+    return target
+
+
+def _check_unicode(target: Path) -> None:
+    if not _is_unicode(str(target)):
+        raise OutputPlaceError(f"DuckDB writes to no folder whose path is no UTF-8: {target}")
+
+
+def _free_folder(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
     """Return where the tables go: where nothing is, an empty folder, or tables to be replaced."""
     empty = os.path.isdir(path) and not os.listdir(path)
     target = free_place(path, overwrite=overwrite or empty)
     if target.is_dir():
-        ours = {f"{name}.parquet" for name in RELATIONS}
+        ours = {f"{name}.{suffix}" for name in RELATIONS}
         others = sorted(set(os.listdir(target)) - ours)
         if others:
             raise OutputPlaceError(
                 f"{target} holds other things ({others[0]!r}): name a folder that is not there yet"
             )
-    elif not _is_unicode(str(target)):
-        raise OutputPlaceError(f"DuckDB writes to no folder whose path is no UTF-8: {target}")
     elif os.path.lexists(target):
-        raise OutputPlaceError(f"{target} is no folder, and Parquet needs one: name another")
+        kind = {"parquet": "Parquet", "csv": "CSV"}[suffix]
+        raise OutputPlaceError(f"{target} is no folder, and {kind} needs one: name another")
+    else:
+        _check_unicode(target)
     return target
 
 
@@ -195,27 +341,3 @@ def _exchange(tables: Path, target: Path, before: Path) -> None:
             os.rename(before, target)
         raise
     fsync_folder(target.parent)
-
-
-def _tables(runs: Sequence[RunFolder], aside: Path) -> tuple[dict[str, int], list[str]]:
-    """Fill a database beside the tables, and write each table durably."""
-    import duckdb
-
-    rows = {}
-    try:
-        with duckdb.connect(str(aside / "duckdb")) as connection:
-            set_up(connection, memory=_MEMORY, threads=2, spilled=str(aside / "spilled"))
-            connection.begin()  # else every few thousand rows are made durable
-            loader = Loader(connection)
-            loader.load(runs)
-            connection.commit()
-            for name in RELATIONS:
-                file = str(aside / "tables" / f"{name}.parquet")
-                rows[name] = copy_rows(connection, f'"{name}"', file)
-                with open(file, "rb") as written:
-                    os.fsync(written.fileno())
-    except duckdb.Error as error:
-        text = " ".join(str(error).split())
-        raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
-    fsync_folder(aside / "tables")
-    return rows, loader.problems

@@ -12,6 +12,7 @@ _PACKAGES = {
     "git": "GitPython",
     "google": "google-cloud-storage",
     "gridfs": "pymongo",
+    "matplotlib": "'sacred-journal[plot]'",
     "MySQLdb": "mysqlclient",
     "psycopg": "'psycopg[binary]'",
     "pymysql": "PyMySQL",

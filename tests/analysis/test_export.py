@@ -376,3 +376,61 @@ def test_an_export_that_fails(root, tmp_path, monkeypatch):
         parquet([folder], tmp_path / "tables", overwrite=True)
     assert 3 == len(calls)
     assert before == {path: path.stat().st_ino for path in tmp_path.rglob("*")}
+
+
+def test_csv_says_the_same_as_a_query(root, tmp_path):
+    """Each table of CSV read back by DuckDB has the rows of the table itself, whatever stands in it."""
+    texts = ['a "quoted", one', "two\nlines", "", "\u00e4", "nan"]
+    folder = written(
+        root, [("loss", step, value) for step, value in enumerate((1.5, 1 / 3, math.inf))]
+    )
+    written(root, [(text or "empty", 0, text) for text in texts])
+    done = export.csv_tables([folder, *root.runs()[1:]], tmp_path / "csv")
+    assert sorted(f"{name}.csv" for name in RELATIONS) == sorted(os.listdir(tmp_path / "csv"))
+    for name, relation in RELATIONS.items():
+        types = {column.name: column.type for column in relation.columns}
+        path = str(tmp_path / "csv" / f"{name}.csv")
+        found = duckdb.sql(
+            f"from read_csv('{path}', header=true, allow_quoted_nulls=false, columns={types})"
+        ).fetchall()
+        told = query(f"from {name}", root).rows
+        assert sorted(map(repr, told)) == sorted(map(repr, found))
+        assert len(told) == done.rows[name]
+
+
+def test_a_snapshot_is_the_tables(root, tmp_path):
+    """A database opened by itself has every table with its rows and descriptions; nothing beside it."""
+    folder = written(root, [("loss", step, step / 3) for step in range(20_000)])
+    damage(written(root, [("hits", step, step) for step in range(5)]))
+    done = export.snapshot(root.runs(), tmp_path / "runs.duckdb")
+    assert done.problems
+    with duckdb.connect(str(tmp_path / "runs.duckdb"), read_only=True) as connection:
+        for name, count in done.rows.items():
+            assert connection.execute(f"select count(*) from {name}").fetchall() == [(count,)]
+        points = connection.execute("from metrics where run = 1 order by seq").fetchall()
+        said = connection.execute(
+            "select count(*) from duckdb_columns() where comment is null"
+            " and table_name in (select table_name from duckdb_tables())"
+        ).fetchall()
+    assert points == query("from metrics where run = 1 order by seq", root).rows
+    assert said == [(0,)]
+    assert ["runs.duckdb", "sacred_runs"] == sorted(name for name in os.listdir(tmp_path))
+    assert folder.number == 1
+
+
+def test_a_snapshot_is_whole_or_not_there(root, tmp_path, monkeypatch):
+    """What fails leaves nothing, and what was there as it was; nothing is written over unasked."""
+    written(root, [("loss", 0, 1.0)])
+    target = tmp_path / "runs.duckdb"
+    target.write_bytes(b"mine")
+    with pytest.raises(OutputPlaceError, match="is there already"):
+        export.snapshot(root.runs(), target)
+    monkeypatch.setattr(export.Loader, "load", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export.snapshot(root.runs(), target, overwrite=True)
+    assert b"mine" == target.read_bytes()
+    monkeypatch.undo()
+    with pytest.raises(OutputPlaceError, match="is no file"):
+        export.snapshot(root.runs(), tmp_path, overwrite=True)
+    export.snapshot(root.runs(), target, overwrite=True)
+    assert ["runs.duckdb", "sacred_runs"] == sorted(os.listdir(tmp_path))

@@ -158,7 +158,7 @@ def test_missing_files_are_told(root, run_sacred):
     [
         ([], "name the runs to export, or give --all"),
         (["1", "--all"], "name the runs to export, or give --all"),
-        (["1", "--format", "csv"], "'csv' is not one of 'jsonl', 'parquet'"),
+        (["1", "--format", "xml"], "'xml' is not one of 'jsonl', 'csv', 'parquet'"),
         (["1", "--format", "parquet"], "Parquet needs a folder"),
         (["1", "--format", "parquet", "-o", "-"], "Parquet needs a folder"),
         (["1", "--bundle", "x", "-o", "y"], "goes without --format and -o"),
@@ -202,7 +202,12 @@ def test_the_help_shows_what_works(root, run_sacred):
         assert lines
         for _, name, *rest in lines:
             stop = next(
-                (n for n, word in enumerate(rest) if word in {"its", "those", "journal"}), 9
+                (
+                    n
+                    for n, word in enumerate(rest)
+                    if word in {"its", "those", "journal", "the", "a"}
+                ),
+                9,
             )
             words = [word for word in rest[:stop] if word not in {"here", "there"}]
             done = run_sacred(name, *words, "--force" if name == "export" else "--json")
@@ -282,3 +287,53 @@ def test_each_golden_journal_has_its_lines():
                     assert event.writer == json.loads(line)["writer"]
         except NewerFormatError:
             assert journal.parent.name.startswith("future")
+
+
+def test_tables_of_several_kinds(root, run_sacred, tmp_path):
+    """CSV into a folder or the metrics on stdout, a database, a page: each said in a line."""
+    root.completed()
+    done = run_sacred("export", "--all", "--format", "csv", "-o", "tables")
+    assert (0, "") == (done.code, done.err)
+    assert done.out.startswith("1 run, 30 metrics, ")
+    done = run_sacred("export", 1, "--format", "csv")
+    assert (0, "") == (done.code, done.err)
+    assert (tmp_path / "tables" / "metrics.csv").read_text(encoding="utf-8") == done.out
+    done = run_sacred("export", "--all", "--duckdb", "runs.duckdb")
+    assert (0, True) == (done.code, done.out.endswith(f" in {tmp_path}/runs.duckdb\n"))
+    done = run_sacred("export", 1, "--html", "page.html")
+    assert (0, f"run 1 in {tmp_path}/page.html\n") == (done.code, done.out)
+    for args in (["--duckdb", "runs.duckdb"], ["--html", "page.html"]):
+        done = run_sacred("export", 1, *args)
+        assert (2, True) == (done.code, "is there already" in done.err)
+        assert 0 == run_sacred("export", 1, *args, "--force").code
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--html", "a", "--duckdb", "b"],
+        ["--html", "a", "--format", "csv"],
+        ["--duckdb", "a", "-o", "b"],
+        ["--all", "--html", "a"],
+        ["--html", ""],
+    ],
+)
+def test_what_does_not_go_together(root, run_sacred, args):
+    """One kind at a time, a page of one run: a sentence, 2, and nothing is written."""
+    root.completed()
+    done = run_sacred("export", *([] if "--all" in args else [1]), *args)
+    assert (2, "") == (done.code, done.out)
+    assert 1 == done.err.count("\n")
+
+
+def test_a_page_of_a_damaged_run(root, run_sacred, tmp_path):
+    """What can be read is in it, and the exit code is 1."""
+    folder = root.completed()
+    file = root.file(folder)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    done = run_sacred("export", 1, "--html", "page.html")
+    assert 1 == done.code
+    assert "sacred verify 1 says what to do" in done.err
+    assert "trains" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-
-import pytest
+import threading
+from types import SimpleNamespace
 
 from sacred import terminal
 from sacred.waiting import Waiting
@@ -16,33 +16,42 @@ class Terminal(io.StringIO):
 
     encoding = "utf-8"
 
+    def __init__(self):
+        super().__init__()
+        self.drawn_often = threading.Event()
+
     def isatty(self):
         return True
 
+    def write(self, text):
+        super().write(text)
+        if self.getvalue().count("\r") >= 3:
+            self.drawn_often.set()
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What a terminal gets on stderr."""
+
+def on_stderr(monkeypatch):
+    """Put a terminal in the place of stderr, in the test itself: pytest sets it anew for each."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("NO_COLOR", "1")
     return stream
 
 
-def test_what_takes_a_while(shown, monkeypatch):
+def test_what_takes_a_while(monkeypatch):
     """From a second on it is told what is done and since when, and taken away at the end."""
+    shown = on_stderr(monkeypatch)
     monkeypatch.setattr("sacred.waiting._AFTER", 0.0)
     monkeypatch.setattr("sacred.waiting._PAUSE", 0.001)
     with Waiting("reading\x1b[2J"):
-        while shown.getvalue().count("\r") < 3:
-            pass
+        assert shown.drawn_often.wait(60)
     text = shown.getvalue()
     assert text.startswith("\r\x1b[K⠋ reading\\x1b[2J  0.0s\r\x1b[K⠙ reading")
     assert text.endswith("\r\x1b[K")
 
 
-def test_what_is_over_soon(shown):
+def test_what_is_over_soon(monkeypatch):
     """Nothing is shown of what takes less than a second."""
+    shown = on_stderr(monkeypatch)
     with Waiting("reading"):
         pass
     assert "" == shown.getvalue()
@@ -55,10 +64,11 @@ def test_no_terminal(capsys):
     assert "" == capsys.readouterr().err
 
 
-def test_a_bar(shown, monkeypatch):
+def test_a_bar(monkeypatch):
     """How many of how many, which, and how long the rest will take; at most 20 times a second."""
+    shown = on_stderr(monkeypatch)
     now = iter([0.0, 1.0, 1.01, 5.0, 6.0])
-    monkeypatch.setattr("sacred.terminal.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(now)))
     bar = terminal.Progress()
     for done in range(3):
         bar.draw(done, 4, f"run {done}")
@@ -74,10 +84,11 @@ def test_a_bar(shown, monkeypatch):
     ] == shown.getvalue().split("\r\x1b[K")
 
 
-def test_a_bar_of_what_may_be_quick(shown, monkeypatch):
+def test_a_bar_of_what_may_be_quick(monkeypatch):
     """``after``: nothing is drawn in the first seconds."""
+    shown = on_stderr(monkeypatch)
     now = iter([0.0, 0.5, 1.5])
-    monkeypatch.setattr("sacred.terminal.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(now)))
     bar = terminal.Progress(after=1.0)
     bar.draw(1, 4, "run 1")
     assert "" == shown.getvalue()

@@ -144,7 +144,7 @@ def test_every_contract_is_shown_red() -> None:
 
 #: The modules beside the parts that are no aliases.
 _CLI = sorted(path.stem for path in PACKAGE.glob("cli*.py"))
-_SHOWING = {"live_screen", "sparklines", "terminal", "waiting"}
+_SHOWING = {"live_screen", "sparklines", "terminal", "terminal_chart", "waiting"}
 _OWN = {"__about__", "__init__", "__main__", *_SHOWING, *_CLI}
 
 
