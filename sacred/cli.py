@@ -39,7 +39,11 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "events": "cli_listing:events",
         "tail": "cli_tail:tail",
     },
-    "Compare": {"diff": "cli_diff:diff", "plot": "cli_plot:plot"},
+    "Compare": {
+        "diff": "cli_diff:diff",
+        "compare": "cli_compare:compare",
+        "plot": "cli_plot:plot",
+    },
     "Files": {"artifacts": "cli_files:artifacts", "source": "cli_files:source"},
     "Ask": {"query": "cli_query:query"},
     "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},

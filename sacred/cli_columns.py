@@ -10,6 +10,7 @@ import click
 from sacred import terminal
 from sacred.cli_options import print_lines, print_records, say
 from sacred.cli_watch import Picture, counts_text, watch
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,8 @@ class Asked(NamedTuple):
 
     def printed(self, place: JournalRoot, *, as_json: bool) -> int:
         """Print it as a command's result; return the exit code."""
-        found = self.table(place)
+        with Waiting("reading the runs"):
+            found = self.table(place)
         tell_problems(found.problems, place)
         if as_json:
             print_records(found.records())

@@ -18,6 +18,7 @@ from sacred.cli_options import (
     root_option,
     say,
 )
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from sacred.journal.garbage import Collection
@@ -77,9 +78,10 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
             "would be lost, so give it only while no program writes into this root"
         )
     place = root_of(root)
-    done = collect(place, grace=grace, dry_run=dry_run, force=force)
-    checkpoints = collect_checkpoints(place, grace=grace, dry_run=dry_run)
-    caches = collect_question_caches(place, grace=grace, dry_run=dry_run)
+    with Waiting("reading every journal"):
+        done = collect(place, grace=grace, dry_run=dry_run, force=force)
+        checkpoints = collect_checkpoints(place, grace=grace, dry_run=dry_run)
+        caches = collect_question_caches(place, grace=grace, dry_run=dry_run)
     more = [Collected("checkpoints", *checkpoints[:2]), Collected("questions", *caches[:2])]
     done = done._replace(
         collected=[*done.collected, *more],

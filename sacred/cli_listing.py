@@ -104,7 +104,7 @@ def ls(
     found = outlines(place, last=last, cache=cache)
     if as_json:
         return _print_json(found, place)
-    listed = list(found)
+    listed = _read(found, place, last)
     if not listed:
         say("there are no runs yet")
         return 0
@@ -113,6 +113,22 @@ def ls(
         _tell_of_runs(listed, place)
     _tell_of_views(_behind(listed), place)
     return 0
+
+
+def _read(found: Iterable[RunOutline], place: JournalRoot, last: int | None) -> list[RunOutline]:
+    """Return all outlines; on a terminal it is shown how far that is."""
+    bar = terminal.Progress(after=1.0)
+    if not bar.visible:
+        return list(found)
+    total = len(place.numbers())
+    total, listed = min(total, last or total), []
+    try:
+        for outline in found:
+            listed.append(outline)
+            bar.draw(len(listed), total, f"run {outline.run}")
+    finally:
+        bar.close()
+    return listed
 
 
 def _print_json(found: Iterable[RunOutline], place: JournalRoot) -> int:

@@ -203,7 +203,8 @@ def _why_not_repaired(folder: RunFolder) -> tuple[str, int]:
     return why, 0 if is_empty else DAMAGED
 
 
-def _tell_of_waiting(folder: RunFolder) -> None:
+def _tell_of_waiting(folder: RunFolder, bar: terminal.Progress) -> None:
+    bar.close()
     name = folder.path if folder.number is None else f"run {folder.number}"
     say(
         terminal.clean(
@@ -224,11 +225,17 @@ def _outcomes(
     """Yield what became of each run; one with which nothing could be done is said, and passed over."""
     from sacred.journal.errors import JournalError
 
-    for folder in folders:
+    every = list(folders)
+    bar = terminal.Progress()
+    for done, folder in enumerate(every):
         if folder.holds_nothing():
             continue
+        bar.draw(done, len(every), f"run {folder.number or folder.path}")
         try:
-            found = work(folder, on_wait=partial(_tell_of_waiting, folder))
+            try:
+                found = work(folder, on_wait=partial(_tell_of_waiting, folder, bar))
+            finally:
+                bar.close()
         except (JournalError, OSError) as error:
             if isinstance(error, JournalError):
                 reason = str(error.args[-1])

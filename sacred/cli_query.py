@@ -17,6 +17,7 @@ from sacred.cli_options import (
     root_option,
     say,
 )
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from sacred.journal.root import JournalRoot
@@ -48,7 +49,8 @@ def query(sql: str, memory: str | None, cache: bool, as_json: bool, root: str | 
     from sacred.analysis.queries import query as ask
 
     place = root_of(root)
-    result = ask(sql, place, memory=memory, cache=cache)
+    with Waiting("reading the runs"):
+        result = ask(sql, place, memory=memory, cache=cache)
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)

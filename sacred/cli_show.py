@@ -20,6 +20,7 @@ from sacred.cli_options import (
 )
 from sacred.journal.integers import text_of
 from sacred.sparklines import sparkline
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +59,8 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
     (folder,) = runs_of(root, (run,))
     if only_diff:
         return _show_diff(folder)
-    found = details(folder)
+    with Waiting(f"reading run {run}"):
+        found = details(folder)
     if as_json:
         from sacred.replayers.jsontext import to_json
 

@@ -66,10 +66,10 @@ def columns() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def shows(characters: str) -> bool:
-    """Tell whether the encoding of stdout has some characters."""
+def shows(characters: str, stream: TextIO | None = None) -> bool:
+    """Tell whether the encoding of a stream (stdout if None) has some characters."""
     try:
-        characters.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        characters.encode(getattr(stream or sys.stdout, "encoding", None) or "ascii")
     except (UnicodeError, LookupError):
         return False
     return True
@@ -106,8 +106,8 @@ def clean(text: str) -> str:
 
 
 def _shown(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character != "\u200d":
+    unsafe = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    if unsafe and character != "\u200d":
         return character.encode("unicode_escape").decode("ascii")
     return character
 
@@ -224,10 +224,15 @@ class Table:
         self._flexible = {clean(name): width for name, width in least.items()}
         self._optional = [clean(name) for name in optional]
         self._colours = {"STATUS": status_colour, **(colours or {})}
+        self._cells: dict[tuple[int, int], str] = {}
 
     def add(self, *cells: str) -> None:
         """Add a row."""
         self.rows.append([clean(cell) for cell in cells])
+
+    def colour(self, column: int, colour: str) -> None:
+        """Show a cell of the row that was added last in a colour."""
+        self._cells[len(self.rows), column] = colour
 
     def lines(
         self, *, aligned: bool | None = None, width: int | None = None, indent: str = ""
@@ -256,7 +261,7 @@ class Table:
         lines = []
         for number, row in enumerate((self.header, *self.rows)):
             cells = [
-                self._cell(column, row[column], widths[column], head=number == 0, coloured=coloured)
+                self._cell(number, column, row[column], widths[column], coloured=coloured)
                 for column in chosen
             ]
             lines.append(indent + "  ".join(cells).rstrip())
@@ -334,12 +339,14 @@ class Table:
             over -= 1
         return widths
 
-    def _cell(self, column: int, text: str, width: int, *, head: bool, coloured: bool) -> str:
+    def _cell(self, row: int, column: int, text: str, width: int, *, coloured: bool) -> str:
         name = self.header[column]
         shown = fitted(text, width)
         space = " " * (width - width_of(shown))
-        if coloured and head:
+        if coloured and not row:
             shown = paint(shown, "bold")
+        elif coloured and (row, column) in self._cells:
+            shown = paint(shown, self._cells[row, column])
         elif coloured and name in self._colours:
             colour = self._colours[name]
             shown = paint(shown, colour if isinstance(colour, str) else colour(text))
@@ -352,6 +359,11 @@ class Progress:
     It needs no thread (replays fork) and leaves the cursor alone, so that nothing that ends the
     process, SIGKILL either, leaves the terminal other than it was.
 
+    Parameters
+    ----------
+    after
+        Nothing is drawn of what is over sooner (s).
+
     Attributes
     ----------
     visible
@@ -361,20 +373,23 @@ class Progress:
     #: It is drawn so often at most (s): ten thousand small runs are done in seconds.
     _PAUSE = 0.05
 
-    def __init__(self) -> None:
+    def __init__(self, *, after: float = 0.0) -> None:
         self.visible = is_terminal(sys.stderr)
         self._began = time.monotonic()
+        self._after = after
         self._drawn = 0.0
         self._shown = False
 
     def draw(self, done: int, total: int, what: str) -> None:
         """Show that ``done`` of ``total`` are done, ``what`` being the last."""
         now = time.monotonic()
-        if not self.visible or (self._shown and now - self._drawn < self._PAUSE and done < total):
+        if not self.visible or now - self._began < self._after:
+            return
+        if self._shown and now - self._drawn < self._PAUSE and done < total:
             return
         width = min(24, columns() // 3)
         filled = width * min(done, total) // max(1, total)
-        full, rest = ("█", "░") if shows("█░") else ("#", ".")
+        full, rest = ("█", "░") if shows("█░", sys.stderr) else ("#", ".")
         bar = paint(full * filled, "cyan", sys.stderr) + rest * (width - filled)
         text = f" {done:,}/{total:,}{self._time_left(done, total, now)}  {clean(what)}"
         sys.stderr.write(f"\r\x1b[K{bar}{fitted(text, max(1, columns() - 1 - width))}")

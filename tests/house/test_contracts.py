@@ -144,7 +144,8 @@ def test_every_contract_is_shown_red() -> None:
 
 #: The modules beside the parts that are no aliases.
 _CLI = sorted(path.stem for path in PACKAGE.glob("cli*.py"))
-_OWN = {"__about__", "__init__", "__main__", "terminal", "terminal_chart", *_CLI}
+_SHOWING = {"live_screen", "sparklines", "terminal", "terminal_chart", "waiting"}
+_OWN = {"__about__", "__init__", "__main__", *_SHOWING, *_CLI}
 
 
 def test_every_alias_is_forbidden_inside() -> None:
