@@ -122,7 +122,10 @@ def _lines(report: Repetition) -> Iterator[str]:
 
 def _section(name: str, differences: tuple[Difference, ...]) -> Iterator[str]:
     for each in differences[:_SHOWN]:
-        yield f"  {name} {each.name}: {_change(each.before, each.now)}"
+        before, now = each.before, each.now
+        if name == "artifacts":  # digests of the contents
+            before, now = (known and f"content {known[:12]}" for known in (before, now))
+        yield f"  {name} {each.name}: {_change(before, now)}"
     if len(differences) > _SHOWN:
         yield f"  and {len(differences) - _SHOWN} more of {name}: --json has them all"
 
