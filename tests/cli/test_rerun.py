@@ -48,8 +48,7 @@ def main(_run):
     with open("out.bin", "wb") as file:
         file.write(os.urandom(8))
     _run.add_artifact("out.bin")
-    if os.environ.get("FAILS"):
-        raise ValueError("this time")
+    return os.environ.get("GIVES")
 """
 
 
@@ -90,11 +89,11 @@ def test_the_same_again(program, run_sacred, tmp_path):
 def test_what_came_out_different(program, run_sacred, tmp_path):
     """Metrics point by point, artifacts by content, the outcome; exit code of the program."""
     program(_OTHER)
-    done = run_sacred("rerun", "1", "--json", env={"FAILS": "1"})
-    assert 1 == done.code
+    done = run_sacred("rerun", "1", "--json", env={"GIVES": "1"})
+    assert 0 == done.code
     report = json.loads(done.out.splitlines()[-1])
     assert (1, 2, False) == (report["run"], report["again"], report["same"])
-    assert [("status", "COMPLETED", "FAILED")] == [tuple(d.values()) for d in report["outcome"]]
+    assert [("result", None, "1")] == [tuple(d.values()) for d in report["outcome"]]
     metrics = {metric["name"]: metric for metric in report["metrics"]}
     assert (True, False) == (metrics["calm"]["same"], metrics["noise"]["same"])
     assert (100, 20, 20) == tuple(
