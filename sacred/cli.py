@@ -49,6 +49,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},
     "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {
+        "doctor": "cli_doctor:doctor",
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
         "repair": "cli_maintenance:repair",

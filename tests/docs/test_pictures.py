@@ -29,7 +29,9 @@ def test_a_picture_is_whole_and_loads_nothing(path: Path) -> None:
     svg = path.read_text(encoding="utf-8")
     assert re.search(r"\$ sacred", _texts(svg))
     assert "prefers-color-scheme: dark" in svg
-    assert [] == re.findall(r"(?:https?|file)://(?!www\.w3\.org/2000/svg)[^\s\"']*|@import|@font-face", svg)
+    assert [] == re.findall(
+        r"(?:https?|file)://(?!www\.w3\.org/2000/svg)[^\s\"']*|@import|@font-face", svg
+    )
     assert "/tmp/" not in svg
 
 
