@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sacred import terminal
+from sacred.analysis.fields import RUN_FIELDS
 from sacred.cli_options import print_lines, print_records, say
 from sacred.cli_watch import Picture, counts_text, watch
 from sacred.waiting import Waiting
@@ -23,6 +24,8 @@ __all__ = ["Asked", "cell_text", "field_table", "tell_problems"]
 _NUMBERS = frozenset({"BIGINT", "DOUBLE"})
 #: Sentences of single runs that are told.
 _TOLD = 5
+#: What is no entry of a part of the run.
+_RUN_NAMES = frozenset({*RUN_FIELDS, "runs"})
 #: Names of the run's own fields, as the listing has them.
 _TITLES = {"start": "STARTED", "stop": "STOPPED", "duration": "TIME"}
 
@@ -160,7 +163,7 @@ def field_table(
     """
     titles = [
         _title(name, kind, of_group=bool(grouped) and number > grouped)
-        for number, (name, kind) in enumerate(zip(found.columns, found.types, strict=True))
+        for number, (name, kind) in enumerate(zip(_short(found.columns), found.types, strict=True))
     ]
     right = [title for title, kind in zip(titles, found.types, strict=True) if kind in _NUMBERS]
     by_name = dict(zip(found.columns, titles, strict=True))
@@ -179,9 +182,21 @@ def field_table(
     return table
 
 
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names without ``config.`` and ``metrics.`` on a terminal, where they stay different."""
+    if not terminal.is_terminal():
+        return list(names)
+    short = [name.removeprefix("config.").removeprefix("metrics.") for name in names]
+    taken = Counter([*short, *_RUN_NAMES])
+    return [
+        name if name == less or taken[less] > 1 else less
+        for name, less in zip(names, short, strict=True)
+    ]
+
+
 def _title(name: str, kind: str, *, of_group: bool) -> str:
     """Return a column's title; of a group's number, what it is of them."""
-    title = name if "." in name else _TITLES.get(name, name.upper())
+    title = _TITLES.get(name, name.upper()) if name in _RUN_NAMES else name
     if not of_group or kind not in _NUMBERS or name.endswith((".min", ".max")):
         return title
     return f"{title} {'sum' if name == 'points' or name.endswith('.count') else 'mean'}"

@@ -14,7 +14,7 @@ def trained(root):
     """Four runs: the lower ``lr``, the higher the loss; one failed."""
     for lr, optimizer in ((0.1, "sgd"), (0.01, "adam"), (1.0, "adam"), (0.5, "sgd")):
         writer = root.writer()
-        config = {"lr": lr, "optimizer": {"name": optimizer}}
+        config = {"lr": lr, "optimizer": {"name": optimizer}, "status": "new"}
         root.start(writer, root.last.number, config=config, name="digits")
         for step in range(20):
             writer.log_point("val/loss", step, 1 / (step + 1) / lr)
@@ -139,7 +139,11 @@ def test_on_a_terminal(trained, tmp_path, columns):
     """Every line fits; where not all columns do, runs stand one below the other."""
     names = "status,config.lr,config.optimizer.name,metrics.val/loss.min,metrics.val/loss.last"
     shown = on_a_terminal(tmp_path, ["ls", "-c", names], columns, NO_COLOR="1")
-    lines = shown.splitlines()
+    lines = shown.rpartition("\r\x1b[K")[2].splitlines()
     assert max(map(len, lines)) <= columns
-    assert (columns < 100) == (lines[0].split() == ["RUN", "1"])
+    assert (columns == 40) == (lines[0].split() == ["RUN", "1"])
     assert shown.count("COMPLETED") == 3
+    # Without config. and metrics., as long as that is another name.
+    assert ("optimizer.name" in shown, "config.optimizer" in shown) == (True, False)
+    shown = on_a_terminal(tmp_path, ["ls", "-c", "config.status,config.lr"], 80, NO_COLOR="1")
+    assert ["RUN", "config.status", "lr"] == shown.rpartition("\r\x1b[K")[2].split()[:3]
