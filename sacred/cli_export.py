@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from sacred import terminal
 from sacred.cli_options import DAMAGED, chosen, named_runs, root_option, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sacred.journal.bundle_writer import Bundled
     from sacred.journal.root import RunFolder
 
@@ -109,6 +112,21 @@ def export(
     return DAMAGED if problems else 0
 
 
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int, RunFolder], object]]:
+    """Give what shows how far an export of several runs is."""
+    bar = terminal.Progress()
+
+    def told(done: int, total: int, folder: RunFolder) -> None:
+        if total > 1:
+            bar.draw(done, total, _named(folder))
+
+    try:
+        yield told
+    finally:
+        bar.close()
+
+
 def _bundled(folder: RunFolder, path: str, force: bool) -> list[str]:
     from sacred.journal.bundle_writer import write_bundle
 
@@ -174,7 +192,8 @@ def _as_tables(folders: list[RunFolder], form: str | None, path: str, force: boo
     from sacred.journal.wording import counted
 
     write = {"csv": csv_tables, "parquet": parquet}.get(form or "", snapshot)
-    done = write(folders, path, overwrite=force)
+    with _progress() as watch:
+        done = write(folders, path, overwrite=force, told=watch)
     rows = done.rows if isinstance(done.rows, dict) else {}
     # "1 metric", but "1 output" and "3 output", as the tables are called.
     told = ", ".join(
@@ -191,7 +210,8 @@ def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: 
     from sacred.journal.wording import counted
 
     if path not in {None, "-"}:
-        done = write_lines(folders, str(path), numbered=several, overwrite=force)
+        with _progress() as told:
+            done = write_lines(folders, str(path), numbered=several, overwrite=force, told=told)
         lines = counted(done.rows if isinstance(done.rows, int) else 0, "line")
         print(f"{lines} in {terminal.clean(str(done.path))}")
         return done.problems
