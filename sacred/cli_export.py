@@ -55,7 +55,7 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a page or a 
 )
 @click.option("-o", "--output", metavar="PATH", help="A file; for tables a folder. - is stdout.")
 @click.option("--duckdb", "database", metavar="FILE", help="Write a database of DuckDB.")
-@click.option("--html", "page", metavar="FILE", help="Write one run as a page.")
+@click.option("--html", "page", metavar="FILE", help="Write one run as a page. - is stdout.")
 @click.option(
     "--bundle", metavar="FILE", help="Write one run into FILE, for sacred import. - is stdout."
 )
@@ -86,6 +86,8 @@ def export(
         raise click.UsageError(f"{what} is of one run: name one, and the next one by itself")
     if "" in {output, *files.values()}:
         raise click.UsageError("the name of what to write is empty")
+    if database == "-":
+        raise click.UsageError("a database is no stream: name a file")
     if bundle == "-" and terminal.is_terminal():
         raise click.UsageError("a bundle is no text: name a file, or have a program read it")
     if form == "parquet" and output in {None, "-"}:
@@ -167,6 +169,16 @@ def _named(folder: RunFolder) -> str:
 def _as_page(folder: RunFolder, path: str, force: bool) -> list[str]:
     from sacred.analysis.report import write_report
 
+    if path == "-":
+        import shutil
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
+            done = write_report(folder, os.path.join(aside, "page.html"))
+            with open(done.path, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return [f"{_named(folder)}: {problem}" for problem in done.problems]
     done = write_report(folder, path, overwrite=force)
     print(f"{_named(folder)} in {terminal.clean(str(done.path))}")
     return [f"{_named(folder)}: {problem}" for problem in done.problems]
