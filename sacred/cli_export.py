@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from sacred import terminal
 from sacred.cli_options import DAMAGED, chosen, named_runs, root_option, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sacred.journal.bundle_writer import Bundled
     from sacred.journal.root import RunFolder
 
@@ -52,7 +55,7 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a page or a 
 )
 @click.option("-o", "--output", metavar="PATH", help="A file; for tables a folder. - is stdout.")
 @click.option("--duckdb", "database", metavar="FILE", help="Write a database of DuckDB.")
-@click.option("--html", "page", metavar="FILE", help="Write one run as a page.")
+@click.option("--html", "page", metavar="FILE", help="Write one run as a page. - is stdout.")
 @click.option(
     "--bundle", metavar="FILE", help="Write one run into FILE, for sacred import. - is stdout."
 )
@@ -83,6 +86,8 @@ def export(
         raise click.UsageError(f"{what} is of one run: name one, and the next one by itself")
     if "" in {output, *files.values()}:
         raise click.UsageError("the name of what to write is empty")
+    if database == "-":
+        raise click.UsageError("a database is no stream: name a file")
     if bundle == "-" and terminal.is_terminal():
         raise click.UsageError("a bundle is no text: name a file, or have a program read it")
     if form == "parquet" and output in {None, "-"}:
@@ -107,6 +112,21 @@ def export(
             which = command_for("verify", "--all", folders[0].root)
         say(f"not all of it could be exported: {which} says what to do")
     return DAMAGED if problems else 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int, RunFolder], object]]:
+    """Give what shows how far an export of several runs is."""
+    bar = terminal.Progress()
+
+    def told(done: int, total: int, folder: RunFolder) -> None:
+        if total > 1:
+            bar.draw(done, total, _named(folder))
+
+    try:
+        yield told
+    finally:
+        bar.close()
 
 
 def _bundled(folder: RunFolder, path: str, force: bool) -> list[str]:
@@ -149,6 +169,16 @@ def _named(folder: RunFolder) -> str:
 def _as_page(folder: RunFolder, path: str, force: bool) -> list[str]:
     from sacred.analysis.report import write_report
 
+    if path == "-":
+        import shutil
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
+            done = write_report(folder, os.path.join(aside, "page.html"))
+            with open(done.path, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return [f"{_named(folder)}: {problem}" for problem in done.problems]
     done = write_report(folder, path, overwrite=force)
     print(f"{_named(folder)} in {terminal.clean(str(done.path))}")
     return [f"{_named(folder)}: {problem}" for problem in done.problems]
@@ -174,7 +204,8 @@ def _as_tables(folders: list[RunFolder], form: str | None, path: str, force: boo
     from sacred.journal.wording import counted
 
     write = {"csv": csv_tables, "parquet": parquet}.get(form or "", snapshot)
-    done = write(folders, path, overwrite=force)
+    with _progress() as watch:
+        done = write(folders, path, overwrite=force, told=watch)
     rows = done.rows if isinstance(done.rows, dict) else {}
     # "1 metric", but "1 output" and "3 output", as the tables are called.
     told = ", ".join(
@@ -191,7 +222,8 @@ def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: 
     from sacred.journal.wording import counted
 
     if path not in {None, "-"}:
-        done = write_lines(folders, str(path), numbered=several, overwrite=force)
+        with _progress() as told:
+            done = write_lines(folders, str(path), numbered=several, overwrite=force, told=told)
         lines = counted(done.rows if isinstance(done.rows, int) else 0, "line")
         print(f"{lines} in {terminal.clean(str(done.path))}")
         return done.problems

@@ -25,10 +25,10 @@ __all__ = ["tail"]
 _TAIL_HELP = """Show the end of what a run printed, and with -f what comes, as it comes.
 
     \b
-      sacred tail 7              its last ten lines
-      sacred tail -f last        then each new line; metrics in a line below
-      sacred tail -f 7 --metrics the points instead: loss 17 0.25
-      sacred tail -n all 7       all it printed
+      sacred tail 7                its last ten lines
+      sacred tail -f last          then each new line; metrics in a line below
+      sacred tail -f 7 --metrics   the points instead: loss 17 0.25
+      sacred tail -n all 7         all it printed
 
     On a terminal -f keeps the last value of each metric at the bottom. With
     both --output and --metrics lines and points come one below the other, by
@@ -63,7 +63,7 @@ class _Count(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @click.argument("run")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 @click.option(
-    "-n", "most", type=_Count(), default=10, metavar="N", help="Begin with the last N; or all."
+    "-n", "most", type=_Count(), default=10, metavar="N", help="Begin with the last N (10), or all."
 )
 @click.option("--output", "output", is_flag=True, help="What it prints.")
 @click.option("--metrics", "metrics", is_flag=True, help="Its metric points, a line each.")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    #: Is called before each run with how many were read, how many there are, and which comes.
+    Told = Callable[[int, int, RunFolder], object]
+
 
 __all__ = ["Exported", "csv_tables", "parquet", "run_lines", "snapshot", "write_lines"]
 
@@ -48,6 +51,20 @@ class Exported(NamedTuple):
     path: Path
     rows: int | dict[str, int]
     problems: list[str]
+
+
+class _Watched(list[RunFolder]):
+    """Folders of runs that tell whoever asks which one is walked through."""
+
+    def __init__(self, folders: Sequence[RunFolder], told: Told | None) -> None:
+        super().__init__(folders)
+        self._tell = told
+
+    def __iter__(self) -> Iterator[RunFolder]:
+        for number, folder in enumerate(super().__iter__()):
+            if self._tell is not None:
+                self._tell(number, len(self), folder)
+            yield folder
 
 
 def run_lines(
@@ -91,10 +108,12 @@ def write_lines(
     *,
     numbered: bool,
     overwrite: bool = False,
+    told: Told | None = None,
 ) -> Exported:
     """Write every event of some runs into a file of JSON Lines, in UTF-8.
 
-    The file appears when it is whole and durable. For the parameters see ``run_lines``.
+    The file appears when it is whole and durable. For the parameters see ``run_lines``; ``told`` is
+    called before each run with how many were read, how many there are, and which comes.
 
     Raises
     ------
@@ -108,7 +127,7 @@ def write_lines(
     problems: list[str] = []
     count = 0
     with new_file(path, overwrite=overwrite) as file:
-        for line in run_lines(folders, problems, numbered=numbered):
+        for line in run_lines(_Watched(folders, told), problems, numbered=numbered):
             # As on stdout: what is no Unicode is shown as an escape.
             file.write(line.encode("utf-8", "backslashreplace") + b"\n")
             count += 1
@@ -116,7 +135,11 @@ def write_lines(
 
 
 def parquet(
-    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+    folders: Sequence[RunFolder],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    told: Told | None = None,
 ) -> Exported:
     """Write some runs into a folder of Parquet files, one a table of ``docs/queries.md``.
 
@@ -128,6 +151,8 @@ def parquet(
         The folder: it appears when all of it is whole and durable.
     overwrite
         Also in the place of an earlier export. A folder that holds anything else is left alone.
+    told
+        Is called before each run with how many were read, how many there are, and which comes.
 
     Raises
     ------
@@ -143,11 +168,15 @@ def parquet(
     Columns and types are those of the tables. Numbers come bit for bit, but every NaN as the same
     one. Memory: 512 MB for DuckDB, and the document of one run; the rest waits on the disk.
     """
-    return _folder_of_tables(folders, path, "parquet", copy_rows, overwrite=overwrite)
+    return _folder_of_tables(folders, path, "parquet", copy_rows, overwrite=overwrite, told=told)
 
 
 def csv_tables(
-    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+    folders: Sequence[RunFolder],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    told: Told | None = None,
 ) -> Exported:
     """Write some runs into a folder of CSV files, one a table of ``docs/queries.md``.
 
@@ -157,11 +186,15 @@ def csv_tables(
 
     For the parameters and what may be raised see ``parquet``.
     """
-    return _folder_of_tables(folders, path, "csv", _copy_csv, overwrite=overwrite)
+    return _folder_of_tables(folders, path, "csv", _copy_csv, overwrite=overwrite, told=told)
 
 
 def snapshot(
-    folders: Sequence[RunFolder], path: str | os.PathLike[str], *, overwrite: bool = False
+    folders: Sequence[RunFolder],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    told: Told | None = None,
 ) -> Exported:
     """Write some runs into a database of DuckDB, with the tables of ``docs/queries.md``.
 
@@ -175,6 +208,8 @@ def snapshot(
         The file: it appears when all of it is whole and durable.
     overwrite
         Also in the place of another file.
+    told
+        Is called before each run with how many were read, how many there are, and which comes.
 
     Raises
     ------
@@ -195,7 +230,7 @@ def snapshot(
     with _aside(target) as aside:
         written = aside / "snapshot"
         rows: dict[str, int] = {}
-        with _filled(runs, aside, str(written)) as (connection, problems):
+        with _filled(_Watched(runs, told), aside, str(written)) as (connection, problems):
             for relation in RELATIONS.values():
                 table = f'"{relation.name}"'
                 connection.execute(f"comment on table {table} is {quoted(relation.doc)}")
@@ -219,6 +254,7 @@ def _folder_of_tables(
     copy: Callable[[Any, str, str], int],
     *,
     overwrite: bool,
+    told: Told | None,
 ) -> Exported:
     """Write the tables as files of one kind into a folder."""
     runs = _numbered(folders)
@@ -227,7 +263,7 @@ def _folder_of_tables(
     with _aside(target) as aside:
         tables = aside / "tables"
         tables.mkdir()
-        with _filled(runs, aside, str(aside / "duckdb")) as (connection, problems):
+        with _filled(_Watched(runs, told), aside, str(aside / "duckdb")) as (connection, problems):
             for name in RELATIONS:
                 file = tables / f"{name}.{suffix}"
                 rows[name] = copy(connection, f'"{name}"', str(file))

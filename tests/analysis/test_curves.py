@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sacred.analysis.curves import panels, reduced, run_curves
@@ -17,7 +17,11 @@ from sacred.replayers.errors import QueryError
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=300), st.integers(1, 20))
+@given(
+    st.lists(st.tuples(FINITE | st.integers(0, 50).map(float), FINITE), min_size=1, max_size=200),
+    st.integers(1, 5),
+)
+@example([(float(x), float(x == 7)) for x in range(20)], 2)
 def test_reducing_keeps_extremes_and_order(points, buckets):
     """Four points a bucket at most; the lowest, the highest, the first and the last of all are there."""
     points.sort(key=lambda point: point[0])

@@ -434,3 +434,20 @@ def test_a_snapshot_is_whole_or_not_there(root, tmp_path, monkeypatch):
         export.snapshot(root.runs(), tmp_path, overwrite=True)
     export.snapshot(root.runs(), target, overwrite=True)
     assert ["runs.duckdb", "sacred_runs"] == sorted(os.listdir(tmp_path))
+
+
+def test_who_waits_is_told_of_each_run(root, tmp_path):
+    """Before each run: how many were read, how many there are, and which comes; once each."""
+    for _ in range(3):
+        written(root, [("loss", 0, 1.0)])
+    seen = []
+
+    def told(done, total, folder):
+        seen.append((done, total, folder.number))
+
+    for write in (export.csv_tables, export.parquet, export.snapshot):
+        write(root.runs(), tmp_path / write.__name__, told=told)
+        assert [(0, 3, 1), (1, 3, 2), (2, 3, 3)] == seen
+        seen.clear()
+    write_lines(root.runs(), tmp_path / "lines", numbered=True, told=told)
+    assert [(0, 3, 1), (1, 3, 2), (2, 3, 3)] == seen

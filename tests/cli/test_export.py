@@ -302,6 +302,8 @@ def test_tables_of_several_kinds(root, run_sacred, tmp_path):
     assert (0, True) == (done.code, done.out.endswith(f" in {tmp_path}/runs.duckdb\n"))
     done = run_sacred("export", 1, "--html", "page.html")
     assert (0, f"run 1 in {tmp_path}/page.html\n") == (done.code, done.out)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page == run_sacred("export", 1, "--html", "-").out
     for args in (["--duckdb", "runs.duckdb"], ["--html", "page.html"]):
         done = run_sacred("export", 1, *args)
         assert (2, True) == (done.code, "is there already" in done.err)
@@ -316,6 +318,7 @@ def test_tables_of_several_kinds(root, run_sacred, tmp_path):
         ["--duckdb", "a", "-o", "b"],
         ["--all", "--html", "a"],
         ["--html", ""],
+        ["--duckdb", "-"],
     ],
 )
 def test_what_does_not_go_together(root, run_sacred, args):

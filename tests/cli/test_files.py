@@ -81,7 +81,7 @@ def test_copies(made, run_sacred, tmp_path):
     """By name, by pattern, or all; folders in names are made, what is there is kept unless forced."""
     made.artifact("plots/a.png", b"A")
     made.artifact("plots/b.png", b"B")
-    made.artifact("notes.txt", b"N")
+    made.artifact("config.json", b"N")
     made.end()
     done = run_sacred("artifacts", 1, "--copy", "plots/*", "--to", "out")
     assert (0, "2 files in out\n", "") == (done.code, done.out, done.err)
@@ -92,9 +92,11 @@ def test_copies(made, run_sacred, tmp_path):
     assert "out/plots/a.png is there already (and 1 more): choose another folder" in done.err
     assert {"plots/a.png": b"mine", "plots/b.png": b"B"} == _files(tmp_path / "out")
     assert 0 == run_sacred("artifacts", 1, "--all", "--to", "out", "--force").code
-    assert {"plots/a.png": b"A", "plots/b.png": b"B", "notes.txt": b"N"} == _files(tmp_path / "out")
-    assert 0 == run_sacred("artifacts", 1, "--copy", "notes.txt").code
-    assert b"N" == (tmp_path / "notes.txt").read_bytes()
+    assert {"plots/a.png": b"A", "plots/b.png": b"B", "config.json": b"N"} == _files(
+        tmp_path / "out"
+    )
+    assert 0 == run_sacred("artifacts", 1, "--copy", "config.json").code
+    assert b"N" == (tmp_path / "config.json").read_bytes()
 
 
 NAMES = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -130,3 +132,39 @@ def test_text_of_users_steers_nothing(root, run_sacred):
     done = run_sacred("plot", 1)
     assert 0 == done.code
     assert "\x1b" not in done.out
+
+
+def _on_a_terminal(folder, *args, **environment):
+    """What a terminal of 60 columns gets."""
+    command = [sys.executable, "-c", "import sys; from sacred.cli import main; sys.exit(main())"]
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60", **environment}
+    environment["PYTHONIOENCODING"] = "utf-8"
+    process = subprocess.Popen(
+        [*command, *args], stdout=theirs, stderr=theirs, cwd=folder, env=environment
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:  # everybody has closed it
+        pass
+    finally:
+        os.close(ours)
+    assert 0 == process.wait(60)
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_colours(root, tmp_path):
+    """On a terminal curves are braille in colours of their own; NO_COLOR gets letters; both fit."""
+    root.completed()
+    root.completed(metrics=(("loss", 20),))
+    seen = _on_a_terminal(tmp_path, "plot", "1", "2", "loss", NO_COLOR="")
+    assert {"36", "33"} <= set(re.findall(r"\x1b\[(\d+)m", seen))
+    assert re.search("[\u2801-\u28ff]", seen)
+    plain = re.sub(r"\x1b\[[0-9;]*[mK]", "", seen).split("\r")[-1]
+    assert max(map(len, plain.split("\n"))) <= 60
+    seen = _on_a_terminal(tmp_path, "plot", "1", "2", "loss", NO_COLOR="1")
+    assert not re.search(r"\x1b\[\d+m|[\u2801-\u28ff]", seen)
+    assert "a run 1  b run 2" in seen
