@@ -35,11 +35,13 @@ __all__ = ["main", "replay_main"]
 _SECTIONS: dict[str, dict[str, str]] = {
     "Look": {"ls": "cli_listing:ls", "show": "cli_listing:show", "events": "cli_listing:events"},
     "Ask": {"query": "cli_query:query"},
-    "Run": {"run": "cli_run:run"},
+    "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},
+    "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
         "repair": "cli_maintenance:repair",
+        "rm": "cli_rm:rm",
         "gc": "cli_gc:gc",
     },
     "Exchange": {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sacred.journal.garbage import Collection
     from sacred.journal.root import JournalRoot
 
-__all__ = ["gc"]
+__all__ = ["gc", "seconds_of"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _KINDS = {
@@ -37,7 +37,7 @@ _KINDS = {
 _TOLD = 20
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
+def seconds_of(_context: click.Context, _option: click.Parameter, text: str) -> float:
     """Read a time such as 7d, 12h or 30m; a bare number counts days."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw]?)", text.strip())
     if match is None:
@@ -49,7 +49,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 @click.option("--dry-run", is_flag=True, help="Remove nothing, tell what would be.")
 @click.option(
     "--grace",
-    callback=_seconds,
+    callback=seconds_of,
     default="7d",
     metavar="TIME",
     help="Spare what is younger: 7d (this if not given), 36h; less than a day only with --force.",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.analysis.reach import reaches
-from sacred.analysis.rows import event_row, micros, run_row
+from sacred.analysis.rows import event_row, micros, run_row, said_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
@@ -363,6 +364,9 @@ class Loader:
             self._tell_verdicts(folder, reader)
         finally:
             reader.close()
+        if "events" in names:
+            for said in read_notes(folder).events:
+                self._add("events", run, *said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))

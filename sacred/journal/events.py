@@ -447,7 +447,7 @@ _SCHEMAS = (
         True,
         "The first event of a child writer: what it is.",
         (
-            _must("kind", "str", "fork, spawn, worker, rank, tee"),
+            _must("kind", "str", "fork, spawn, worker, rank, tee; in notes: person"),
             _may("label", "str", "a name for people"),
             _may("rank", "int", "its number among its kind"),
         ),
@@ -461,7 +461,7 @@ _SCHEMAS = (
     EventSchema(
         EventType.ANNOTATED,
         True,
-        "A tag, note or name given by a person, mostly in the sibling journal of notes.",
+        "A tag, note or name given by a person, mostly in the journal of notes beside the run's.",
         (
             _must("what", "str", "tag, note, name, status"),
             _must("action", "str", "set, add or remove"),

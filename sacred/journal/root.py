@@ -465,14 +465,33 @@ class JournalRoot:
 
     def _was_given(self, number: int) -> bool:
         """Tell whether a number was given to a run, as far as the mark knows, or the trash."""
-        if (self.path / ".trash" / str(number)).exists():
+        if number in self._trashed():
             return True
         return number <= self._mark() and not any(
             first <= number <= last for first, last in self._skipped()
         )
 
     def _high_water(self) -> int:
-        return self._mark() or max(self.numbers(), default=0)
+        return self._mark() or max((*self.numbers(), *self._trashed()), default=0)
+
+    def _trashed(self) -> set[int]:
+        """Return the numbers of runs in the trash, by the names there: ``57.20261123T034500Z``."""
+        try:
+            names = os.listdir(self.path / ".trash")
+        except OSError:
+            return set()
+        return {int(n) for name in names if is_run_number(n := name.partition(".")[0])}
+
+    def keep_number(self, number: int) -> None:
+        """Have a number never be given again, for a run that is about to be removed.
+
+        Parameters
+        ----------
+        number
+            That it has.
+        """
+        if self._mark() < number:
+            self._raise_high_water(0, max(self._high_water(), number))
 
     def _mark(self) -> int:
         text = self._hint()[0]

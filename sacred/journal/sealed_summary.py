@@ -30,16 +30,17 @@ _FILE = epoch_file_name(0, 1)
 _NOWHERE = Path(_FILE)
 #: Files up to here are read whole, so that damage is seen: the index of a longer one costs less.
 _SMALL = 1 << 16
-#: What began and ended a run.
-_TOLD = frozenset(
+#: What begins and ends a run.
+_STATES = frozenset(
     {
         EventType.RUN_STARTED,
         EventType.RUN_QUEUED,
         EventType.RUN_RESUMED,
         EventType.RUN_ENDED,
-        EventType.RESULT_CHANGED,
     }
 )
+#: And what else a list shows of it.
+_TOLD = _STATES | {EventType.RESULT_CHANGED, EventType.ANNOTATED}
 
 
 class SealedSummary(NamedTuple):
@@ -50,7 +51,8 @@ class SealedSummary(NamedTuple):
     journal_id
         Of the journal.
     told
-        (type, time in ns since the epoch, fields) of what began and ended the run, in order.
+        (type, time in ns since the epoch, fields) of what began and ended the run, and of what was
+        said of it in its own journal, in order.
     events, points
         How many there are; a point is an event.
     last
@@ -227,7 +229,7 @@ class _Walk:
                     raise _OtherError  # of a later version, or of a loss that is to be told
                 if number in _TOLD:
                     self.told.append((number, when, long_names(number, wire)))
-                    if number != EventType.RESULT_CHANGED:
+                    if number in _STATES:
                         self.state = number
             self.last = max(self.last, when)
         if held != frame.count:

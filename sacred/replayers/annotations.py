@@ -1,10 +1,19 @@
-"""What people wrote about a run: its tags and its notes, as the journal's events tell of them."""
+"""What people wrote about a run: its tags and its note.
+
+Events tell of them: those of the run's own journal (a run that was imported came with some), and then
+those of the journal of notes beside it, which ``sacred tag`` and ``sacred note`` write.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.replayers.plain import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sacred.journal.events import Event
 
 __all__ = ["Annotations"]
 
@@ -22,6 +31,29 @@ class Annotations(NamedTuple):
 
     tags: tuple[str, ...] = ()
     notes: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """By which a view knows that it was told of these; empty if there are none."""
+        if self == Annotations():
+            return ""
+        import hashlib
+
+        text = repr((*self.tags, self.notes)).encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()[:16]
+
+    def after_all(self, events: Iterable[Event]) -> Annotations:
+        """Return them as they are after some ``ANNOTATED`` events.
+
+        Parameters
+        ----------
+        events
+            In order.
+        """
+        said = self
+        for event in events:
+            said = said.after(event.fields)
+        return said
 
     def after(self, fields: dict[str, Any]) -> Annotations:
         """Return them as they are after an ``ANNOTATED`` event; what else it says is left out.

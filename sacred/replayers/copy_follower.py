@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.errors import JournalError
 from sacred.journal.finding import start_fields
 from sacred.journal.liveness import Liveness, state_after, state_now
+from sacred.journal.notes import notes_size
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
@@ -80,7 +81,7 @@ class CopyFollower(Follower):
             self._attach()
             if not self._attached:
                 return False
-        size = JournalSize.of(self.folder.journal)
+        size, notes = JournalSize.of(self.folder.journal), notes_size(self.folder.path)
         seen = _state_of(self.folder)
         if seen == self._seen and (self._complete_written or not complete):
             self._finished = self._complete_written
@@ -99,7 +100,7 @@ class CopyFollower(Follower):
         news = found is None or found.position != self._committed
         self._committed = found.position if found is not None else Position()
         self._seen, self._complete_written, self._finished = seen, complete, complete
-        self._journal_size = size
+        self._journal_size, self._notes = size, notes
         if news:
             self._written = time.time_ns()
             self._read_along()

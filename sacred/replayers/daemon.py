@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.errors import JournalError
+from sacred.journal.notes import notes_size
 from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import ReplayConfigError, SinkError
 from sacred.replayers.health import Health
@@ -70,8 +71,8 @@ class _Root:
     def __init__(self, path: Path) -> None:
         self.journals = JournalRoot(path)
         self.path = self.journals.path
-        #: By the run's number, when the folder of its journal changed last.
-        self.known: dict[int, int] = {}
+        #: By the run's number, when the folder of its journal changed last, and what was said of it.
+        self.known: dict[int, tuple[int, ...]] = {}
         #: Claimed, and without a journal yet.
         self.empty: set[int] = set()
         self.listed = -1
@@ -117,12 +118,12 @@ class _Root:
                 changed.append(number)
         return changed
 
-    def _when(self, number: int) -> int | None:
+    def _when(self, number: int) -> tuple[int, ...] | None:
         try:
             folder = f"{self.path}/{number}/journal"
             if not any(name.endswith(".jzst") for name in os.listdir(folder)):
                 return None
-            return os.stat(folder).st_mtime_ns
+            return os.stat(folder).st_mtime_ns, *notes_size(self.path / str(number))
         except OSError:
             return None
 
@@ -290,12 +291,12 @@ class Daemon:
         if key[0] not in self._roots:
             return
         folder = self._folder(key)
-        size = JournalSize.of(folder.journal)
+        size, notes = JournalSize.of(folder.journal), notes_size(folder.path)
         for worker in self._workers.values() if only is None else (only,):
             spec = _declared(worker.spec, folder)
             if spec is not None and worker in self._places:
                 self._places[worker].know(spec)
-            if spec is not None and not self._rebuild and _has_all(folder, spec, size):
+            if spec is not None and not self._rebuild and _has_all(folder, spec, size, notes):
                 worker.add_whole(key)
             else:
                 worker.add(key)
@@ -374,15 +375,18 @@ def _declared(spec: SinkSpec, folder: RunFolder) -> SinkSpec | None:
         return None
 
 
-def _has_all(folder: RunFolder, spec: SinkSpec, size: JournalSize | None) -> bool:
+def _has_all(
+    folder: RunFolder, spec: SinkSpec, size: JournalSize | None, notes: tuple[int, int]
+) -> bool:
     """Tell whether a note says that the view has all of a run that is over."""
     memo = ViewMemo.load(folder.views, spec.key)
     if memo is None:
         return False
-    if spec.kind == "journal":
-        # A sealed run has smaller files with the same events: a copy is made of these, too.
-        return memo.state == "deleted" or (memo.ended and memo.is_of(size))
-    return memo.state == "deleted" or (memo.ended and memo.covers(size))
+    if memo.state == "deleted":
+        return True
+    # A sealed run has smaller files with the same events: a copy is made of these, too.
+    covers = memo.is_of(size) if spec.kind == "journal" else memo.covers(size)
+    return memo.ended and covers and memo.has_notes(notes)
 
 
 def _summary(plan: DaemonPlan) -> str:

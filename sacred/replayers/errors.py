@@ -14,6 +14,7 @@
         └── ViewDefectError     something went wrong that should not: a defect, for a report
     ReplayConfigError           the settings of a replayer are wrong         (a ValueError)
     QueryError                  a query can not be answered                   (a ValueError)
+    AnnotationError             what is no tag or no note was to be one       (a ValueError)
     StoreError                  a store of Sacred's runs can not be imported
     └── StoredRunError          one of its runs can not
 
@@ -103,6 +104,12 @@ class ReplayConfigError(ValueError):
         more = f" (and {len(problems) - 1} more: --check tells)" if len(problems) > 1 else ""
         super().__init__(problems[0] + more)
         self.problems = problems
+
+
+class AnnotationError(ValueError):
+    """The text is no tag, or no note; the text says in a sentence why."""
+
+    exit_code = 2
 
 
 class QueryError(ValueError):

@@ -20,6 +20,7 @@ from sacred.journal.errors import (
     PositionContradictedError,
 )
 from sacred.journal.finding import start_fields
+from sacred.journal.notes import notes_size, read_notes
 from sacred.journal.position import Position
 from sacred.replayers.checkpoint import CONTENT, Checkpoints
 from sacred.replayers.errors import (
@@ -180,6 +181,10 @@ class Follower:
         #: All that was folded is in the view.
         self._settled = False
         self._complete_written = True
+        #: What of the notes beside the journal was taken, and what of all that was said the view
+        #: was told of.
+        self._notes: tuple[int, int] | None = None
+        self._told = ""
 
     @property
     def _profile(self) -> str:
@@ -418,7 +423,7 @@ class Follower:
             view_id = before.view_id
         return ViewMemo(
             *(self.spec.name, view_id, state, error, self.spec.kind, position, size),
-            *(ended, written, now, since),
+            *(ended, written, now, since, list(self._notes) if self._notes is not None else None),
         )
 
     def _save_memo(self, memo: ViewMemo) -> None:
@@ -448,6 +453,7 @@ class Follower:
             self._settled = False
         if (complete or not news) and fold.add_spool(settled=self._settled):
             complete = True
+        news = self._take_notes(fold) or news
         self._flush(fold, complete=complete)
         if complete and self._has_several_orders(fold):
             fold = self._rebuild_in_order(fold)
@@ -472,6 +478,24 @@ class Follower:
                 self._flush(fold, complete=False, everything=True)
             self._keep_checkpoint(fold)
         return news
+
+    def _take_notes(self, fold: RunFold | FoldedRun) -> bool:
+        """Take what people said of the run beside its journal; True if the view lacks of it."""
+        if not getattr(self.sink, "annotated", False):
+            return False
+        size = notes_size(self.folder.path)
+        if size == self._notes:
+            return False
+        notes = read_notes(self.folder)
+        self._notes = size
+        projection = fold.projection
+        projection.take_notes(notes.events)
+        if notes.problem is not None:
+            log.warning("%s: %s", self.folder.path, notes.problem)
+        told = projection.annotations.digest == self._told
+        if told or notes.events or self._told:
+            projection.mark_annotations(told=told)
+        return not told
 
     def _detach(self) -> None:
         """Forget where the view stood: the view is asked again."""
@@ -594,7 +618,7 @@ class Follower:
 
     def _catch_up(self, key: RunKey, found: ViewPosition, fold: RunFold) -> None:
         """Fold in silence what the view has, and prove that it is of this journal."""
-        self._view_id = found.view_id
+        self._view_id, self._told = found.view_id, found.told
         # A claim may be taken back: that is nobody's deletion.
         self._had, self._there = not found.claimed, time.monotonic()
         try:
@@ -705,6 +729,8 @@ class Follower:
         self._view_id = getattr(self.sink, "view_id", None) or self._view_id
         self._committed = position
         self._complete_written = complete
+        if fields is not None and fields.annotations is not None:
+            self._told = fields.annotations.digest
         self._had = True
         self._last_write = self._there = time.monotonic()
         self._last_cost = self._last_write - begin
@@ -759,6 +785,7 @@ class Follower:
         anew.add_end()
         anew.ended = ended
         anew.add_spool(settled=False)
+        self._take_notes(anew)
         self._flush(anew, complete=True)
         self._settled = True
         return anew

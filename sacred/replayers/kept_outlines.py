@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import pack, unpack
 from sacred.journal.root import RunFolder
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.journal_stamps import JournalStamps
-from sacred.replayers.listing import RunOutline, read_outline
+from sacred.replayers.listing import RunOutline, read_outline, take_notes
 from sacred.replayers.question_cache import KeptRows
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ class KeptOutlines:
         """Return the outline of a run."""
         path = f"{self._root}{os.sep}{number}"
         row = self._rows.get(number) if self._rows is not None else None
-        if row is not None:
-            return _outline_of(number, path, row)
+        found = _outline_of(number, path, row) if row is not None else self._read(number, path)
+        # What people say of a run lies beside its journal, and is read each time.
+        if os.path.isdir(f"{path}{os.sep}notes"):
+            take_notes(RunFolder(path, number), found)
+        return found
+
+    def _read(self, number: int, path: str) -> RunOutline:
         found, ended = read_outline(RunFolder(path, number))
         if ended and self._rows is not None and (row := _row_of(found)) is not None:
             self._rows.put(number, row)
@@ -75,8 +81,9 @@ class KeptOutlines:
 #: What is kept of an outline besides its id and its result.
 _KEPT = (
     *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
-    *("events", "host", "note", "spool_end"),
+    *("events", "host", "note", "spool_end", "rerun_of"),
 )
+_NOTHING = Annotations()
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _values_of = operator.attrgetter(*_KEPT)
 
@@ -91,18 +98,20 @@ def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
         if not _is_plain(result):
             return None
         result = (pack(result),)
-    return found.id, result, values
+    said = found.annotations
+    return found.id, result, values, (said.tags, said.notes)
 
 
 def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
-    ident, result, values = row
+    ident, result, values, said = row
     if type(result) is tuple:
         result = unpack(result[0])
     (journal, name, command, status, start, stop, last, duration) = values[:8]
-    (points, events, host, note, spool_end) = values[8:]
+    (points, events, host, note, spool_end, rerun_of) = values[8:]
     return RunOutline(
         *(number, path, journal, ident, name, command, status, start, stop, last, duration),
         *(points, events, result, host, None, note, spool_end),
+        *(Annotations(*said) if said != _NOTHING else _NOTHING, rerun_of),
     )
 
 

@@ -17,11 +17,13 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.jsontext import instant, jsonable
 
 if TYPE_CHECKING:
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
-__all__ = ["RunOutline", "outline", "outlines", "read_outline"]
+__all__ = ["RunOutline", "outline", "outlines", "read_outline", "take_notes"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
 UNREADABLE = "UNREADABLE"
 
 _SUMMARIES = SummaryReader()
+_NOTHING_SAID = Annotations()
 _POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
 
 
@@ -74,6 +77,10 @@ class RunOutline:
         a kill left, events that the run itself told to be lost, or that a repair wrote down.
     spool_end
         Where in the spool the output ends that the journal has (bytes).
+    annotations
+        What people said of the run: its tags and its note.
+    rerun_of
+        Of a run that repeats another one (``sacred rerun``): that one's journal id, 16 hex digits.
     """
 
     run: int | None
@@ -94,6 +101,18 @@ class RunOutline:
     problem: str | None = None
     note: str | None = None
     spool_end: int = 0
+    annotations: Annotations = _NOTHING_SAID
+    rerun_of: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that the run has, in the order in which they came."""
+        return self.annotations.tags
+
+    @property
+    def notes(self) -> str | None:
+        """What a person noted about it, or None; ``note`` is what its journal tells."""
+        return self.annotations.notes
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
@@ -108,6 +127,9 @@ class RunOutline:
             "duration": self.duration,
             "points": self.points,
             "result": jsonable(self.result),
+            "tags": list(self.tags),
+            "notes": self.notes,
+            "rerun_of": self.rerun_of,
             "host": self.host,
             "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
             "path": self.path,
@@ -138,7 +160,9 @@ def outline(
     table_decoder
         Makes what ``visit`` sees of a table of points.
     """
-    return read_outline(folder, now, visit, table_decoder)[0]
+    found, _ = read_outline(folder, now, visit, table_decoder)
+    take_notes(folder, found)
+    return found
 
 
 def read_outline(
@@ -147,7 +171,7 @@ def read_outline(
     visit: Callable[[Event], object] | None = None,
     table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
 ) -> tuple[RunOutline, bool]:
-    """Do as ``outline`` does; tell, too, whether nothing but the journal's files decides the answer.
+    """Read a run's journal; tell, too, whether nothing but the journal's files decides the answer.
 
     Nothing else does for a run that ended and whose journal is sound: of the others something else
     may be told a moment later.
@@ -177,6 +201,13 @@ def read_outline(
     finally:
         reader.close()
     return found, ended
+
+
+def take_notes(folder: RunFolder, found: RunOutline) -> None:
+    """Put what was said beside the journal into an outline."""
+    said = read_notes(folder)
+    found.annotations = found.annotations.after_all(said.events)
+    found.note = found.note or said.problem
 
 
 def _summarised(found: RunOutline) -> bool:
@@ -222,6 +253,7 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
         found.command = _text(fields.get("command"))
         host = fields.get("host")
         found.host = _text(host.get("hostname")) if isinstance(host, dict) else None
+        found.rerun_of = _repeated(fields.get("meta"))
         queued = kind == EventType.RUN_QUEUED
         found.status = _text(fields.get("status")) or ("QUEUED" if queued else "RUNNING")
         found.start = None if queued else time
@@ -233,6 +265,13 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
             found.result = fields["result"]
     elif kind == EventType.RESULT_CHANGED:
         found.result = fields.get("result")
+    elif kind == EventType.ANNOTATED:
+        found.annotations = found.annotations.after(fields)
+
+
+def _repeated(meta: Any) -> str | None:
+    link = meta.get("rerun_of") if isinstance(meta, dict) else None
+    return _text(link.get("journal")) if isinstance(link, dict) else None
 
 
 def _text(value: Any) -> str | None:

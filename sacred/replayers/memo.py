@@ -25,6 +25,9 @@ __all__ = ["JournalSize", "ViewMemo", "read_memos"]
 
 #: No memo is larger (bytes): a reason why a view is behind is a sentence.
 _MOST = 1 << 20
+#: Views that show what people said of a run, or keep it. Of an earlier version's memo it is told by
+#: them alone.
+_WITH_NOTES = frozenset({"mongo", "journal"})
 
 
 class JournalSize(NamedTuple):
@@ -83,6 +86,9 @@ class ViewMemo(NamedTuple):
         When this was written (ns since the epoch).
     since
         Since when there is this error (ns since the epoch).
+    notes
+        How much people had said of the run beside its journal, all of which was read (as
+        ``notes_size`` gives it); None of a view that shows no such things.
     """
 
     view: str
@@ -96,6 +102,7 @@ class ViewMemo(NamedTuple):
     written: int | None = None
     looked: int | None = None
     since: int | None = None
+    notes: Any = None
 
     def _is_sound(self) -> bool:
         texts = (self.view, self.state, self.kind, self.error or "")
@@ -126,6 +133,18 @@ class ViewMemo(NamedTuple):
         if self.state != "current" or size is None or not isinstance(self.journal, list):
             return False
         return tuple(self.journal) == tuple(size)
+
+    def has_notes(self, size: tuple[int, int]) -> bool:
+        """Tell whether the view was told of what people said of the run, or shows no such things.
+
+        Parameters
+        ----------
+        size
+            As ``notes_size`` gives it now.
+        """
+        if self.notes is None:
+            return size == (0, 0) or self.kind not in _WITH_NOTES
+        return isinstance(self.notes, list) and self.notes == [*size]
 
     def save(self, folder: Path, key: str) -> None:
         """Write it into a run's ``views`` folder; in silence where that can not be written."""

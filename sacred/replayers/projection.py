@@ -103,6 +103,9 @@ class RunProjection:
         self._artifacts: list[FileEntry] = []
         self._info: dict[str, Any] = {}
         self.annotations = Annotations()
+        #: What the run's own journal says of them, and what was said beside it.
+        self._said = Annotations()
+        self._notes: tuple[Event, ...] = ()
         self._annotated = False
         self._dirty: set[str] = set()
         self._removed: set[str] = set()
@@ -241,7 +244,26 @@ class RunProjection:
         self._set("result", self._value(fields.get("result")))
 
     def _person_said(self, fields: dict[str, Any], _event: Event) -> None:
-        before, self.annotations = self.annotations, self.annotations.after(fields)
+        self._said = self._said.after(fields)
+        self._annotate()
+
+    def take_notes(self, events: Iterable[Event]) -> None:
+        """Take in what people said of the run beside its journal, in the place of what was taken.
+
+        Parameters
+        ----------
+        events
+            ``ANNOTATED`` events, all of them, in their order.
+        """
+        self._notes = tuple(events)
+        self._annotate()
+
+    def mark_annotations(self, *, told: bool) -> None:
+        """Say whether the view was told of the annotations as they are now."""
+        self._annotated = not told
+
+    def _annotate(self) -> None:
+        before, self.annotations = self.annotations, self._said.after_all(self._notes)
         self._annotated = self._annotated or self.annotations != before
 
     def _host_facts(self, fields: dict[str, Any], _event: Event) -> None:
@@ -532,7 +554,7 @@ class RunProjection:
             "resources": [[*key, *entry] for key, entry in self._resources.items()],
             "artifacts": [list(entry) for entry in self._artifacts],
             "info": self._info,
-            "annotations": [list(self.annotations.tags), self.annotations.notes],
+            "annotations": [list(self._said.tags), self._said.notes],
             **self._output.state(),
         }
 
@@ -558,7 +580,7 @@ class RunProjection:
         self._artifacts = [FileEntry(*entry) for entry in state["artifacts"]]
         self._info = dict(state["info"])
         tags, notes = state["annotations"]
-        self.annotations = Annotations(tuple(tags), notes)
+        self.annotations = self._said = Annotations(tuple(tags), notes)
         self._output.restore(state)
 
     def _field(self, name: str) -> Any:

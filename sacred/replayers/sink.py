@@ -222,8 +222,9 @@ class FieldsChanged(NamedTuple):
 
     Values are plain: dicts with text keys, lists, numbers, text, None, naive UTC datetimes, and
     ``FileEntry`` where files are named. ``removed`` names fields that the document no longer has.
-    ``annotations``, if they changed: what people wrote about the run elsewhere. A place whose clients
-    write such things takes them where it has none; every other one leaves them alone.
+    ``annotations``, if they changed: what people said of the run, all of it. A place whose clients
+    show such things, and let people write them, joins them with what is written there
+    (``annotated`` of the sink says so); every other one leaves them alone.
     """
 
     fields: dict[str, Any]
@@ -378,6 +379,8 @@ class ViewPosition(NamedTuple):
     flaw
         What of the view's own files is damaged, in a few words, so that the run has to be written
         anew there, under its id; None if all is well.
+    told
+        ``Annotations.digest`` of the annotations that it was told of last; empty if of none.
     """
 
     view_id: Any
@@ -389,6 +392,7 @@ class ViewPosition(NamedTuple):
     claimed: bool = False
     spool: int = 0
     flaw: str | None = None
+    told: str = ""
 
 
 class Sink(Protocol):

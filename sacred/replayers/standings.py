@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError
+from sacred.journal.notes import notes_size
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
@@ -179,13 +180,19 @@ def standings(
         memos = read_memos(folder.views) if has_views else []
         if not memos:
             continue
-        size = JournalSize.of(folder.journal)
+        size, notes = JournalSize.of(folder.journal), notes_size(folder.path)
         for memo in memos:
-            yield _standing(folder, memo, size, clock, measure=measure)
+            yield _standing(folder, memo, size, notes, clock, measure=measure)
 
 
 def _standing(
-    folder: RunFolder, memo: ViewMemo, size: JournalSize | None, now: int, *, measure: bool
+    folder: RunFolder,
+    memo: ViewMemo,
+    size: JournalSize | None,
+    notes: tuple[int, int],
+    now: int,
+    *,
+    measure: bool,
 ) -> Standing:
     state, error = memo.state, memo.error
     position = _position(memo)
@@ -199,12 +206,19 @@ def _standing(
             events, seconds = 0, 0.0  # nothing was written yet, or the journal was taken away
         except (JournalError, OSError) as reason:
             error = error or str(reason)
+    waits = state != "deleted" and not memo.has_notes(notes)
+    if events is not None and waits:
+        # What was said beside the journal: a file each time, as a rule.
+        known = memo.notes[0] if isinstance(memo.notes, list) and memo.notes else 0
+        events += max(1, notes[0] - known)
+        seconds = max(seconds or 0.0, _since_said(folder, now))
     if state in {"current", "following"} and memo.looked is not None:
         fresh = now - memo.looked < _FRESH * 1e9
         if error is not None:
             state = "behind"
         elif events:
-            state = "following" if fresh else "behind"
+            left = waits and memo.ended  # nobody looks at a run that is over but the next replay
+            state = "following" if fresh and not left else "behind"
         elif memo.ended or not fresh:
             state = "current"  # where its process is gone, it left nothing
     return Standing(
@@ -212,6 +226,14 @@ def _standing(
         *(position.events() if _tells_position(memo) else None, events, seconds),
         *(error, memo.written, memo.since),
     )
+
+
+def _since_said(folder: RunFolder, now: int) -> float:
+    """Return how long ago something was said of a run (s)."""
+    try:
+        return max(0.0, (now - os.stat(folder.path / "notes").st_mtime_ns) / 1e9)
+    except OSError:
+        return 0.0
 
 
 def _tells_position(memo: ViewMemo) -> bool:

@@ -135,7 +135,7 @@ def test_what_others_wrote_stays(root, spec, mongo_db):
 
 @server
 def test_tags_that_came_with_a_run(root, spec, mongo_db):
-    """Tags and notes of the journal are written where there are none, and never over a person's.
+    """Tags of the journal are joined with a person's, and a note is never written over a person's.
 
     Nor again where a person took them away; with the position, or not at all.
     """
@@ -157,14 +157,20 @@ def test_tags_that_came_with_a_run(root, spec, mongo_db):
     once(folder, spec)
     (run,) = mongo_db.runs.find()
     assert {"tags": ["good", "best", "late"], "notes": "mine"} == run["omniboard"]
-    for tags in ({"tags": []}, {}):
-        mongo_db.runs.update_one({}, {"$set": {"omniboard": tags}})
-        writer.append(EventType.ANNOTATED, what="tag", action="add", value=f"later {tags}")
+    for number, board in enumerate(({"tags": []}, {}, {"tags": ["x"], "notes": ""})):
+        mongo_db.runs.update_one({}, {"$set": {"omniboard": board}})
+        writer.append(EventType.ANNOTATED, what="tag", action="add", value=f"later {number}")
         writer.flush()
         once(folder, spec)
         once(folder, spec, rebuild=True)
         (run,) = mongo_db.runs.find()
-        assert tags == run["omniboard"]
+        assert {**board, "tags": [*board.get("tags", []), f"later {number}"]} == run["omniboard"]
+    writer.append(EventType.ANNOTATED, what="tag", action="remove", value="later 2")
+    writer.append(EventType.ANNOTATED, what="note", action="set", value="see 5")
+    writer.flush()
+    once(folder, spec)
+    (run,) = mongo_db.runs.find()
+    assert {"tags": ["x"], "notes": "see 5"} == run["omniboard"]
     writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
     writer.close()
     mongo_db.runs.update_one({}, {"$set": {"omniboard": "another program's"}})
@@ -175,7 +181,7 @@ def test_tags_that_came_with_a_run(root, spec, mongo_db):
 
 @server
 def test_a_tag_that_a_person_writes_meanwhile(root, spec, mongo_db):
-    """Between the look and the write: the write finds out, and the person's tags stay."""
+    """Between the look and the write: the write finds out, and both have their tags."""
     folder = root.claim()
     writer = _simple(folder)
     once(folder, spec)
@@ -199,7 +205,7 @@ def test_a_tag_that_a_person_writes_meanwhile(root, spec, mongo_db):
     assert "current" == follower.run_once().state
     follower.close()
     (run,) = mongo_db.runs.find()
-    assert (["a person's"], 7) == (run["omniboard"]["tags"], run["result"])
+    assert (["a person's", "ours"], 7) == (run["omniboard"]["tags"], run["result"])
     writer.close()
 
 

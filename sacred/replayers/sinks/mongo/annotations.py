@@ -1,8 +1,9 @@
 """Tags and notes in a run's document, where Omniboard has them: ``omniboard.tags``, ``omniboard.notes``.
 
-They belong to the person who writes them there. Those of the journal are written where there are none,
-and go on only as long as they are as they were written: what is there from us is remembered in
-``_journal.annotations``.
+People write them there, and in the journal (``sacred tag``, ``sacred note``). What is there from us is
+remembered in ``_journal.annotations``; against that both sides are compared. A tag that either side
+adds or takes away is added or taken away, and nothing else changes; a note that a person wrote there
+stays, whatever the journal's is.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class AnnotationUpdate(NamedTuple):
 
 
 def annotation_update(found: Mapping[str, Any], annotations: Annotations) -> AnnotationUpdate:
-    """Return what takes the journal's tags and notes into a document.
+    """Return what takes the journal's tags and note into a document.
 
     Parameters
     ----------
@@ -48,18 +49,42 @@ def annotation_update(found: Mapping[str, Any], annotations: Annotations) -> Ann
     if not isinstance(board, dict):
         return update  # another program's
     ours = (found.get("_journal") or {}).get("annotations") or {}
-    for name, value in (("tags", list(annotations.tags)), ("notes", annotations.notes)):
-        place, mark = f"omniboard.{name}", f"_journal.annotations.{name}"
-        if name in ours:
-            if board.get(name) != ours[name]:
-                continue  # a person's by now
-            update.guard[place] = ours[name]
-        elif name in board or not value:
-            continue
-        else:
-            update.guard[place] = {"$exists": False}
-        if value:
-            update.fields[place] = update.fields[mark] = value
-        else:
-            update.gone[place] = update.gone[mark] = ""
+    there = board.get("tags", [])
+    if isinstance(there, list):
+        tags = _joined(there, ours.get("tags") or [], annotations.tags)
+        _put(update, board, "tags", tags)
+        _mark(update, ours, "tags", list(annotations.tags))
+    note, before = board.get("notes"), ours.get("notes")
+    # A note that we brought and that is gone was taken away by a person: another one may come.
+    if (note == before or not note) and annotations.notes != before:
+        _put(update, board, "notes", annotations.notes)
+    _mark(update, ours, "notes", annotations.notes)
     return update
+
+
+def _joined(there: list[Any], before: list[Any], now: tuple[str, ...]) -> list[Any]:
+    """Return the tags that are there with what the journal changed since it was there last."""
+    kept = [tag for tag in there if tag not in before or tag in now]
+    return kept + [tag for tag in now if tag not in before and tag not in kept]
+
+
+def _put(update: AnnotationUpdate, board: Mapping[str, Any], name: str, value: Any) -> None:
+    """Have an entry of ``omniboard`` be a value, if it is not, and nobody changed it meanwhile."""
+    if value == board.get(name) or not (value or board.get(name)):
+        return
+    place = f"omniboard.{name}"
+    update.guard[place] = board.get(name, {"$exists": False})
+    if value:
+        update.fields[place] = value
+    else:
+        update.gone[place] = ""
+
+
+def _mark(update: AnnotationUpdate, ours: Mapping[str, Any], name: str, value: Any) -> None:
+    """Remember what the journal said of an entry."""
+    if (value or None) == (ours.get(name) or None):
+        return
+    if value:
+        update.fields[f"_journal.annotations.{name}"] = value
+    else:
+        update.gone[f"_journal.annotations.{name}"] = ""

@@ -85,6 +85,7 @@ class MongoSink:
     """
 
     rewrites: frozenset[str] = frozenset({"output", "points"})
+    annotated = True
 
     def __init__(
         self, spec: SinkSpec, *, runs: Any = None, metrics: Any = None, fs: Any = None
@@ -293,6 +294,7 @@ class MongoSink:
             {name: series.total for name, series in state.series.items()},
             claimed="claimed" in ours,
             spool=int(ours.get("spool", 0)),
+            told=str(ours.get("told") or ""),
         )
 
     def marked(self, owner: str) -> int:
@@ -349,6 +351,7 @@ class MongoSink:
                     names = {"omniboard": 1, "_journal.annotations": 1}
                     board = self._runs.find_one({"_id": state.view_id}, names) or {}
                     said = annotation_update(board, change.annotations)
+                    said.fields["_journal.told"] = change.annotations.digest
             elif isinstance(change, OutputChanged):
                 stale_file = state.output_file
                 fields["captured_out"] = self._output(batch, state, change.text)
@@ -552,6 +555,7 @@ class MongoSink:
                         "_journal.projector": 0,
                         "_journal.anew": True,
                         "_journal.spool": 0,
+                        "_journal.told": "",
                     },
                     "$inc": {"_journal.revision": 1},
                 },
