@@ -25,9 +25,9 @@ from sacred.cli_options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["main", "replay_main"]
+__all__ = ["commands_by_section", "main", "replay_main"]
 
 
 #: The commands as the help lists them: each by the module and the name that it has there. Only the
@@ -38,6 +38,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},
     "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {
+        "doctor": "cli_doctor:doctor",
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
         "repair": "cli_maintenance:repair",
@@ -55,6 +56,21 @@ _SECTIONS: dict[str, dict[str, str]] = {
 _PLACES = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
 
+def commands_by_section() -> Iterator[tuple[str, dict[str, click.Command]]]:
+    """Yield the commands as the help lists them, with the title of each section.
+
+    All of their modules are imported.
+    """
+    for title, places in _SECTIONS.items():
+        yield title, {name: _command(place) for name, place in places.items()}
+
+
+def _command(place: str) -> click.Command:
+    module, _, name = place.partition(":")
+    command: click.Command = getattr(import_module(f"sacred.{module}"), name)
+    return command
+
+
 class _Group(click.Group):
     """The commands, each imported when it is asked for; it tells which one was meant."""
 
@@ -62,12 +78,7 @@ class _Group(click.Group):
         return list(_PLACES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        place = _PLACES.get(cmd_name)
-        if place is None:
-            return None
-        module, _, name = place.partition(":")
-        command: click.Command = getattr(import_module(f"sacred.{module}"), name)
-        return command
+        return _command(_PLACES[cmd_name]) if cmd_name in _PLACES else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -80,17 +91,17 @@ class _Group(click.Group):
             raise click.UsageError(f"there is no command {args[0][:80]!r}: {hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         widest = max(map(len, _PLACES))
-        for title, places in _SECTIONS.items():
-            rows = []
-            for name in places:
-                command = self.get_command(ctx, name)
-                if command is not None and not command.hidden:
-                    room = formatter.width - widest - 6
-                    rows.append((name.ljust(widest), command.get_short_help_str(room)))
+        room = formatter.width - widest - 6
+        for title, commands in commands_by_section():
             with formatter.section(title):
-                formatter.write_dl(rows)
+                formatter.write_dl(
+                    [
+                        (name.ljust(widest), command.get_short_help_str(room))
+                        for name, command in commands.items()
+                    ]
+                )
 
 
 @click.group(cls=_Group, context_settings=SETTINGS)

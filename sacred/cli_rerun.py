@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sacred.analysis.repetition import Difference, Repetition
-    from sacred.core.recorded import RecordedRun
     from sacred.journal.root import RunFolder
 
-__all__ = ["rerun"]
+__all__ = ["rerun", "run_repetition"]
 
 #: Lines of a section that may have any number.
 _SHOWN = 20
@@ -53,7 +52,7 @@ def rerun(run: str, force: bool, as_json: bool, root: str | None, options: tuple
         say(terminal.clean(f"run {record.number}: {difference}"))
     again = queue_again(record)
     say(f"run {again.number} repeats run {record.number}")
-    code = _run(again, force=force, options=options)
+    code = run_repetition(again, force=force, options=options)
     if code is None:
         return 2
     report = compare_repetition(folder, again)
@@ -66,8 +65,13 @@ def rerun(run: str, force: bool, as_json: bool, root: str | None, options: tuple
     return code
 
 
-def _run(again: RunFolder, *, force: bool, options: tuple[str, ...]) -> int | None:
-    """Run it; one that did not come to its beginning is put away, and None."""
+def run_repetition(again: RunFolder, *, force: bool, options: tuple[str, ...]) -> int | None:
+    """Run the queued repetition of a run.
+
+    Returns
+    -------
+    The exit code of the program; None if it did not come to its beginning: then it is in the trash.
+    """
     from sacred.core.recorded import RecordedRun
     from sacred.journal.liveness import Liveness
 
@@ -76,8 +80,7 @@ def _run(again: RunFolder, *, force: bool, options: tuple[str, ...]) -> int | No
     except BaseException:
         _put_away(again)
         raise
-    record: RecordedRun = RecordedRun(again)
-    if record.state is Liveness.QUEUED:
+    if RecordedRun(again).state is Liveness.QUEUED:
         _put_away(again)
         return None
     return code
@@ -122,7 +125,10 @@ def _lines(report: Repetition) -> Iterator[str]:
 
 def _section(name: str, differences: tuple[Difference, ...]) -> Iterator[str]:
     for each in differences[:_SHOWN]:
-        yield f"  {name} {each.name}: {_change(each.before, each.now)}"
+        before, now = each.before, each.now
+        if name == "artifacts":  # digests of the contents
+            before, now = (known and f"content {known[:12]}" for known in (before, now))
+        yield f"  {name} {each.name}: {_change(before, now)}"
     if len(differences) > _SHOWN:
         yield f"  and {len(differences) - _SHOWN} more of {name}: --json has them all"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,6 @@ from sacred.cli_options import root_option, runs_of, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
-
-    from sacred.core.recorded import RecordedRun
 
 __all__ = ["run", "run_program"]
 
@@ -59,13 +57,13 @@ def run(run: str, resume: bool, force: bool, root: str | None, options: tuple[st
     return run_program(record, flags, options)
 
 
-def run_program(record: RecordedRun, flags: Sequence[str], options: Sequence[str]) -> int:
+def run_program(record: Any, flags: Sequence[str], options: Sequence[str]) -> int:
     """Unpack the stored sources of a run, run them as a process, and remove them.
 
     Parameters
     ----------
     record
-        Of the run, which is queued or ended early.
+        The ``RecordedRun`` of one that is queued, or ended early.
     flags
         For the process: ``--resume``, ``--force``.
     options

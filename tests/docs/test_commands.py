@@ -34,6 +34,8 @@ SAVED = re.compile(r"^<!-- test: file (?P<name>\S+) -->\n```\w+\n(?P<lines>.*?)^
 #: The pages whose commands are typed. A page that loses its blocks is no page without commands.
 PAGES = [
     "README.md",
+    "docs/annotations.md",
+    "docs/cli.md",
     "docs/collected-information.md",
     "docs/command-line.md",
     "docs/configuration.md",
@@ -80,6 +82,7 @@ OWN_SCRIPTS = {"README.md": "adding.py", "docs/metrics.md": "everything.py"}
 #: What has happened before a reader types the page's commands.
 BEFORE = {
     "README.md": [],
+    "docs/cli.md": [],
     "docs/collected-information.md": ["python my_experiment.py"],
     "docs/command-line.md": [],
     "docs/configuration.md": [],

@@ -16,8 +16,8 @@ EXAMPLES = Path(os.environ.get("SACRED_TEST_EXAMPLES", Path(__file__).parents[2]
 SECONDS = 120
 #: What an example imports that not everybody has.
 WANTED = ("sklearn", "matplotlib", "numpy", "mako", "torch", "tensorboardX")
-#: Examples whose lines are typed by other tests: they take long, or kill themselves.
-ELSEWHERE = {"demo.py", "digits.py", "resume.py"}
+#: Examples whose lines are typed by other tests: they take long, kill themselves, or need another environment.
+ELSEWHERE = {"demo.py", "digits.py", "engines.py", "resume.py"}
 
 
 def _lines(script: Path) -> list[str]:

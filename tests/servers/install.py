@@ -13,12 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import databases, gcs, mongo, peer, s3
+from servers import databases, engines, gcs, mongo, peer, s3
 
 
 def main() -> int:
     """Install; return the exit status."""
-    missing = sorted({*mongo.missing_packages(), *databases.missing_packages()})
+    missing = sorted(
+        {
+            *mongo.missing_packages(),
+            *databases.missing_packages(),
+            *engines.missing_packages(),
+        }
+    )
     if missing:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             print(
@@ -45,6 +51,7 @@ def main() -> int:
     try:
         mongo.install()
         peer.install()
+        engines.install()
         s3.install()
         gcs.install()
     except mongo.ServerMissingError as error:
