@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.analysis.reach import reaches
-from sacred.analysis.rows import event_row, micros, run_row
+from sacred.analysis.rows import event_row, micros, run_row, said_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.notes import read_notes
@@ -366,7 +366,7 @@ class Loader:
             reader.close()
         if "events" in names:
             for said in read_notes(folder).events:
-                self._add("events", run, *_said_row(said))
+                self._add("events", run, *said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
@@ -419,8 +419,3 @@ _BESIDE_DOCUMENT = _POINTS | _OUTPUT | {int(EventType.OUTPUT_FILTERED)}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )
-
-
-def _said_row(event: Event) -> tuple[Any, ...]:
-    """Return the row of what was said beside the journal, whose writers and numbers it has not."""
-    return None, None, *event_row(event)[2:]

@@ -105,8 +105,8 @@ def query(
     memory
         What the question may take, in bytes or as text (``"500MB"``, ``"4GiB"``): a third for
         points as they are read, two thirds for DuckDB, which puts aside what is more, in the
-        system's folder for temporary files. Half of the machine's if None. The interpreter's own
-        60 MB and the answer come on top.
+        system's folder for temporary files. Half of the machine's if None. Up to 170 MB come on
+        top: Python and DuckDB, what is being decoded, and the answer.
 
     cache
         Whether what earlier questions kept of ended runs in ``.cache/questions`` of the root may be

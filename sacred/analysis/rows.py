@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.replayers.listing import RunOutline
 
-__all__ = ["event_row", "micros", "run_row"]
+__all__ = ["event_row", "micros", "run_row", "said_row"]
 
 _MICROS = 9 * 10**18
 
@@ -30,6 +30,11 @@ def event_row(event: Event) -> tuple[Any, ...]:
         fields = {**fields, "data": bytes(fields.get("data") or b"").decode("utf-8", "replace")}
     seq = event.seq if event.seq >= 0 else None
     return event.writer, seq, micros(event.time), event.name, to_json(fields)
+
+
+def said_row(event: Event) -> tuple[Any, ...]:
+    """Return the row of what was said beside the journal, whose writers and numbers it has not."""
+    return None, None, *event_row(event)[2:]
 
 
 def micros(nanoseconds: Any) -> int | None:

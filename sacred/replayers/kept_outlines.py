@@ -7,9 +7,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import pack, unpack
+from sacred.journal.notes import NOTES
 from sacred.journal.root import RunFolder
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.journal_stamps import JournalStamps
-from sacred.replayers.listing import RunOutline, read_outline, with_notes
+from sacred.replayers.listing import RunOutline, read_outline, take_notes
 from sacred.replayers.question_cache import KeptRows
 
 if TYPE_CHECKING:
@@ -42,12 +44,17 @@ class KeptOutlines:
         """Return the outline of a run."""
         path = f"{self._root}{os.sep}{number}"
         row = self._rows.get(number) if self._rows is not None else None
-        if row is not None:
-            return with_notes(_outline_of(number, path, row))
+        found = _outline_of(number, path, row) if row is not None else self._read(number, path)
+        # What people say of a run lies beside its journal, and is read each time.
+        if os.path.isdir(f"{path}{os.sep}{NOTES}"):
+            take_notes(RunFolder(path, number), found)
+        return found
+
+    def _read(self, number: int, path: str) -> RunOutline:
         found, ended = read_outline(RunFolder(path, number))
         if ended and self._rows is not None and (row := _row_of(found)) is not None:
             self._rows.put(number, row)
-        return with_notes(found)
+        return found
 
     def close(self, numbers: Sequence[int] | None = None) -> None:
         """Keep what was read.
@@ -77,6 +84,7 @@ _KEPT = (
     *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
     *("events", "host", "note", "spool_end", "rerun_of"),
 )
+_NOTHING = Annotations()
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _values_of = operator.attrgetter(*_KEPT)
 
@@ -84,8 +92,6 @@ _values_of = operator.attrgetter(*_KEPT)
 def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
     """Return what is kept of an outline; None if that would not be what it is."""
     values = _values_of(found)
-    if found.tags or found.notes is not None:
-        return None  # few journals say it themselves
     if type(found.id) not in _SCALARS or not _SCALARS.issuperset(map(type, values)):
         return None
     result = found.result
@@ -93,11 +99,12 @@ def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
         if not _is_plain(result):
             return None
         result = (pack(result),)
-    return found.id, result, values
+    said = found.annotations
+    return found.id, result, values, (said.tags, said.notes)
 
 
 def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
-    ident, result, values = row
+    ident, result, values, said = row
     if type(result) is tuple:
         result = unpack(result[0])
     (journal, name, command, status, start, stop, last, duration) = values[:8]
@@ -105,7 +112,7 @@ def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
     return RunOutline(
         *(number, path, journal, ident, name, command, status, start, stop, last, duration),
         *(points, events, result, host, None, note, spool_end),
-        rerun_of=rerun_of,
+        *(Annotations(*said) if said != _NOTHING else _NOTHING, rerun_of),
     )
 
 

@@ -17,9 +17,8 @@ from sacred.journal.errors import (
 )
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
-from sacred.journal.notes import NOTES, read_notes
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
-from sacred.journal.root import RunFolder
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
-    from sacred.journal.root import JournalRoot
+    from sacred.journal.root import JournalRoot, RunFolder
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
-__all__ = ["RunOutline", "outline", "outlines", "read_outline", "with_notes"]
+__all__ = ["RunOutline", "outline", "outlines", "read_outline", "take_notes"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
@@ -161,7 +160,9 @@ def outline(
     table_decoder
         Makes what ``visit`` sees of a table of points.
     """
-    return with_notes(read_outline(folder, now, visit, table_decoder)[0])
+    found, _ = read_outline(folder, now, visit, table_decoder)
+    take_notes(folder, found)
+    return found
 
 
 def read_outline(
@@ -170,11 +171,10 @@ def read_outline(
     visit: Callable[[Event], object] | None = None,
     table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
 ) -> tuple[RunOutline, bool]:
-    """Do as ``outline`` does, of the journal alone; tell, too, whether nothing else decides the answer.
+    """Read a run's journal; tell, too, whether nothing but the journal's files decides the answer.
 
     Nothing else does for a run that ended and whose journal is sound: of the others something else
-    may be told a moment later. What people said of the run lies beside the journal, see
-    ``with_notes``.
+    may be told a moment later.
     """
     found = RunOutline(folder.number, folder.place)
     if visit is None and _summarised(found):
@@ -203,14 +203,11 @@ def read_outline(
     return found, ended
 
 
-def with_notes(found: RunOutline) -> RunOutline:
-    """Add what people said of the run beside its journal; return the outline itself."""
-    place = f"{found.path}{os.sep}{NOTES}"
-    if os.path.isdir(place):
-        said = read_notes(RunFolder(found.path, found.run))
-        found.annotations = found.annotations.after_all(said.events)
-        found.note = found.note or said.problem
-    return found
+def take_notes(folder: RunFolder, found: RunOutline) -> None:
+    """Put what was said beside the journal into an outline."""
+    said = read_notes(folder)
+    found.annotations = found.annotations.after_all(said.events)
+    found.note = found.note or said.problem
 
 
 def _summarised(found: RunOutline) -> bool:

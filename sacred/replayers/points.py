@@ -7,7 +7,6 @@ for each point; without it they go through lists.
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.columns import EXACT, RawTable
@@ -21,7 +20,6 @@ from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
-    from concurrent.futures import Future, ThreadPoolExecutor
 
     from sacred.journal.events import Event
 
@@ -229,33 +227,6 @@ def _clipped(micros: int) -> int:
     return max(-_MICROS, min(_MICROS, micros))
 
 
-class _Held:
-    """Points of one chunk, as they came.
-
-    Attributes
-    ----------
-    rows
-        How many there are.
-    tables
-        (row in the chunk, run, writer, first number) of each table, and the table.
-    points
-        (row in the chunk, run, writer, number, name, time) of each point that was alone.
-    odd
-        (row in the chunk, step or value) of what no column held, by the key of the column.
-    """
-
-    __slots__ = ("odd", "points", "rows", "tables")
-
-    def __init__(
-        self,
-        rows: int,
-        tables: list[tuple[tuple[int, int, int, int], RawTable]],
-        points: list[tuple[int, int, int, int, int, int]],
-        odd: dict[str, list[tuple[int, Any]]],
-    ) -> None:
-        self.rows, self.tables, self.points, self.odd = rows, tables, points, odd
-
-
 class _Arrays:
     """Points on their way into DuckDB, as numpy's arrays.
 
@@ -277,90 +248,68 @@ class _Arrays:
         self._names: dict[str, int] = {}
         #: How each chunk that is kept is read.
         self._views: list[str] = []
-        self._naming = threading.Lock()
-        self._worker: ThreadPoolExecutor | None = None
-        #: A chunk that is being decoded.
-        self._coming: Future[tuple[dict[str, Any], dict[str, dict[int, str]]]] | None = None
         self._forget()
 
     def _forget(self) -> None:
-        self._held = _Held(0, [], [], {"s": [], "v": []})
+        self._held = 0
+        #: Row in the chunk, run, writer, first number; and the table.
+        self._tables: list[tuple[tuple[int, int, int, int], RawTable]] = []
+        #: Row in the chunk, run, writer, number, name, time.
+        self._points: list[tuple[int, int, int, int, int, int]] = []
+        #: Row in the chunk and step or value, of what no column held.
+        self._odd: dict[str, list[tuple[int, Any]]] = {"s": [], "v": []}
 
     def _name(self, name: Any) -> int:
-        with self._naming:
-            return self._names.setdefault(plain_text(str(name)), len(self._names))
+        return self._names.setdefault(plain_text(str(name)), len(self._names))
 
     decode = staticmethod(RawTable.of)
 
     def add(self, run: int | None, event: Event) -> None:
         """Take in an event."""
-        held, row = self._held, self._held.rows
         if event.type == EventType.METRIC_POINT:
-            fields = event.fields
+            fields, row = event.fields, self._held
             name = self._name(fields["metric"])
             place = (row, run or 0, event.writer, event.seq)
-            held.points.append((*place, name, _micros(event.time)))
-            held.odd["s"].append((row, fields["step"]))
-            held.odd["v"].append((row, fields["value"]))
-            held.rows += 1
+            self._points.append((*place, name, _micros(event.time)))
+            self._odd["s"].append((row, fields["step"]))
+            self._odd["v"].append((row, fields["value"]))
+            self._held += 1
         else:
             table: RawTable = event.fields["table"]
-            place = (row, run or 0, event.writer, event.seq)
-            held.tables.append((place, table))
+            place = (self._held, run or 0, event.writer, event.seq)
+            self._tables.append((place, table))
             for key, odd in (("s", table.odd_steps), ("v", table.odd_values)):
-                first = row - table.skip
-                held.odd[key] += [(first + row, value) for row, value in odd if row >= table.skip]
-            held.rows += table.rows
-        if held.rows >= _CHUNK:
-            self._begin()
+                first = self._held - table.skip
+                self._odd[key] += [(first + row, value) for row, value in odd if row >= table.skip]
+            self._held += table.rows
+        if self._held >= _CHUNK:
+            self.flush()
 
     def flush(self) -> None:
         """Give DuckDB what was collected."""
-        self._begin()
-        self._end()
-
-    def _begin(self) -> None:
-        """Have what is held decoded meanwhile: reading and decoding take about the same time."""
-        held = self._held
-        self._forget()
-        self._end()
-        if held.rows >= _CHUNK:
-            if self._worker is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                self._worker = ThreadPoolExecutor(1, "sacred-points")
-            self._coming = self._worker.submit(self._decoded, held)
-        elif held.rows:
-            self._hand_out(*self._decoded(held))
-
-    def _end(self) -> None:
-        """Wait for what is being decoded."""
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            self._hand_out(*coming.result())
-
-    def _decoded(self, held: _Held) -> tuple[dict[str, Any], dict[str, dict[int, str]]]:
-        """Return the columns of a chunk, and the texts that stand in them."""
-        np, rows = self._np, held.rows
+        if not self._held:
+            return
+        np, rows = self._np, self._held
         kinds = {"r": np.int64, "w": np.int32, "q": np.int64, "m": np.int32, "x": np.int64}
         chunk: dict[str, Any] = {
             key: np.zeros(rows, kinds.get(key, np.float64)) for key in sorted(self._keys)
         }
         texts: dict[str, dict[int, str]] = {"s": {}, "v": {}}
-        if held.points:
-            columns = np.array(held.points, np.int64).T
+        if self._points:
+            columns = np.array(self._points, np.int64).T
             for key, column in zip("rwqmx", columns[1:], strict=True):
                 if key in chunk:
                     chunk[key][columns[0]] = column
         alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], RawTable]]] = {}
-        for one in held.tables:
-            alike.setdefault((one[1].length, one[1].width), []).append(one)
+        for held in self._tables:
+            alike.setdefault((held[1].length, held[1].width), []).append(held)
         for held_tables in alike.values():
             self._decode(chunk, texts, held_tables)
         for key in sorted({"s", "v"} & self._keys):
             chunk[key + "k"] = np.isnan(chunk[key]).astype(np.uint8)
-            self._put(chunk, texts, key, held.odd[key])
-        return chunk, texts
+            self._put(chunk, texts, key)
+        self._hand_out(chunk, texts)
+        self._forget()
 
     def _decode(
         self,
@@ -422,16 +371,10 @@ class _Arrays:
         self._np.put_along_axis(ordered, order, lanes, axis=1)
         return ordered
 
-    def _put(
-        self,
-        chunk: dict[str, Any],
-        texts: dict[str, dict[int, str]],
-        key: str,
-        odd: list[tuple[int, Any]],
-    ) -> None:
+    def _put(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]], key: str) -> None:
         """Put what no column held, and what stands beside the columns, into its place."""
         numbers, kinds = chunk[key], chunk[key + "k"]
-        for row, value in odd:
+        for row, value in self._odd[key]:
             number, text = exact_number(value)
             if number is None:
                 kinds[row] = _NULL
@@ -484,9 +427,6 @@ class _Arrays:
 
     def finish(self) -> None:
         """Make the relation a view of what is kept and what was inserted."""
-        if self._worker is not None:
-            self._worker.shutdown()
-            self._worker = None
         if not self._views:
             return
         self._connection.execute(f"alter table metrics rename to {_TOLD}")

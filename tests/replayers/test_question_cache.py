@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sacred.journal import EventType, JournalError, JournalRoot, JournalWriter, repair_run, seal_run
+from sacred.journal.notes import Said, annotate
 from sacred.journal.spool import SPOOL
 from sacred.replayers import journal_stamps, kept_outlines, question_cache
 from sacred.replayers.listing import outline, outlines
@@ -420,6 +421,13 @@ class WhateverIsDone(RuleBasedStateMachine):
         folder = self.chosen(number)
         if folder is not None and folder.journal.is_dir():
             (folder.journal / SPOOL).write_bytes(b"\x00\x01 no spool at all")
+
+    @rule(number=numbers, text=st.sampled_from(["good", "bad"]))
+    def say(self, number, text):
+        folder = self.chosen(number)
+        if folder is not None:
+            with contextlib.suppress(JournalError):
+                annotate(folder, [Said("tag", "add", text)])
 
     @rule()
     def move_root(self):
