@@ -109,6 +109,14 @@ class Loader:
 
         What bounds other relations is read first; where nothing does, a run is looked at once.
         """
+        try:
+            self._read(folders)
+        finally:
+            for outlines in self._outlines.values():
+                outlines.close()
+            self._outlines.clear()
+
+    def _read(self, folders: Sequence[RunFolder]) -> None:
         self._number(folders)
         if self._statement is not None:
             for name in self._names & _LONG:
@@ -128,8 +136,6 @@ class Loader:
             self._flush()
             self._loaded |= names
         self._points.finish()
-        for outlines in self._outlines.values():
-            outlines.close()
 
     def _outline(self, folder: RunFolder) -> RunOutline:
         """Return a run's outline, where that is all that is asked of it."""

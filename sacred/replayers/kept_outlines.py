@@ -38,7 +38,9 @@ class KeptOutlines:
     def __init__(self, root: JournalRoot, *, cache: bool = True) -> None:
         self._root = str(root.path)
         self._stamps = JournalStamps(root) if cache and os.name != "nt" else None
-        self._rows = KeptRows(root, "runs", self._stamps) if self._stamps is not None else None
+        self._rows = (
+            KeptRows(root, "runs", self._stamps, _FORM) if self._stamps is not None else None
+        )
 
     def of(self, number: int) -> RunOutline:
         """Return the outline of a run."""
@@ -84,6 +86,8 @@ _KEPT = (
     *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
     *("events", "host", "note", "spool_end", "rerun_of"),
 )
+#: Raise the number when what an outline says of a journal changes.
+_FORM = f"1 id result {' '.join(_KEPT)} tags notes"
 _NOTHING = Annotations()
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _values_of = operator.attrgetter(*_KEPT)

@@ -63,6 +63,8 @@ class KeptRows:
         Small letters; the file is named by it.
     stamps
         Of the root.
+    form
+        What a row consists of: what was kept in another form is not read.
 
     Notes
     -----
@@ -70,11 +72,12 @@ class KeptRows:
     to write wins. Nothing here raises: where nothing can be kept, nothing is.
     """
 
-    def __init__(self, root: JournalRoot, kind: str, stamps: JournalStamps) -> None:
+    def __init__(self, root: JournalRoot, kind: str, stamps: JournalStamps, form: str = "") -> None:
         self._folder = os.path.join(str(root.path), ".cache", "questions")
         self._name = f"{kind}-{_user()}"
         self._path = os.path.join(self._folder, self._name)
         self._stamps = stamps
+        self._head = _head() + form.encode() + b"\n"
         #: Of a file that is full, those below the lowest number are read each time.
         self._lowest = 0
         self._kept = self._load()
@@ -135,7 +138,7 @@ class KeptRows:
         changed = self._new + self._lost
         try:
             if self._new and changed * 100 >= self._before and self._aside is not None:
-                content = _packed(self._kept)
+                content = _packed(self._kept, self._head)
                 if content is not None:
                     with os.fdopen(open_regular(self._aside, os.O_RDWR), "r+b") as file:
                         file.write(content)
@@ -173,7 +176,7 @@ class KeptRows:
     def _load(self) -> dict[int, _Kept]:
         try:
             content = _read_own(self._path)
-            kept = {row[0]: _Kept(row[1], row[2], row[3]) for row in _unpacked(content)}
+            kept = {row[0]: _Kept(row[1], row[2], row[3]) for row in _unpacked(content, self._head)}
             if len(content) > _MOST - _AROUND - _MOST_ROW:
                 self._lowest = min(kept)
             return kept
@@ -273,7 +276,7 @@ def _read_own(path: str) -> bytes:
     return content
 
 
-def _packed(kept: dict[int, _Kept]) -> bytes | None:
+def _packed(kept: dict[int, _Kept], head: bytes) -> bytes | None:
     """Return the file's content: of the runs with the highest numbers, as many as it may hold."""
     packer = msgpack.Packer(autoreset=True)
     rows: list[bytes] = []
@@ -289,12 +292,10 @@ def _packed(kept: dict[int, _Kept]) -> bytes | None:
         if len(row) <= _MOST_ROW:
             rows.append(row)
     body = msgpack.Packer().pack_array_header(len(rows)) + b"".join(rows)
-    head = _head()
     return b"".join((head, xxhash.xxh64_digest(body), body))
 
 
-def _unpacked(content: bytes) -> Any:
-    head = _head()
+def _unpacked(content: bytes, head: bytes) -> Any:
     body = memoryview(content)[len(head) + 8 :]
     digest = content[len(head) : len(head) + 8]
     if not content.startswith(head) or xxhash.xxh64_digest(body) != digest:

@@ -231,6 +231,26 @@ def test_conditions_that_bound_nothing(condition):
     assert reach_of(condition) == []
 
 
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("r.start > now() - interval 1 hour", 1),
+        ("r.start > today()", 1),
+        ("now() - interval 1 day < r.start", 1),
+        ("r.start < now() - interval 1 hour", 0),
+        ("r.start > timestamp '2026-01-01' - (now() - r.stop)", 0),
+        ("age(r.start) > interval 1 hour", 0),
+        ("r.start < timestamp '2026-01-01'", 1),
+    ],
+)
+def test_runs_that_the_clock_may_add(condition, kept):
+    """A condition that more runs may satisfy when the answer is made bounds no other relation."""
+    connection = duckdb.connect(":memory:")
+    sql = f"select count(*) from metrics m join runs r using (run) where {condition}"
+    (scan,) = Statement(connection, sql).scans["runs"]
+    assert len(scan.conditions) == kept
+
+
 def test_the_last_hour():
     """What is later than an hour ago when the answer is made is later than an hour ago now."""
     (reach,) = reach_of("time > now() - interval 1 hour")

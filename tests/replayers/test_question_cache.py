@@ -84,7 +84,7 @@ def kept(root):
     """Return the numbers of the runs that are kept, whether they are still so or not."""
     stamps = journal_stamps.JournalStamps(root)
     with contextlib.closing(stamps):
-        return sorted(question_cache.KeptRows(root, "runs", stamps)._kept)
+        return sorted(question_cache.KeptRows(root, "runs", stamps, kept_outlines._FORM)._kept)
 
 
 def test_the_second_question_reads_no_journal(root, monkeypatch):
@@ -172,7 +172,9 @@ def test_a_full_disk(root, monkeypatch):
     assert os.listdir(root.path / ".cache" / "questions") == []
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "other version", "empty", "a folder", "lies"])
+@pytest.mark.parametrize(
+    "harm", ["cut", "flipped", "other version", "empty", "a folder", "lies", "other form"]
+)
 def test_a_cache_that_is_no_good(root, harm):
     """Whatever stands in its place: the answer is that of the journals, and it is made anew."""
     import msgpack
@@ -188,12 +190,20 @@ def test_a_cache_that_is_no_good(root, harm):
         path.mkdir()
     elif harm == "lies":
         body = msgpack.packb([[1, "no stamp", 3]])
-        path.write_bytes(question_cache._head() + xxhash.xxh64_digest(body) + body)
+        head = question_cache._head() + kept_outlines._FORM.encode() + b"\n"
+        path.write_bytes(head + xxhash.xxh64_digest(body) + body)
     else:
         at = len(content) // 2
         flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
         other = content.replace(question_cache._head(), question_cache._MAGIC + b"0 0.0.1\n")
-        wrong = {"cut": content[:-1], "flipped": flipped, "other version": other, "empty": b""}
+        form = content.replace(b" tags notes", b" notes")
+        wrong = {
+            "other form": form,
+            "cut": content[:-1],
+            "flipped": flipped,
+            "other version": other,
+            "empty": b"",
+        }
         path.write_bytes(wrong[harm])
     assert shown(root) == expected == shown(root, cache=False)
     assert kept(root) == ([] if harm == "a folder" else [1])
