@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.curves import AXES
 from sacred.journal.errors import OutputPlaceError
 from sacred.journal.new_file import new_file
+from sacred.replayers.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,15 +73,23 @@ def save_picture(
         The name says no kind of picture, or something is there already.
     ModuleNotFoundError
         There is no matplotlib.
+    QueryError
+        It can not draw these numbers: they are too large.
     OSError
         The disk refuses.
     """
     kind = picture_kind(path)
     with new_file(path, overwrite=overwrite) as file:
-        figure = _figure(panels, x=x, log=log, title=title)
         # No date: the same run gives the same picture.
         about = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-        figure.savefig(file, format=kind, dpi=150, metadata=about)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of fonts without a character, of wide ranges
+                figure = _figure(panels, x=x, log=log, title=title)
+                figure.savefig(file, format=kind, dpi=150, metadata=about)
+        except (ValueError, OverflowError, ArithmeticError) as error:
+            text = " ".join(str(error).split())
+            raise QueryError(f"matplotlib can not draw these numbers: {text}") from None
     from pathlib import Path
 
     return Path(os.path.realpath(path))

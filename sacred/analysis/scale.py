@@ -34,8 +34,9 @@ class Scale(NamedTuple):
             low, high = min(low, number), max(high, number)
         if low > high:
             low, high = 1.0, 1.0
-        if low == high and log:
-            low, high = low / 2, high * 2
+        # Of neighbours among large numbers the logarithms are the same.
+        if log and math.log(low) == math.log(high):
+            low, high = max(low / 2, 5e-324), high * 2
         elif low == high:
             room = abs(low) / 10 or 1.0
             low, high = low - room, high + room

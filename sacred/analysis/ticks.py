@@ -42,7 +42,7 @@ def ticks(low: float, high: float, most: int, *, times: bool = False) -> list[fl
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
     """Return powers of ten between two numbers above zero; 1, 2 and 5 of each if those are few."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first, last = math.floor(math.log10(low)), min(308, math.ceil(math.log10(high)))
     for factors in ((1, 2, 5), (1,)):
         found = [
             factor * 10.0**power

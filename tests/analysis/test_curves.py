@@ -52,7 +52,12 @@ def test_ticks_lie_on_the_axis(one, other, most):
         assert len(found) == len(number_texts(found))
 
 
-@given(st.floats(min_value=1e-300, max_value=1e300), st.floats(min_value=1e-300, max_value=1e300))
+@given(
+    st.floats(min_value=5e-324, max_value=1.7e308), st.floats(min_value=5e-324, max_value=1.7e308)
+)
+@example(9.999999999999196e299, 9.999999999999198e299)
+@example(5e-324, 5e-324)
+@example(1.7e308, 1.7e308)
 def test_logarithmic_ticks(one, other):
     """The same for numbers above zero and their logarithms."""
     scale = Scale.of([one, other], log=True)

@@ -97,6 +97,22 @@ def test_pictures(root, run_sacred, tmp_path):
     )
 
 
+def test_numbers_that_can_not_be_drawn(root, run_sacred, tmp_path):
+    """The largest numbers make a chart; what matplotlib makes of them is a picture or a sentence."""
+    pytest.importorskip("matplotlib")
+    writer = root.writer()
+    root.start(writer, 1)
+    for step, value in enumerate((1.7e308, -1.7e308, 5e-324)):
+        writer.log_point("loss", step, value)
+    root.end(writer)
+    assert 0 == run_sacred("plot", 1).code
+    assert 0 == run_sacred("plot", 1, "--log").code
+    done = run_sacred("plot", 1, "--png", "a.png")
+    assert (0 if (tmp_path / "a.png").exists() else 2) == done.code
+    assert "itself" not in done.err
+    assert "Warning" not in done.err
+
+
 def test_without_matplotlib(root, tmp_path):
     """A picture says what to install, and leaves nothing; a chart needs nothing."""
     root.completed()
