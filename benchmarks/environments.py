@@ -22,6 +22,12 @@ CACHE = REPOSITORY / ".cache" / "bench"
 #: pkg_resources, which Sacred 0.8.7 imports, is gone from newer setuptools.
 PEER = ("sacred==0.8.7", "setuptools<81", "numpy", "tensorboardX")
 
+#: Whose stores are asked (B8). The small MLflow, and what its SQLite store imports.
+ASKED = (
+    *("mlflow-skinny", "sqlalchemy", "alembic", "pandas", "numpy", "setuptools<81"),
+    *("tensorboard", "tensorboardX"),
+)
+
 _LIMIT = 600.0
 _MARK = "benchmark.json"
 
@@ -99,6 +105,17 @@ def with_views(known: Environments) -> Path:
     if known.wheel is None:
         return known.ours
     return _environment("ours-views", [f"{known.wheel}[sql,s3,gcs]"], _fingerprint(known.wheel))
+
+
+def for_questions() -> Path:
+    """Return the interpreter of an environment that has MLflow and TensorBoard.
+
+    Raises
+    ------
+    EnvironmentMissingError
+        They could not be installed.
+    """
+    return _environment("asked", list(ASKED), " ".join(ASKED))
 
 
 def _interpreters() -> dict[str, Path]:

@@ -46,6 +46,9 @@ class Scale:
         B6: points per second, seconds until the kill.
     replayed, views
         B9: numbers of runs and of points in each; kinds of views.
+    asked, asked_of_peers, listed
+        B8: numbers of runs and of points in each, of ours alone and beside the peers; and how many
+        runs are listed.
     """
 
     process_rounds: int
@@ -64,6 +67,9 @@ class Scale:
     stream_seconds: float
     replayed: tuple[tuple[int, int], ...]
     views: tuple[str, ...]
+    asked: tuple[int, int]
+    asked_of_peers: tuple[int, int]
+    listed: int
 
 
 _VIEWS = ("mongo", "sqlite", "postgresql", "mariadb", "file", "s3", "gcs")
@@ -84,6 +90,9 @@ FULL = Scale(
     stream_seconds=5.0,
     replayed=((1, 10_000), (1, 100_000), (1, 1_000_000), (100, 1_000), (1_000, 1_000)),
     views=_VIEWS,
+    asked=(100, 100_000),
+    asked_of_peers=(100, 10_000),
+    listed=10_000,
 )
 QUICK = Scale(
     process_rounds=5,
@@ -102,6 +111,9 @@ QUICK = Scale(
     stream_seconds=1.0,
     replayed=((1, 100_000), (100, 1_000)),
     views=_VIEWS,
+    asked=(20, 50_000),
+    asked_of_peers=(10, 10_000),
+    listed=1_000,
 )
 #: For the tests of the harness: every step once, no number worth a look.
 TINY = Scale(
@@ -121,6 +133,9 @@ TINY = Scale(
     stream_seconds=0.2,
     replayed=((2, 100),),
     views=("file",),
+    asked=(3, 200),
+    asked_of_peers=(2, 100),
+    listed=5,
 )
 
 

@@ -21,6 +21,7 @@ from benchmarks import (
     latencies,
     losses,
     machine,
+    questions,
     reading,
     report,
     sizes,
@@ -42,6 +43,7 @@ BUDGETS: dict[str, Callable[[Laboratory], Table]] = {
     "B5": sizes.measure,
     "B6": losses.measure,
     "B7": reading.measure,
+    "B8": questions.measure,
     "B-follow": following.measure,
     "B9": views.measure,
 }

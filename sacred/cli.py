@@ -46,12 +46,14 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Files": {"artifacts": "cli_files:artifacts", "source": "cli_files:source"},
     "Ask": {"query": "cli_query:query"},
-    "Run": {"run": "cli_run:run"},
+    "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},
     "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {
+        "doctor": "cli_doctor:doctor",
         "verify": "cli_maintenance:verify",
         "seal": "cli_maintenance:seal",
         "repair": "cli_maintenance:repair",
+        "rm": "cli_rm:rm",
         "gc": "cli_gc:gc",
     },
     "Exchange": {

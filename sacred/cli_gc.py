@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sacred.journal.garbage import Collection
     from sacred.journal.root import JournalRoot
 
-__all__ = ["gc"]
+__all__ = ["gc", "seconds_of"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _KINDS = {
@@ -33,11 +33,12 @@ _KINDS = {
     "aside": "journal files that were being written",
     "spools": "spools whose output is in the journal",
     "checkpoints": "checkpoints of replayers that none needs",
+    "questions": "caches of questions that none reads",
 }
 _TOLD = 20
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
+def seconds_of(_context: click.Context, _option: click.Parameter, text: str) -> float:
     """Read a time such as 7d, 12h or 30m; a bare number counts days."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw]?)", text.strip())
     if match is None:
@@ -49,7 +50,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 @click.option("--dry-run", is_flag=True, help="Remove nothing, tell what would be.")
 @click.option(
     "--grace",
-    callback=_seconds,
+    callback=seconds_of,
     default="7d",
     metavar="TIME",
     help="Spare what is younger: 7d (this if not given), 36h; less than a day only with --force.",
@@ -60,13 +61,15 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None) -> int:
     """Remove stored files that no run needs, and what kills left behind.
 
-    Also what replayers kept of runs that are gone, or ended and whole in their view.
+    Also what replayers kept of runs that are gone, or ended and whole in their view, and what
+    questions of other versions kept.
 
     Every journal is read first. While one can not be read whole, no stored file is removed: what
     the rest of it names is unknown. Exit code 1 if a run is damaged or something could not be
     removed, 2 if a run could not be read.
     """
     from sacred.journal.garbage import SHORTEST_GRACE, Collected, collect
+    from sacred.replayers.question_cache import collect_question_caches
     from sacred.replayers.stale_checkpoints import collect_checkpoints
 
     if grace < SHORTEST_GRACE and not force:
@@ -78,9 +81,11 @@ def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None
     with Waiting("reading every journal"):
         done = collect(place, grace=grace, dry_run=dry_run, force=force)
         checkpoints = collect_checkpoints(place, grace=grace, dry_run=dry_run)
+        caches = collect_question_caches(place, grace=grace, dry_run=dry_run)
+    more = [Collected("checkpoints", *checkpoints[:2]), Collected("questions", *caches[:2])]
     done = done._replace(
-        collected=[*done.collected, Collected("checkpoints", *checkpoints[:2])],
-        failures=done.failures + checkpoints.failures,
+        collected=[*done.collected, *more],
+        failures=done.failures + checkpoints.failures + caches.failures,
     )
     stopped = any(not (force and obstacle.damaged) for obstacle in done.obstacles)
     if as_json:

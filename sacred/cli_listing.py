@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    cache_option,
     first_of,
     json_option,
     print_lines,
@@ -74,6 +74,7 @@ _LS_HELP = """List the runs and what became of them.
 @click.option("--sort", metavar="NAMES", help="Sort by columns; by -NAME the greatest is first.")
 @click.option("--group", metavar="NAMES", help="A line for all runs that have the same values.")
 @click.option("--watch", is_flag=True, help="Draw it anew as runs go on, until q or Ctrl-C.")
+@cache_option
 @json_option
 @root_option
 def ls(
@@ -83,6 +84,7 @@ def ls(
     sort: str | None,
     group: str | None,
     watch: bool,
+    cache: bool,
     as_json: bool,
     root: str | None,
 ) -> int:
@@ -98,8 +100,8 @@ def ls(
         asked = Asked.of(columns, where, sort, group, last)
         return asked.watched(place) if watch else asked.printed(place, as_json=as_json)
     if watch:
-        return watch_it(place, lambda: _pictured(list(outlines(place, last=last))))
-    found = outlines(place, last=last)
+        return watch_it(place, lambda: _pictured(list(outlines(place, last=last, cache=cache))))
+    found = outlines(place, last=last, cache=cache)
     if as_json:
         return _print_json(found, place)
     listed = _read(found, place, last)
@@ -137,7 +139,7 @@ def _print_json(found: Iterable[RunOutline], place: JournalRoot) -> int:
 
     def records() -> Iterator[dict[str, Any]]:
         for outline in found:
-            folder = RunFolder(Path(outline.path), outline.run)
+            folder = RunFolder(outline.path, outline.run)
             views = list(standings([folder], measure=False))
             wrong.extend(view for view in views if not view.is_well)
             yield {**outline.record(), "views": [_view_record(view) for view in views]}
@@ -151,7 +153,7 @@ def _behind(listed: Iterable[RunOutline]) -> list[Standing]:
     from sacred.journal.root import RunFolder
     from sacred.replayers.standings import standings
 
-    folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
+    folders = [RunFolder(outline.path, outline.run) for outline in listed]
     return [view for view in standings(folders, measure=False) if not view.is_well]
 
 

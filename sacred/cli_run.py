@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sacred.cli_options import root_option, runs_of, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
-__all__ = ["run"]
+__all__ = ["run", "run_program"]
 
 #: The child finds this very package, and is left with the paths that a program has.
 _CHILD = """
@@ -43,16 +44,39 @@ def run(run: str, resume: bool, force: bool, root: str | None, options: tuple[st
     the one that was given when the run was queued. Exit code: that of the program; 2 if the run
     can not be run, or another process has it.
     """
-    from sacred.core.program_folder import ProgramFolder, remove_leftovers
     from sacred.core.recorded import RecordedRun
     from sacred.core.resume import check_state
-    from sacred.core.stored_program import check_environment, places_of, unpack_sources
+    from sacred.core.stored_program import check_environment
 
     (folder,) = runs_of(root, [run])
     record = RecordedRun(folder)
     check_state(record, resume=resume, force=force)
     for difference in check_environment(record, force=force):
         say(f"run {record.number}: {difference}")
+    flags = ["--resume"] * resume + ["--force"] * force
+    return run_program(record, flags, options)
+
+
+def run_program(record: Any, flags: Sequence[str], options: Sequence[str]) -> int:
+    """Unpack the stored sources of a run, run them as a process, and remove them.
+
+    Parameters
+    ----------
+    record
+        The ``RecordedRun`` of one that is queued, or ended early.
+    flags
+        For the process: ``--resume``, ``--force``.
+    options
+        Of the experiment's own command line.
+
+    Returns
+    -------
+    The exit code of the process.
+    """
+    from sacred.core.program_folder import ProgramFolder, remove_leftovers
+    from sacred.core.stored_program import places_of, unpack_sources
+
+    folder = record.folder
     for sentence in remove_leftovers():
         say(sentence)
     with ProgramFolder(f"run {record.number} of {folder.root.path}") as place:
@@ -60,7 +84,6 @@ def run(run: str, resume: bool, force: bool, root: str | None, options: tuple[st
             place.expect(places_of(record))
             unpack_sources(record, place.path)
             place.started = True
-            flags = ["--resume"] * resume + ["--force"] * force
             return _started([str(folder.path), place.path, *flags, "--", *options], place.lock)
         finally:
             kept = place.remove()

@@ -24,6 +24,30 @@ if TYPE_CHECKING:
 
 __all__ = ["note", "tag"]
 
+_TAG_HELP = """Tag runs, take tags away, list them.
+
+\b
+sacred tag                     every tag, and how many runs have it
+sacred tag 57                  the tags of run 57
+sacred tag 57 good             add one
+sacred tag 57 58 good -draft   add and take away, of several runs
+sacred tag last +2024          a tag that looks like a run needs the +
+
+The first word is a run. Tags lie beside the run's journal, which stays as it is, and go to
+views whose clients show them (Omniboard) with the next replay.
+"""
+
+_NOTE_HELP = """Write the note of a run, or read it.
+
+\b
+sacred note 57 "see run 61"    write it, in the place of the one before
+sacred note 57 - < file        as it comes on stdin
+sacred note 57                 write it with $EDITOR; without a terminal, print it
+
+Notes lie beside the run's journal, which stays as it is, and go to views whose clients show
+them (Omniboard) with the next replay.
+"""
+
 #: What names a run wherever it stands; the first word is one, whatever it is.
 _RUN = re.compile(r"[1-9][0-9]*\Z|last(~[0-9]+)?\Z|id:|.*/")
 #: The options of ``sacred tag``: what else begins with a dash is a tag to be removed.
@@ -50,23 +74,12 @@ class _Words(click.Command):
         return super().parse_args(ctx, [*options, "--", *words])
 
 
-@click.command(cls=_Words)
+@click.command(cls=_Words, help=_TAG_HELP)
 @click.argument("words", nargs=-1, metavar="[RUN]... [[+]TAG]... [-TAG]...")
 @json_option
 @root_option
 def tag(words: tuple[str, ...], as_json: bool, root: str | None) -> int:
-    r"""Tag runs, take tags away, list them.
-
-    \b
-    sacred tag                     every tag, and how many runs have it
-    sacred tag 57                  the tags of run 57
-    sacred tag 57 good             add one
-    sacred tag 57 58 good -draft   add and take away, of several runs
-    sacred tag last +2024          a tag that looks like a run needs the +
-
-    The first word is a run. Tags lie beside the run's journal, which stays as it is, and go to
-    views whose clients show them (Omniboard) with the next replay.
-    """
+    """Tag runs, take tags away, list them."""
     from sacred.analysis.annotation import annotations_of, change_tags, tag_counts
 
     runs, add, remove = _sorted(words)
@@ -136,22 +149,13 @@ def _show(table: terminal.Table) -> None:
         print(line)
 
 
-@click.command()
+@click.command(help=_NOTE_HELP)
 @click.argument("run")
 @click.argument("text", required=False)
 @click.option("--clear", is_flag=True, help="Take the note away.")
 @root_option
 def note(run: str, text: str | None, clear: bool, root: str | None) -> int:
-    r"""Write the note of a run, or read it.
-
-    \b
-    sacred note 57 "see run 61"    write it, in the place of the one before
-    sacred note 57 - < file        as it comes on stdin
-    sacred note 57                 write it with $EDITOR; without a terminal, print it
-
-    Notes lie beside the run's journal, which stays as it is, and go to views whose clients show
-    them (Omniboard) with the next replay.
-    """
+    """Write the note of a run, or read it."""
     from sacred.analysis.annotation import annotations_of, set_note
 
     if clear and text is not None:

@@ -11,12 +11,13 @@ from sacred.analysis.metric_summary import MetricSummary
 from sacred.journal.codec import BlobReference, unpack
 from sacred.journal.errors import BlobError, JournalError
 from sacred.journal.events import EventType
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.journal.spool import SPOOL, spooled_to, tolerant_chunks
 from sacred.journal.verdicts import Tail, is_damage
 from sacred.replayers.jsontext import event_lines as lines_of
-from sacred.replayers.jsontext import instant, jsonable, spool_line
+from sacred.replayers.jsontext import instant, jsonable, said_line, spool_line
 from sacred.replayers.listing import RunOutline, outline
 from sacred.replayers.memo import ViewMemo, read_memos
 from sacred.replayers.plain import plain_text
@@ -477,7 +478,9 @@ def _seen(memo: ViewMemo) -> dict[str, Any]:
 def event_lines(
     folder: RunFolder, problems: list[str], notes: list[str] | None = None
 ) -> Iterator[str]:
-    """Yield every event of a run as a line of JSON, by time, then what only the spool holds.
+    """Yield every event of a run as a line of JSON, by time, then what stands beside its journal.
+
+    That is what only the spool holds, and what people said of the run.
 
     Parameters
     ----------
@@ -501,6 +504,7 @@ def event_lines(
         flaws: list[SpoolFlaw] = []
         for chunk in spool_beyond(folder, spool_end, flaws):
             yield spool_line(chunk)
+        yield from map(said_line, read_notes(folder).events)
         found = outline(folder)
         if found.problem or found.note:  # else its writer lives, and may finish what it began
             told = [v for v in (*reader.verdicts, *reader.tails()) if not _superseded(v)]

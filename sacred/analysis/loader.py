@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
+from sacred.analysis.reach import reaches
+from sacred.analysis.rows import event_row, micros, run_row, said_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
-from sacred.journal.integers import text_of
+from sacred.journal.notes import read_notes
 from sacred.journal.reader import JournalReader
+from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
-from sacred.replayers.jsontext import leaves, to_json
+from sacred.journal.verdicts import is_damage
+from sacred.replayers.jsontext import leaves
+from sacred.replayers.kept_outlines import KeptOutlines
 from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import outline
 from sacred.replayers.plain import plain_text
-from sacred.replayers.points import PointLoader, exact_number
+from sacred.replayers.points import PointLoader
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
 from sacred.replayers.rows import file_row, leaf_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from sacred.analysis.reach import Reach
     from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
+    from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
 
 __all__ = ["Loader"]
 
 #: Rows collected before they go to DuckDB.
 _ROWS = 8192
-_MICROS = 9 * 10**18
 #: Relations that one pass over a run's events gives: small ones, and those as long as the run.
 _DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
 _LONG = frozenset({"metrics", "output", "events"})
@@ -53,6 +60,8 @@ class Loader:
         Whose conditions bound what is read; None: everything is.
     kept
         Bytes of metric points that may stay in arrays; see ``PointLoader``.
+    cache
+        Whether what is known of ended runs may be used, and kept for the next question.
 
     Attributes
     ----------
@@ -66,11 +75,14 @@ class Loader:
         names: Iterable[str] = RELATIONS,
         statement: Statement | None = None,
         kept: int = 0,
+        *,
+        cache: bool = False,
     ) -> None:
         for relation in RELATIONS.values():
             columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
             connection.execute(f'create table "{relation.name}" ({columns})')
         self._connection = connection
+        self._reaches: dict[str, list[Reach]] = {}
         self._names = frozenset(names)
         self._scans: dict[str, list[Scan]] = {} if statement is None else statement.scans
         self._statement = statement
@@ -78,8 +90,18 @@ class Loader:
         wanted_of = self._wanted_metrics if self._metrics_of() else None
         columns_read = None if statement is None else statement.columns("metrics")
         self._points = PointLoader(connection, columns_read, wanted_of, kept)
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._names}
+        #: What may be read of each relation: the rest stays NULL.
+        self._columns = {
+            name: frozenset(column.name for column in RELATIONS[name].columns)
+            if statement is None
+            else statement.columns(name) | {"run"}
+            for name in self._names
+        }
         self._told: set[int | None] = set()
+        self._cache = cache
+        #: By root.
+        self._outlines: dict[str, KeptOutlines] = {}
         self.problems: list[str] = []
 
     def load(self, folders: Sequence[RunFolder]) -> None:
@@ -88,6 +110,9 @@ class Loader:
         What bounds other relations is read first; where nothing does, a run is looked at once.
         """
         self._number(folders)
+        if self._statement is not None:
+            for name in self._names & _LONG:
+                self._reaches[name] = reaches(self._statement, self._scans.get(name, ()))
         others = (scans for name, scans in self._scans.items() if name != "runs")
         bound = any(self._partners(scan) for scans in others for scan in scans)
         stages = ({"runs"}, _DOCUMENT, _LONG) if bound else (self._names,)
@@ -103,6 +128,18 @@ class Loader:
             self._flush()
             self._loaded |= names
         self._points.finish()
+        for outlines in self._outlines.values():
+            outlines.close()
+
+    def _outline(self, folder: RunFolder) -> RunOutline:
+        """Return a run's outline, where that is all that is asked of it."""
+        number = folder.number
+        root, _, name = folder.place.rpartition(os.sep)
+        if not self._cache or number is None or name != str(number):
+            return outline(folder)
+        if root not in self._outlines:
+            self._outlines[root] = KeptOutlines(folder.root)
+        return self._outlines[root].of(number)
 
     def _load(self, folder: RunFolder, names: set[str]) -> None:
         """Read one run into some relations."""
@@ -111,7 +148,7 @@ class Loader:
             if names & {"runs", "metrics"}:
                 self._load_outline(folder, names)
             elif number not in self._told:
-                self._tell(outline(folder))
+                self._tell(self._outline(folder))
             if names - {"runs", "metrics"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
@@ -120,14 +157,70 @@ class Loader:
             self._told.add(number)
 
     def _load_outline(self, folder: RunFolder, names: set[str]) -> None:
-        if "metrics" not in names:
-            found = outline(folder)
+        add = partial(self._points.add, folder.number)
+        if "metrics" not in names or self._load_sealed_points(folder, add):
+            found = self._outline(folder)
         else:
-            add = partial(self._points.add, folder.number)
             found = outline(folder, visit=add, table_decoder=self._points.decode)
         self._tell(found)
         if "runs" in names:
-            self._add("runs", *_run_row(found))
+            self._add("runs", *run_row(found, self._columns["runs"]))
+
+    def _load_sealed_points(self, folder: RunFolder, add: Callable[[Event], None]) -> bool:
+        """Read of a sealed run those points alone that can be wanted; tell whether that was done."""
+        if not folder.journal.is_dir():
+            return False
+        reader = JournalReader(folder.journal, table_decoder=self._points.decode)
+        try:
+            sealed = SealedEvents.of(reader)
+            if sealed is None:
+                return False
+            wanted = self._wanted_frames(sealed, {"metrics"})
+            if wanted is None:
+                return False
+            for event in sealed.read(wanted):
+                add(event)
+            self._tell_verdicts(folder, reader)
+        finally:
+            reader.close()
+        return True
+
+    def _tell_verdicts(self, folder: RunFolder, reader: JournalReader) -> None:
+        """Tell of damage that was met where the run's outline does not look."""
+        damage = [
+            v for v in reader.verdicts if is_damage(v) and not getattr(v, "superseded", False)
+        ]
+        if damage and not any(told.startswith(f"run {folder.number}: ") for told in self.problems):
+            self.problems.append(f"run {folder.number}: {damage[0]}")
+
+    def _wanted_frames(
+        self, sealed: SealedEvents, names: set[str]
+    ) -> Callable[[SealedFrame], bool] | None:
+        """Return which frames of a sealed run can hold what some relations need; None: most do."""
+        kinds: list[tuple[frozenset[int] | None, list[Reach]]] = []
+        if "metrics" in names and self._points.wants(metric.name for metric in sealed.metrics):
+            kinds.append((_POINTS, self._reaches.get("metrics", [])))
+        if "events" in names:
+            kinds.append((None, self._reaches.get("events", [])))
+        if "output" in names:
+            # A line may begin in one frame and end in another: all of them, or none.
+            reach = self._reaches.get("output", [])
+            printed = [frame for frame in sealed.frames if EventType.OUTPUT in frame.types]
+            if any(_meets(frame, reach) for frame in printed):
+                kinds.append((_OUTPUT, []))
+        documents = bool(names & _DOCUMENT)
+
+        def wanted(frame: SealedFrame) -> bool:
+            if documents and not _BESIDE_DOCUMENT.issuperset(frame.types):
+                return True
+            return any(
+                (types is None or not types.isdisjoint(frame.types)) and _meets(frame, reach)
+                for types, reach in kinds
+            )
+
+        held = sum(frame.count for frame in sealed.frames if wanted(frame))
+        every = sum(frame.count for frame in sealed.frames)
+        return wanted if held * _WORTH <= every * (_WORTH - 1) else None
 
     def _tell(self, found: RunOutline) -> None:
         if found.problem and found.run not in self._told:
@@ -218,8 +311,11 @@ class Loader:
         if not rows:
             return
         self._rows[name] = []
-        terms, parameters = [], {}
+        terms, parameters, filled = [], {}, []
         for number, column in enumerate(RELATIONS[name].columns):
+            if column.name not in self._columns[name]:
+                continue
+            filled.append(f'"{column.name}"')
             parameters[f"c{number}"] = [row[number] for row in rows]
             if column.type == "TIMESTAMP":
                 terms.append(f"make_timestamp(unnest($c{number}::bigint[]))")
@@ -230,7 +326,9 @@ class Loader:
                 terms.append(f"unnest($c{number}::varchar[])::double")
             else:
                 terms.append(f"unnest($c{number}::{column.type}[])")
-        self._connection.execute(f'insert into "{name}" select {", ".join(terms)}', parameters)
+        self._connection.execute(
+            f'insert into "{name}" ({", ".join(filled)}) select {", ".join(terms)}', parameters
+        )
 
     def _flush(self) -> None:
         """Give DuckDB what was collected."""
@@ -247,9 +345,9 @@ class Loader:
         spool_end = 0
         reader = JournalReader(folder.journal, table_decoder=decode_length)
         try:
-            for event in reader.read(order="time"):
+            for event in self._events_of(reader, names):
                 if "events" in names:
-                    self._add("events", run, *_event_row(event))
+                    self._add("events", run, *event_row(event))
                 if event.type == EventType.OUTPUT:
                     fields = event.fields
                     end = fields.get("end")
@@ -263,8 +361,12 @@ class Loader:
                         self._lines(run, output.add(*piece))
                 elif event.type not in _BESIDE:
                     projection.apply(event)
+            self._tell_verdicts(folder, reader)
         finally:
             reader.close()
+        if "events" in names:
+            for said in read_notes(folder).events:
+                self._add("events", run, *said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
@@ -278,10 +380,18 @@ class Loader:
                 self._add("hosts", run, key, leaf_row(value)[1])
         self._files(run, document, names)
 
+    def _events_of(self, reader: JournalReader, names: set[str]) -> Iterator[Event]:
+        """Yield the events that some relations need, and others where leaving them out gains little."""
+        sealed = SealedEvents.of(reader)
+        wanted = None if sealed is None else self._wanted_frames(sealed, names)
+        if sealed is None or wanted is None:
+            return reader.read(order="time")
+        return sealed.read(wanted)
+
     def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
         for line in lines:
             text = plain_text(line.text)
-            self._add("output", run, line.writer, line.seq, _micros(line.time), line.stream, text)
+            self._add("output", run, line.writer, line.seq, micros(line.time), line.stream, text)
 
     def _files(self, run: int | None, document: dict[str, Any], names: set[str]) -> None:
         experiment = document.get("experiment") or {}
@@ -295,43 +405,17 @@ class Loader:
                 self._add(name, run, *file_row(entry))
 
 
+def _meets(frame: SealedFrame, reaches: list[Reach]) -> bool:
+    times = frame.first_time, frame.last_time
+    return not reaches or any(reach.meets(*times) for reach in reaches)
+
+
+#: Less than a part of so many left out is not worth another way of reading.
+_WORTH = 8
+_POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
+_OUTPUT = frozenset({int(EventType.OUTPUT)})
+#: What says nothing of config, files and machine.
+_BESIDE_DOCUMENT = _POINTS | _OUTPUT | {int(EventType.OUTPUT_FILTERED)}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )
-
-
-def _event_row(event: Event) -> tuple[Any, ...]:
-    fields = event.fields
-    if event.type == EventType.METRIC_TABLE:
-        fields = {"rows": fields["table"].rows}
-    elif event.type == EventType.OUTPUT:
-        fields = {**fields, "data": bytes(fields.get("data") or b"").decode("utf-8", "replace")}
-    seq = event.seq if event.seq >= 0 else None
-    return event.writer, seq, _micros(event.time), event.name, to_json(fields)
-
-
-def _micros(nanoseconds: Any) -> int | None:
-    if type(nanoseconds) is not int:
-        return None
-    return max(-_MICROS, min(_MICROS, nanoseconds // 1000))
-
-
-def _run_row(found: RunOutline) -> tuple[Any, ...]:
-    value = exact_number(found.result)[0]
-    return (
-        found.run,
-        None if found.id is None else plain_text(text_of(found.id)),
-        found.name and plain_text(found.name),
-        found.command and plain_text(found.command),
-        plain_text(found.status),
-        _micros(found.start),
-        _micros(found.stop),
-        found.duration,
-        found.points,
-        None if found.result is None else to_json(found.result),
-        value,
-        found.host and plain_text(found.host),
-        f"{found.journal_id:016x}" if found.journal_id else None,
-        plain_text(found.path),
-        found.problem and plain_text(found.problem),
-    )

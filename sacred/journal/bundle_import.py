@@ -11,6 +11,7 @@ from sacred.journal.blobs import BlobStore
 from sacred.journal.bundle import BundleReader, Manifest
 from sacred.journal.errors import BundleError, JournalError, PositionContradictedError
 from sacred.journal.named_tuple import NamedTuple
+from sacred.journal.notes import COPY_MARK, bring_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.regular_file import open_regular
 from sacred.journal.root import RunFolder, fsync_folder
@@ -128,6 +129,8 @@ def _taken(
     # Blobs first, as always. What an error leaves of them is of no harm, and may be in use.
     blobs = sum(store.adopt(aside / "blobs" / digest, digest) for digest in digests)
     if here is not None:
+        if not (here.path / COPY_MARK).exists():  # else its original brings them
+            bring_notes(run, here)
         return Imported(here, new=False, manifest=manifest, events=staged.events, blobs=blobs)
     date_files(run.journal, staged.last)
     folder = root.adopt(run.path, manifest.run)

@@ -68,7 +68,9 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
         number = int(text)
         path = root.path / str(number)
         if not os.path.lexists(path):
-            raise RunNotFoundError(f"there is no run {number} in {root.path}{_there_are(root)}")
+            raise RunNotFoundError(
+                f"there is no run {number} in {root.path}{_there_are(root, number)}"
+            )
         if not path.is_dir():
             raise NotAJournalError(f"{path} is no folder, and so no run")
         claimed = RunFolder(path, number)
@@ -104,7 +106,11 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
     )
 
 
-def _there_are(root: JournalRoot) -> str:
+def _there_are(root: JournalRoot, number: int | None = None) -> str:
+    if number in root._trashed():
+        return (
+            f": it is in the trash, {command_for('rm --restore', str(number), root)} brings it back"
+        )
     try:
         numbers = root.numbers()
     except NoRootError:

@@ -328,7 +328,8 @@ class _Collector:
         unread = mark_values(self._blobs, reader.values, self._marks)
         problem = problem or unread
         if problem is not None:
-            self._hinder(place, problem, damaged=True)
+            # What people said of a run is not repaired: nothing else hangs on it.
+            self._hinder(place, problem, damaged=True, reparable=place.name != "notes")
         elif ours and not (strange or gone) and SPOOL in names and reader.is_over():
             self._spool(place / SPOOL, reader.spool_end)
 

@@ -20,6 +20,7 @@ from sacred.journal.bundle_import import ASIDE, importing_alone, remove_aside, s
 from sacred.journal.errors import BlobError, JournalError, JournalUnreadableError, MergeError
 from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.named_tuple import NamedTuple
+from sacred.journal.notes import COPY_MARK, bring_notes
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder, unavailable
 from sacred.journal.run_files import copy_run, is_written, replace_run, same_files
@@ -317,6 +318,8 @@ class _Merge:
                 blobs += more
                 replace_run(here, run, keep=bool(ours.damage))
                 ours = fresh
+        if not (here.path / COPY_MARK).exists():  # else its original brings them
+            bring_notes(found.folder, here)
         notes = [*(_notes(found, seen) if state != "already" else []), *lost]
         damaged = bool(lost) or (state != "already" and bool(seen.damage))
         return MergedRun(

@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
 
-__all__ = ["Notes", "Said", "annotate", "bring_notes", "notes_size", "read_notes"]
+__all__ = ["COPY_MARK", "Notes", "Said", "annotate", "bring_notes", "notes_size", "read_notes"]
 
 #: The folder, beside ``journal``.
 _NAME = "notes"
 #: What a copy of a run has: its original goes on, and brings its notes.
-_COPY_MARK = "copy.json"
+COPY_MARK = "copy.json"
 #: For so long a file without a whole frame may be one that is being begun on another machine (s).
 _BEGINNING = 1.0
 _PAUSE = 0.02
@@ -203,7 +203,7 @@ def _write(
     later: bool,
 ) -> None:
     place = folder.path / _NAME
-    if os.path.exists(folder.path / _COPY_MARK):
+    if os.path.exists(folder.path / COPY_MARK):
         raise JournalUnavailableError(
             22, f"{folder.path} is a copy of a run: say it of the run itself, and replay it"
         )

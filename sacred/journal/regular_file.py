@@ -21,7 +21,7 @@ _NEVER = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os,
 _HERE = getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
     """Open a regular file, and wait at nothing else.
 
     Parameters
@@ -29,7 +29,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
     path
         A link is followed where the file is only read, and refused where it may be written: what
         is written stays in its folder.
-    flags
+    flags, mode
         As for ``os.open``.
 
     Returns
@@ -45,7 +45,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
         flags |= _HERE
     try:
         # As text: out of memory, the system's calls raise TypeError for a path that is an object.
-        descriptor = os.open(str(path), flags | _NEVER, 0o666)
+        descriptor = os.open(str(path), flags | _NEVER, mode)
     except OSError as error:
         if error.errno == errno.ELOOP and flags & _HERE:
             raise OSError(errno.ELOOP, A_LINK, str(path)) from None

@@ -139,19 +139,32 @@ def _fsync(descriptor: int) -> None:
 class RunFolder:
     """The folder of one run: names alone, for any thread. It need not be there.
 
-    Attributes
+    Parameters
     ----------
     path
-        Absolute.
+        Absolute. As text it becomes a path when it is asked for: ten thousand take 60 ms.
     number
         The number in the root; None for a journal that lies elsewhere.
     """
 
-    __slots__ = ("number", "path")
+    __slots__ = ("_path", "_text", "number")
 
-    def __init__(self, path: Path, number: int | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, number: int | None = None) -> None:
+        self._text = path if isinstance(path, str) else None
+        self._path = None if isinstance(path, str) else path
         self.number = number
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        if self._path is None:
+            self._path = Path(self._text or "")
+        return self._path
+
+    @property
+    def place(self) -> str:
+        """The folder, absolute, as text."""
+        return str(self._path) if self._text is None else self._text
 
     def __repr__(self) -> str:
         """Show the path."""
@@ -452,14 +465,33 @@ class JournalRoot:
 
     def _was_given(self, number: int) -> bool:
         """Tell whether a number was given to a run, as far as the mark knows, or the trash."""
-        if (self.path / ".trash" / str(number)).exists():
+        if number in self._trashed():
             return True
         return number <= self._mark() and not any(
             first <= number <= last for first, last in self._skipped()
         )
 
     def _high_water(self) -> int:
-        return self._mark() or max(self.numbers(), default=0)
+        return self._mark() or max((*self.numbers(), *self._trashed()), default=0)
+
+    def _trashed(self) -> set[int]:
+        """Return the numbers of runs in the trash, by the names there: ``57.20261123T034500Z``."""
+        try:
+            names = os.listdir(self.path / ".trash")
+        except OSError:
+            return set()
+        return {int(n) for name in names if is_run_number(n := name.partition(".")[0])}
+
+    def keep_number(self, number: int) -> None:
+        """Have a number never be given again, for a run that is about to be removed.
+
+        Parameters
+        ----------
+        number
+            That it has.
+        """
+        if self._mark() < number:
+            self._raise_high_water(0, max(self._high_water(), number))
 
     def _mark(self) -> int:
         text = self._hint()[0]
@@ -530,7 +562,8 @@ class JournalRoot:
         NoRootError
             The folder is not there or can not be read.
         """
-        return [RunFolder(self.path / str(number), number) for number in self.numbers()]
+        before = os.path.join(str(self.path), "")
+        return [RunFolder(f"{before}{number}", number) for number in self.numbers()]
 
     def every_run(self) -> list[RunFolder]:
         """Return the folders of all runs, of copies too that have no number.

@@ -85,15 +85,17 @@ def replace_run(here: RunFolder, run: RunFolder, *, keep: bool) -> None:
 
     ``keep``: what is replaced stays beside it, under the name of a damaged file.
     """
+    # A journal of their own, which goes on here: see ``bring_notes``.
+    has_notes = any(name.startswith("notes/") for name in names_of_run(here.path))
     with locked_journal(here.journal):
         for name in sorted(names_of_run(run.path), key=_order):
+            if has_notes and name.startswith("notes/"):
+                continue
             target = here.path / name
             target.parent.mkdir(exist_ok=True)
             if target.exists():
                 if filecmp.cmp(target, run.path / name, shallow=False):
                     continue
-                if name.startswith("notes/"):
-                    continue  # a journal of their own, which goes on here
                 if keep:
                     os.link(target, name_for_damage(target))
             # So ``gc`` knows what a kill left.

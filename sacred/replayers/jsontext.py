@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sacred.journal.spool import SpoolChunk
     from sacred.journal.tables import MetricTable
 
-__all__ = ["event_lines", "instant", "jsonable", "leaves", "spool_line", "to_json"]
+__all__ = ["event_lines", "instant", "jsonable", "leaves", "said_line", "spool_line", "to_json"]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the journal's times are UTC throughout
 #: Times that ``datetime`` can hold (ns since the epoch).
@@ -61,6 +61,8 @@ def _name(value: float) -> str:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value of the journal as JSON text, in UTF-8 where it is text."""
+    if type(value) is float and math.isfinite(value):
+        return repr(value)  # what json says of it, after 5 us
     return json.dumps(jsonable(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
@@ -107,6 +109,11 @@ def event_lines(event: Event) -> Iterator[str]:
     yield _line(event.writer, seq, event.time, event.name, fields)
 
 
+def said_line(event: Event) -> str:
+    """Return what ``sacred events`` shows of something said beside the journal: no writer's event."""
+    return _line(None, None, event.time, event.name, event.fields)
+
+
 def spool_line(chunk: SpoolChunk) -> str:
     """Return what ``sacred events`` shows of output that is in the spool and in no event yet."""
     fields = {"stream": chunk.stream, "data": _text(chunk.data)}
@@ -114,7 +121,7 @@ def spool_line(chunk: SpoolChunk) -> str:
     return _line(0, None, chunk.time_ns, "output", fields)
 
 
-def _line(writer: int, seq: int | None, time: Any, kind: str, fields: dict[str, Any]) -> str:
+def _line(writer: int | None, seq: int | None, time: Any, kind: str, fields: dict[str, Any]) -> str:
     return to_json(
         {"writer": writer, "seq": seq, "time": instant(time), "type": kind, "fields": fields}
     )

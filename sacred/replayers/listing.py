@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
-__all__ = ["RunOutline", "outline", "outlines"]
+__all__ = ["RunOutline", "outline", "outlines", "read_outline", "take_notes"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
@@ -79,6 +79,8 @@ class RunOutline:
         Where in the spool the output ends that the journal has (bytes).
     annotations
         What people said of the run: its tags and its note.
+    rerun_of
+        Of a run that repeats another one (``sacred rerun``): that one's journal id, 16 hex digits.
     """
 
     run: int | None
@@ -100,6 +102,7 @@ class RunOutline:
     note: str | None = None
     spool_end: int = 0
     annotations: Annotations = _NOTHING_SAID
+    rerun_of: str | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -126,6 +129,7 @@ class RunOutline:
             "result": jsonable(self.result),
             "tags": list(self.tags),
             "notes": self.notes,
+            "rerun_of": self.rerun_of,
             "host": self.host,
             "journal_id": f"{self.journal_id:016x}" if self.journal_id else None,
             "path": self.path,
@@ -156,48 +160,67 @@ def outline(
     table_decoder
         Makes what ``visit`` sees of a table of points.
     """
-    found = RunOutline(folder.number, str(folder.path))
-    _read(folder, found, now, visit, table_decoder)
-    said = read_notes(folder)
-    found.annotations = found.annotations.after_all(said.events)
-    found.note = found.note or said.problem
+    found, _ = read_outline(folder, now, visit, table_decoder)
+    take_notes(folder, found)
     return found
 
 
-def _read(
+def read_outline(
     folder: RunFolder,
-    found: RunOutline,
-    now: int | None,
-    visit: Callable[[Event], object] | None,
-    table_decoder: Callable[[dict[str, Any]], Any],
-) -> None:
-    """Read the run's own journal."""
-    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
-        found.journal_id, found.last = summary.journal_id, summary.last
-        found.events, found.points = summary.events, summary.points
-        for kind, time, fields in summary.told:
-            _take(found, kind, time, fields)
-        found.duration = _duration(found, alive=False, now=now)
-        return
+    now: int | None = None,
+    visit: Callable[[Event], object] | None = None,
+    table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
+) -> tuple[RunOutline, bool]:
+    """Read a run's journal; tell, too, whether nothing but the journal's files decides the answer.
+
+    Nothing else does for a run that ended and whose journal is sound: of the others something else
+    may be told a moment later.
+    """
+    found = RunOutline(folder.number, folder.place)
+    if visit is None and _summarised(found):
+        return found, True
+    ended = False
     try:
         reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
-        return
+        return found, False
     except (JournalError, OSError) as error:
         nothing = folder.holds_nothing()
         found.status = EMPTY if nothing else FOREIGN
         found.problem = "it was claimed, and nothing was written" if nothing else str(error)
-        return
+        return found, False
     try:
         state = _fold(reader, found, visit)
         _judge(reader, found, state, now)
+        ended = state is Liveness.ENDED and found.problem is None
     except NewerFormatError as error:
         found.status, found.problem = NEWER, str(error)
     except (JournalError, OSError) as error:
         found.status, found.problem = FOREIGN, str(error)
     finally:
         reader.close()
+    return found, ended
+
+
+def take_notes(folder: RunFolder, found: RunOutline) -> None:
+    """Put what was said beside the journal into an outline."""
+    said = read_notes(folder)
+    found.annotations = found.annotations.after_all(said.events)
+    found.note = found.note or said.problem
+
+
+def _summarised(found: RunOutline) -> bool:
+    """Fill in what a sealed run's file says at a glance; tell whether it says anything."""
+    summary = _SUMMARIES.read(f"{found.path}{os.sep}journal")
+    if summary is None:
+        return False
+    found.journal_id, found.last = summary.journal_id, summary.last
+    found.events, found.points = summary.events, summary.points
+    for kind, time, fields in summary.told:
+        _take(found, kind, time, fields)
+    found.duration = _duration(found, alive=False, now=None)
+    return True
 
 
 def _fold(
@@ -230,6 +253,7 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
         found.command = _text(fields.get("command"))
         host = fields.get("host")
         found.host = _text(host.get("hostname")) if isinstance(host, dict) else None
+        found.rerun_of = _repeated(fields.get("meta"))
         queued = kind == EventType.RUN_QUEUED
         found.status = _text(fields.get("status")) or ("QUEUED" if queued else "RUNNING")
         found.start = None if queued else time
@@ -243,6 +267,11 @@ def _take(found: RunOutline, kind: int, time: int, fields: dict[str, Any]) -> No
         found.result = fields.get("result")
     elif kind == EventType.ANNOTATED:
         found.annotations = found.annotations.after(fields)
+
+
+def _repeated(meta: Any) -> str | None:
+    link = meta.get("rerun_of") if isinstance(meta, dict) else None
+    return _text(link.get("journal")) if isinstance(link, dict) else None
 
 
 def _text(value: Any) -> str | None:
@@ -304,7 +333,9 @@ def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | Non
     return max(0.0, (end - found.start) / 1e9)
 
 
-def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutline]:
+def outlines(
+    root: JournalRoot, *, last: int | None = None, cache: bool = True
+) -> Iterator[RunOutline]:
     """Yield the outlines of a root's runs in the order of their numbers.
 
     Parameters
@@ -313,13 +344,20 @@ def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutli
         Where the runs are.
     last
         How many at most: those with the highest numbers.
+    cache
+        Whether what is known of ended runs may be used, and kept (``sacred.replayers.question_cache``).
 
     Raises
     ------
     NoRootError
     """
-    folders = root.runs()
-    if last is not None:
-        folders = folders[max(0, len(folders) - last) :]
-    for folder in folders:
-        yield outline(folder)
+    numbers = root.numbers()
+    wanted = numbers if last is None else numbers[max(0, len(numbers) - last) :]
+    from sacred.replayers.kept_outlines import KeptOutlines
+
+    kept = KeptOutlines(root, cache=cache)
+    try:
+        for number in wanted:
+            yield kept.of(number)
+    finally:
+        kept.close(numbers)

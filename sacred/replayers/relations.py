@@ -68,6 +68,9 @@ RELATIONS: dict[str, Relation] = {
                 Column("journal_id", "VARCHAR", "id of the journal, 16 hex digits"),
                 Column("path", "VARCHAR", "its folder"),
                 Column("problem", "VARCHAR", "what is wrong with its journal; NULL if nothing is"),
+                Column("tags", "VARCHAR[]", "what `sacred tag` gave it, in the order it came"),
+                Column("notes", "VARCHAR", "what `sacred note` wrote about it; NULL if nothing"),
+                Column("rerun_of", "VARCHAR", "`journal_id` of the run that it repeats, or NULL"),
             ),
         ),
         Relation(
@@ -112,7 +115,8 @@ RELATIONS: dict[str, Relation] = {
         ),
         Relation(
             "events",
-            "One row an event; a table of metric points is one event.",
+            "One row an event; a table of metric points is one event. What people said of a run "
+            "beside its journal (`annotated`) has neither writer nor seq.",
             (
                 _RUN,
                 _WRITER,

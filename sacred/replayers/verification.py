@@ -10,6 +10,7 @@ from sacred.journal.blobs import BlobStore
 from sacred.journal.errors import JournalError
 from sacred.journal.finding import command_on
 from sacred.journal.liveness import Liveness
+from sacred.journal.notes import read_notes
 from sacred.journal.regular_file import NO_FILE
 from sacred.journal.root import epoch_file_name
 from sacred.journal.spool import SPOOL
@@ -37,7 +38,8 @@ class Checked:
         ``clean``, ``tail`` (its end is what a kill left), ``gap``, ``foreign``, ``index`` (no
         event is lost, but the index of a sealed file is damaged), ``spool`` (only what was printed
         last is damaged, on its way into the journal) or ``empty``; ``blobs`` if only stored files
-        are missing or damaged; ``unreadable`` if nothing could be looked at.
+        are missing or damaged, ``notes`` if only what people said of the run is; ``unreadable`` if
+        nothing could be looked at.
     summary
         Half a sentence that says how much was looked at.
     problems
@@ -93,6 +95,14 @@ def check(folder: RunFolder) -> Checked:
     if verdict in {"clean", "tail"} and report.blob_errors:
         verdict = "blobs"
     code = 0 if report.clean else 1
+    notes = read_notes(folder)
+    if notes.problem is not None:
+        problems.append(notes.problem)
+        remedies.append(
+            f"take {folder.path / 'notes'} from a backup, or move the damaged file out of it: the "
+            "rest of what was said stays"
+        )
+        verdict, code = ("notes", 1) if code == 0 else (verdict, code)
     if verdict in {"foreign", "spool"} and not report.blob_errors and _only_unread(report):
         verdict, code = "unreadable", 2
     gaps = [verdict for verdict in report.verdicts if isinstance(verdict, Gap)]
@@ -107,6 +117,7 @@ def check(folder: RunFolder) -> Checked:
         "lost": sum(max(0, gap.next_seq - gap.first_seq) for gap in gaps),
         "blobs": report.blobs,
         "blobs_damaged": len(report.blob_errors),
+        "notes": len(notes.events),
         "journal_id": f"{report.journal_id:016x}" if report.journal_id else None,
         "liveness": report.liveness.value,
     }

@@ -51,6 +51,7 @@ def test_a_line_for_each_kind_and_the_bytes(root, run_sacred, used, orphan):
         "journal files that were being written: 0 {0}, 0 bytes\n"
         "spools whose output is in the journal: 0 {0}, 0 bytes\n"
         "checkpoints of replayers that none needs: 0 {0}, 0 bytes\n"
+        "caches of questions that none reads: 0 {0}, 0 bytes\n"
         "stored files in use: 1, too young to judge: 0\n"
     )
     tried = run_sacred("gc", "--dry-run")

@@ -34,6 +34,7 @@ SAVED = re.compile(r"^<!-- test: file (?P<name>\S+) -->\n```\w+\n(?P<lines>.*?)^
 #: The pages whose commands are typed. A page that loses its blocks is no page without commands.
 PAGES = [
     "README.md",
+    "docs/annotations.md",
     "docs/cli.md",
     "docs/collected-information.md",
     "docs/command-line.md",

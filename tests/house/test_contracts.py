@@ -172,14 +172,17 @@ def _imports_of_core(tree: ast.AST) -> list[int]:
     return found
 
 
+_RUNNING = {"run", "run_program", "rerun", "run_repetition"}
+
+
 @pytest.mark.parametrize("module", _CLI)
 def test_the_command_line_imports_the_framework_to_run_an_experiment_only(module: str) -> None:
-    """R24: ``cli`` imports core inside the command ``run``, nowhere else."""
+    """R24: ``cli`` imports core inside the commands ``run`` and ``rerun``, nowhere else."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     inside = {
         line
         for node in tree.body
-        if isinstance(node, ast.FunctionDef) and node.name in {"run", "run_command"}
+        if isinstance(node, ast.FunctionDef) and node.name in _RUNNING
         for line in _imports_of_core(node)
     }
     assert [] == [line for line in _imports_of_core(tree) if line not in inside]

@@ -27,6 +27,7 @@ BY_THEMSELVES = {
     "replayers/copies/fetch.py": (2, "new files, in a folder of its own"),
     "replayers/copies/folder.py": (1, "a new file"),
     "analysis/export.py": (1, "what was written a moment ago, in a folder of its own"),
+    "replayers/journal_stamps.py": (2, "folders"),
     "replayers/mark_files.py": (1, "a folder"),
     "replayers/notification_contract.py": (2, "a test's own files"),
     "replayers/sinks/file/disk.py": (1, "a folder"),

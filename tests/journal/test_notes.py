@@ -195,3 +195,70 @@ def test_two_copies_become_one(folder, tmp_path):
     assert ["both", "there", "here"] == texts(folder)
     assert 1 == bring_notes(folder, other)
     assert texts(folder) == texts(other)
+
+
+def test_a_merge_brings_what_was_said_there(folder, tmp_path):
+    """Also of a run that this root has already, whoever wrote its notes here; and once."""
+    from sacred.journal.merging import RootOrigin, merge
+
+    other = JournalRoot(tmp_path / "other")
+    annotate(folder, [tag("first")])
+    assert ["new"] == [run.state for run in merge(RootOrigin(folder.root), other)]
+    copy = other.run(1)
+    assert ["first"] == texts(copy)
+    annotate(folder, [tag("a"), tag("b")])
+    annotate(copy, [tag("c")])
+    for _ in range(2):
+        assert ["already"] == [run.state for run in merge(RootOrigin(folder.root), other)]
+        assert ({"first", "a", "b", "c"}, None) == (set(texts(copy)), read_notes(copy).problem)
+        assert 4 == len(texts(copy))
+
+
+def test_a_merge_into_notes_of_ones_own(folder, tmp_path):
+    """Two journals of notes that began apart: neither's files are taken for the other's."""
+    from sacred.journal.merging import RootOrigin, merge
+
+    other = JournalRoot(tmp_path / "other")
+    merge(RootOrigin(folder.root), other)
+    copy = other.run(1)
+    annotate(copy, [tag("here")])
+    for number in range(3):
+        annotate(folder, [tag(f"there {number}")])
+    merge(RootOrigin(folder.root), other)
+    assert ({"here", "there 0", "there 1", "there 2"}, None) == (
+        set(texts(copy)),
+        read_notes(copy).problem,
+    )
+
+
+def test_a_bundle_brings_what_was_said_there(folder, tmp_path):
+    """Of a run that the root has not, and of one that it has."""
+    from sacred.journal.bundle_import import import_bundle
+    from sacred.journal.bundle_writer import write_bundle
+
+    other = JournalRoot(tmp_path / "other")
+    for number in range(2):
+        annotate(folder, [tag(f"t{number}")])
+        path = tmp_path / f"{number}.tar"
+        write_bundle(folder, path)
+        import_bundle(path, other)
+    assert ["t0", "t1"] == texts(other.run(1))
+
+
+def test_what_looks_a_run_over_sees_damage(folder):
+    """``verify`` names it and what to do; ``gc`` removes no stored file and proposes no repair."""
+    from sacred.journal.garbage import collect
+    from sacred.replayers.verification import check
+
+    annotate(folder, [tag("a")])
+    assert ("clean", 1) == ((found := check(folder)).verdict, found.facts["notes"])
+    assert [] == collect(folder.root).obstacles
+    file = folder.path / "notes" / "w0000-e0001.jzst"
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    found = check(folder)
+    assert ("notes", 1) == (found.verdict, found.exit_code)
+    assert "from a backup" in found.remedies[0]
+    (obstacle,) = collect(folder.root).obstacles
+    assert ("1/notes", True, False) == (obstacle.where, obstacle.damaged, obstacle.reparable)

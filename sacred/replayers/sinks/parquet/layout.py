@@ -31,6 +31,7 @@ __all__ = [
 
 #: ``events`` is not among them: a view is given what came of the events.
 TABLES = ("metrics", "output", "config", "hosts", "artifacts", "resources", "sources", "runs")
+_SAID = frozenset({"tags", "notes", "rerun_of"})
 #: The folder below the base that no reader looks into.
 OWN = ".journal"
 #: Where each table has its columns before any run has rows in it.
@@ -44,8 +45,13 @@ _LONGEST, _KEPT = 255, 200
 
 
 def columns_of(table: str) -> tuple[Column, ...]:
-    """Return the columns of a table's files: those of the relation but for ``run``."""
-    return RELATIONS[table].columns[1:]
+    """Return the columns of a table's files: those of the relation but for ``run``.
+
+    And but for what people say of a run when it is over (its rows are written then, and stay), and
+    what it repeats: a table that is there has the columns that it began with.
+    """
+    columns = RELATIONS[table].columns[1:]
+    return columns if table != "runs" else tuple(c for c in columns if c.name not in _SAID)
 
 
 def partition(experiment: str | None, view_id: int) -> str:

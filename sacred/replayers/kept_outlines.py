@@ -1,0 +1,124 @@
+"""Outlines of runs, of which those of ended runs are kept from one question to the next."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import TYPE_CHECKING, Any
+
+from sacred.journal.codec import pack, unpack
+from sacred.journal.root import RunFolder
+from sacred.replayers.annotations import Annotations
+from sacred.replayers.journal_stamps import JournalStamps
+from sacred.replayers.listing import RunOutline, read_outline, take_notes
+from sacred.replayers.question_cache import KeptRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sacred.journal.root import JournalRoot
+
+__all__ = ["KeptOutlines"]
+
+
+class KeptOutlines:
+    """Outlines of the runs of a root, of which those of ended runs are kept for the next question.
+
+    The answer is that of ``outline``. Close it when all that is wanted was asked for.
+
+    Parameters
+    ----------
+    root
+        Where the runs are.
+    cache
+        False: read every journal, and keep nothing.
+    """
+
+    def __init__(self, root: JournalRoot, *, cache: bool = True) -> None:
+        self._root = str(root.path)
+        self._stamps = JournalStamps(root) if cache and os.name != "nt" else None
+        self._rows = KeptRows(root, "runs", self._stamps) if self._stamps is not None else None
+
+    def of(self, number: int) -> RunOutline:
+        """Return the outline of a run."""
+        path = f"{self._root}{os.sep}{number}"
+        row = self._rows.get(number) if self._rows is not None else None
+        found = _outline_of(number, path, row) if row is not None else self._read(number, path)
+        # What people say of a run lies beside its journal, and is read each time.
+        if os.path.isdir(f"{path}{os.sep}notes"):
+            take_notes(RunFolder(path, number), found)
+        return found
+
+    def _read(self, number: int, path: str) -> RunOutline:
+        found, ended = read_outline(RunFolder(path, number))
+        if ended and self._rows is not None and (row := _row_of(found)) is not None:
+            self._rows.put(number, row)
+        return found
+
+    def close(self, numbers: Sequence[int] | None = None) -> None:
+        """Keep what was read.
+
+        Parameters
+        ----------
+        numbers
+            All runs that the root has, if they are known: the others are forgotten.
+        """
+        if self._rows is not None and self._stamps is not None:
+            if numbers is not None:
+                self._rows.forget_others(numbers)
+            self._rows.save()
+            self._stamps.close()
+
+    def __enter__(self) -> KeptOutlines:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was read."""
+        self.close()
+
+
+#: What is kept of an outline besides its id and its result.
+_KEPT = (
+    *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
+    *("events", "host", "note", "spool_end", "rerun_of"),
+)
+_NOTHING = Annotations()
+_SCALARS = frozenset({type(None), bool, int, float, str})
+_values_of = operator.attrgetter(*_KEPT)
+
+
+def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
+    """Return what is kept of an outline; None if that would not be what it is."""
+    values = _values_of(found)
+    if type(found.id) not in _SCALARS or not _SCALARS.issuperset(map(type, values)):
+        return None
+    result = found.result
+    if type(result) not in _SCALARS:
+        if not _is_plain(result):
+            return None
+        result = (pack(result),)
+    said = found.annotations
+    return found.id, result, values, (said.tags, said.notes)
+
+
+def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
+    ident, result, values, said = row
+    if type(result) is tuple:
+        result = unpack(result[0])
+    (journal, name, command, status, start, stop, last, duration) = values[:8]
+    (points, events, host, note, spool_end, rerun_of) = values[8:]
+    return RunOutline(
+        *(number, path, journal, ident, name, command, status, start, stop, last, duration),
+        *(points, events, result, host, None, note, spool_end),
+        *(Annotations(*said) if said != _NOTHING else _NOTHING, rerun_of),
+    )
+
+
+def _is_plain(value: Any, depth: int = 8) -> bool:
+    """Tell whether a value is written and read as what it is."""
+    if type(value) is list and depth:
+        return all(_is_plain(item, depth - 1) for item in value)
+    if type(value) is dict and depth:
+        return all(type(key) is str and _is_plain(item, depth - 1) for key, item in value.items())
+    return type(value) in _SCALARS
