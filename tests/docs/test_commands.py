@@ -47,6 +47,7 @@ PAGES = [
     "docs/queries.md",
     "docs/queue-and-resume.md",
     "docs/replay.md",
+    "docs/terminal.md",
     "docs/tutorial.md",
     "docs/views.md",
 ]
@@ -105,6 +106,10 @@ BEFORE = {
         "sh -c 'python train.py with dies_in=5; true'",
     ],
     "docs/replay.md": ["python my_experiment.py", "python my_experiment.py"],
+    "docs/terminal.md": [
+        "python my_experiment.py",
+        "python my_experiment.py with learning_rate=0.01",
+    ],
     "docs/tutorial.md": [],
     "docs/views.md": [],
 }
