@@ -204,11 +204,10 @@ def _cost_of_a_short_run(root, place):
 
 
 def test_what_a_short_run_costs_in_files(root, monkeypatch, tmp_path):
-    """B9: a run that has ended is two waits for the disk: its claim, and all of it."""
+    """B9: a run that has ended is two waits for the disk: all of it, and then its position."""
     found = _cost_of_a_short_run(root, _files(monkeypatch, tmp_path))
-    assert (found["commit"], found["fsync"]) == (2, 7)
-    assert found["position.json"] == 2
-    assert {found[f"{name}.json"] for name in ("config", "metrics", "run")} == {1}
+    assert (found["commit"], found["fsync"]) == (2, 6)
+    assert found["position.json"] == 1
 
 
 def test_what_a_short_run_costs_in_objects(root):

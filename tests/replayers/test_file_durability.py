@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -58,6 +59,7 @@ class Calls(list):
         self.opened = {}
         self.positions = 0
         real_open, real_sync, real_replace = os.open, os.fsync, os.replace
+        real_rename = os.rename
 
         def opened(path, flags, mode=0o777, **more):
             descriptor = real_open(path, flags, mode, **more)
@@ -92,6 +94,20 @@ class Calls(list):
             real_replace(source, target)
             self.append(Call("replace", found.st_ino, str(target), found.st_size))
 
+        def rename(source, target):
+            # A whole folder gets its name: nothing in it may be what a power cut would take.
+            for folder, _, names in os.walk(source):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    state = os.stat(path)
+                    with open(path, "rb") as file:
+                        content = file.read()
+                    durable = self.durable.get(state.st_ino, b"")
+                    assert durable == content, f"{path} is not durable"
+            real_rename(source, target)
+            self.append(Call("rename", os.stat(target).st_ino, str(target), 0))
+
+        monkeypatch.setattr(os, "rename", rename)
         monkeypatch.setattr(os, "open", opened)
         monkeypatch.setattr(os, "fsync", sync)
         monkeypatch.setattr(os, "replace", replace)
@@ -216,25 +232,98 @@ def test_a_write_that_fails_saves_no_position(sink, calls, monkeypatch):
 
 
 def test_a_whole_run(root, spec, calls, run_writer):
-    """P7: of a replayed run nothing is written in place but what grows; all of it is durable."""
+    """P7: a replayed run gets its name when all of it is durable, the position last of all."""
     folder = root.claim()
     run_writer(folder)
     follower = Follower(folder, FileSink(spec), spec)
     assert follower.run_once().state == "current"
     follower.close()
     tree = os.path.join(spec.url, "1")
-    found = set(calls.replaced())
     data = hashlib.md5(b"the artifact").hexdigest()
     source = hashlib.md5(b"print(1)\n").hexdigest()
-    assert {*WHOLE, "a file.txt", f"main_{source}.py", f"data_{data}.csv"} == found
-    # Files that grow are opened where they are; a whole one only under another name.
-    assert found & set(opened_for_writing(calls)) == set()
-    assert not any(os.O_TRUNC & flags for flags in opened_for_writing(calls).get("cout.txt", ()))
-    for name in GROWING:
-        path = os.path.join(tree, name if name == "cout.txt" else f".journal/{name}")
-        with open(path, "rb") as file:
-            assert calls.durable[os.stat(path).st_ino] == file.read(), name
-    assert calls.positions > 0
+    shared = {f"main_{source}.py", f"data_{data}.csv"}
+    assert set(calls.replaced()) == {"a file.txt", "position.json", *shared}
+    (named,) = [number for number, call in enumerate(calls) if call.name == "rename"]
+    assert calls[named].path == tree
+    assert [call for call in calls[named:] if call.flags & (os.O_WRONLY | os.O_RDWR)] == []
+    positions = [call for call in calls if call.path.endswith("position.json")]
+    first = calls.index(positions[0])
+    written = {os.path.basename(call.path) for call in calls[:first] if call.name == "open"}
+    assert WHOLE - {"position.json"} | GROWING <= written
+    assert calls.positions == 1
+
+
+@pytest.mark.parametrize("refused", ["cout.txt", "metrics.json", "run.json", "position.json", "1"])
+def test_a_first_write_that_fails_leaves_no_folder(root, spec, run_writer, monkeypatch, refused):
+    """P7: whichever file of a new folder is refused, no folder has a name, and the repeat is whole."""
+    folder = root.claim()
+    run_writer(folder)
+    real_open, real_mkdir = os.open, os.mkdir
+
+    def opened(path, flags, mode=0o777, **more):
+        if refused in os.path.basename(path) and flags & os.O_CREAT:
+            raise OSError(28, os.strerror(28))
+        return real_open(path, flags, mode, **more)
+
+    def mkdir(path, *more, **named):
+        if os.path.basename(path) == refused:
+            raise OSError(28, os.strerror(28))
+        real_mkdir(path, *more, **named)
+
+    follower = Follower(folder, FileSink(spec), spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opened)
+        patch.setattr(os, "mkdir", mkdir)
+        assert follower.run_once().state == "behind"
+        assert "No space left" in follower.status.error
+        # What could not get its name is finished by whoever comes next, or taken away.
+        assert set(os.listdir(spec.url)) - {"_sources", "_resources"} <= {".claim"}
+    assert follower.run_once().state == "current"
+    follower.close()
+    assert set(os.listdir(spec.url)) == {"1", "_sources", "_resources"}
+
+
+@pytest.mark.parametrize("at", range(1, 40))
+def test_a_kill_in_a_first_write(root, spec, run_writer, at):
+    """P7: a process that dies at any call of the disk leaves a whole folder, or none with a name."""
+    folder = root.claim()
+    run_writer(folder)
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def counted(real):
+            def call(*arguments, **named):
+                nonlocal count
+                count += 1
+                if count == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments, **named)
+
+            return call
+
+        try:
+            sink = FileSink(spec)
+            sink.open()
+            for name in ("open", "fsync", "replace", "rename", "mkdir"):
+                setattr(os, name, counted(getattr(os, name)))
+            Follower(folder, sink, spec).run_once()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    found = os.path.join(spec.url, "1")
+    complete = os.path.isdir(found) and bool(os.listdir(found))
+    if complete:
+        with open(os.path.join(found, "run.json"), "rb") as file:
+            assert json.loads(file.read())["status"] == "COMPLETED"
+    follower = Follower(folder, FileSink(spec), spec)
+    assert follower.run_once().state == "current"
+    assert follower.status.view_id == 1
+    follower.close()
+    assert set(os.listdir(spec.url)) == {"1", "_sources", "_resources"}
+    position = os.path.join(found, ".journal", "position.json")
+    with open(position, "rb") as file:
+        assert json.loads(file.read())["claimed"] is False
 
 
 def test_points_are_cut_to_what_the_position_names(sink, calls):

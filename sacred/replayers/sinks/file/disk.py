@@ -42,9 +42,15 @@ class NewContents:
     Each is written aside, and the disk begins with it at once. ``commit`` waits until all are durable,
     and then gives them their names, in the order in which they came. Use as a context manager: what
     was not committed goes when it is left.
+
+    Parameters
+    ----------
+    hidden
+        The folder is one that nobody looks into yet: files have their names from the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hidden: bool = False) -> None:
+        self._hidden = hidden
         self._files: list[BinaryIO] = []
         #: Where each was written, and its name.
         self._names: list[tuple[str, str]] = []
@@ -68,11 +74,18 @@ class NewContents:
 
     def add(self, path: str, content: bytes | Iterable[bytes]) -> None:
         """Write what a file is to have."""
+        if self._hidden:
+            descriptor = open_regular(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+            self._fill(descriptor, content)
+            return
         folder, name = os.path.split(path)
         own = folder if folder.endswith(".journal") else os.path.join(folder, ".journal")
         aside = os.path.join(own, f".{name[:100]}.{os.urandom(6).hex()}")
         descriptor = open_regular(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         self._names.append((aside, path))
+        self._fill(descriptor, content)
+
+    def _fill(self, descriptor: int, content: bytes | Iterable[bytes]) -> None:
         file = os.fdopen(descriptor, "wb")
         self._files.append(file)
         file.writelines([content] if isinstance(content, bytes) else content)

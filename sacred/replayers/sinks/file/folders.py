@@ -138,6 +138,8 @@ class RunFolders:
         #: How the base folder stood when they were looked at, and whether its lock was held.
         self._seen: tuple[int, int, int] | None = None
         self._looked_locked = False
+        #: How it stood when a folder was begun.
+        self._before: tuple[int, int, int] | None = None
 
     def _next_number(self) -> int:
         return max((int(name) for name in os.listdir(self.base) if is_number(name)), default=0) + 1
@@ -257,22 +259,47 @@ class RunFolders:
 
         The caller holds the base folder's lock; ``mkdir`` decides nevertheless.
         """
-        wanted = folder_name(run.run_id, self._taken)
-        if wanted is None or os.path.lexists(os.path.join(self.base, wanted)):
-            wanted = str(self._next_number())
+        wanted = self.wanted(run)
+        state = self.begin(run)
+        state.kept["claimed"] = own_identity()
+        self.place(state, wanted)
+        return state
+
+    def begin(self, run: RunKey) -> State:
+        """Make a folder aside for a run that has none; ``place`` gives it its name.
+
+        What has no ``position.json`` there when this process is killed is taken away by the next one
+        that makes a folder, and what has is given its name: the position comes when all else is there.
+        The caller holds the base folder's lock from here to the end of ``place``.
+        """
         kept: dict[str, Any] = {
             "format": 1,
             "journal_id": run.journal_id,
-            "claimed": own_identity(),
+            "claimed": False,
             "position": [],
             "projector": 0,
             "revision": 0,
             "named": True,
         }
-        before = _stamp(self.base)
+        self._before = _stamp(self.base)
         state = State(os.path.join(self.base, _ASIDE), kept)
         os.makedirs(state.own(""))
         name_journal(state.folder, run.journal_id)
+        return state
+
+    def wanted(self, run: RunKey) -> str:
+        """Return the name that a run without a folder gets: of its id if that is free, else the next number."""
+        name = folder_name(run.run_id, self._taken)
+        if name is None or os.path.lexists(os.path.join(self.base, name)):
+            return str(self._next_number())
+        return name
+
+    def place(self, state: State, wanted: str) -> None:
+        """Save the position of a folder that was made aside, and give it a name that no other has.
+
+        ``mkdir`` decides between two who want one.
+        """
+        kept, journal_id = state.kept, state.kept["journal_id"]
         for _ in range(100_000):
             folder = os.path.join(self.base, wanted)
             kept["view_id"] = view_id(wanted)
@@ -288,12 +315,11 @@ class RunFolders:
             raise TerminalSinkError(f"no free number was found in {self.base}")
         os.rename(state.folder, folder)  # onto the empty one: it has its position from the first
         state.folder = folder
-        if before == self._seen:
-            self._whose[wanted] = _stamp(folder), run.journal_id
-            self._known[run.journal_id] = wanted
+        if self._before == self._seen:
+            self._whose[wanted] = _stamp(folder), journal_id
+            self._known[journal_id] = wanted
             self._seen = _stamp(self.base)
-        self.states[run.journal_id] = state
-        return state
+        self.states[journal_id] = state
 
     def finish_claim(self) -> None:
         """Finish, or take away, what a process left that was killed in ``make``. Under the lock."""

@@ -55,7 +55,7 @@ from sacred.replayers.tree.position import view_position
 from sacred.replayers.tree.report import REPORT, report_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["FileSink"]
@@ -65,6 +65,10 @@ log = logging.getLogger("sacred.replayers")
 #: ``metrics.json`` goes with every batch up to so many points, then when it grew by a twentieth.
 _SMALL_POINTS = 4096
 _SHARE = 20
+#: A first batch of so many points and characters of output is written while others wait.
+_AT_ONCE = 20_000
+_CHARACTERS = 50
+_WORD = float(1 << 63)
 #: A document that is larger is not in the report (bytes).
 _REPORTED = 256 << 20
 
@@ -92,6 +96,10 @@ class FileSink:
         taken = first_names(self.base, (self.source_dir, self.resource_dir))
         self._folders = RunFolders(self.base, taken)
         self._states = self._folders.states
+        #: Runs that were taken up, and have no folder.
+        self._new: dict[str, RunKey] = {}
+        #: Of the run that was written last.
+        self.view_id: Any = None
         self._blobs: dict[tuple[str, str, str | None, int], str] = {}
         # Sacredboard takes every other name in the base for a run.
         self._marks = MarkFiles(os.path.join(self.base, "_sources", ".journal"), "mark-")
@@ -101,6 +109,7 @@ class FileSink:
     def open(self) -> None:
         """Make the base folder."""
         self._states.clear()
+        self._new.clear()
         # ENOENT, as in /proc: waiting makes no folder there.
         with disk_errors(self.base, errno.ENOENT):
             os.makedirs(self.base, exist_ok=True)
@@ -133,10 +142,9 @@ class FileSink:
             return found
 
     def take_up(self, run: RunKey) -> ViewPosition:
-        """Make the run's folder with its position; the documents come with the write."""
-        with self._claiming():
-            state = self._folders.find(run, locked=True) or self._folders.make(run)
-            return view_position(state.kept)
+        """Remember what the run would like: its first batch makes the folder, with all that is in it."""
+        self._new[run.journal_id] = run
+        return ViewPosition(None, Position(), 0, claimed=True)
 
     @contextlib.contextmanager
     def _claiming(self) -> Iterator[None]:
@@ -175,6 +183,7 @@ class FileSink:
         """Read the run's ``position.json``."""
         with disk_errors(self.base):
             self._states.pop(run.journal_id, None)
+            self._new.pop(run.journal_id, None)
             state = self._folders.find(run)
             if state is None:
                 return None
@@ -223,10 +232,14 @@ class FileSink:
 
     def write(self, batch: Batch) -> None:
         """Write what changed, the position last."""
+        new = self._new.pop(batch.run.journal_id, None)
+        if new is not None and self._begins(new, batch):
+            return
         with disk_errors(self.base):
             state = self._states.get(batch.run.journal_id)
             if state is None:
                 raise ViewMovedError("the run is not in the view any more")
+            self.view_id = state.kept["view_id"]
             before = json.loads(json.dumps(state.kept))
             try:
                 with self._turn(state), NewContents() as contents:
@@ -241,11 +254,39 @@ class FileSink:
                 state.kept = before
                 raise
 
+    def _begins(self, run: RunKey, batch: Batch) -> bool:
+        """Make the folder of a run that was taken up, and write the batch into it; False: only made.
+
+        A small batch is written before the folder has its name, so that it has it with all that is in
+        it: one wait for the disk, and no file that is replaced. A large one would hold up everybody
+        who makes a folder.
+        """
+        with self._claiming():
+            if self._folders.find(run, locked=True) is not None:
+                raise ViewMovedError("another replayer took the run up meanwhile")
+            if _size(batch) > _AT_ONCE:
+                self._folders.make(run)
+                return False
+            wanted = self._folders.wanted(run)
+            state = self._folders.begin(run)
+            try:
+                with NewContents(hidden=True) as contents:
+                    self._write(contents, state, batch)
+                self._folders.place(state, wanted)
+            except BaseException:
+                self._folders.finish_claim()
+                raise
+            self.view_id = state.kept["view_id"]
+            return True
+
     def _write(self, contents: NewContents, state: State, batch: Batch) -> None:
+        """Write what changed; of a folder that has no name yet all but the position."""
         kept = state.kept
-        points = False
         document = None
         self._cut_points(state)
+        points = self._save_points(
+            state, [one for one in batch.changes if isinstance(one, PointsAdded)]
+        )
         for change in batch.changes:
             if isinstance(change, FieldsChanged):
                 document = self._save_fields(
@@ -253,8 +294,6 @@ class FileSink:
                 )
             elif isinstance(change, OutputChanged):
                 self._save_output(contents, state, change)
-            else:
-                points = self._save_points(state, change) or points
         if points:
             descriptor = open_regular(state.own("points"), os.O_RDWR)
             contents.grown(os.fdopen(descriptor, "r+b"))
@@ -265,7 +304,7 @@ class FileSink:
         if grown * _SHARE >= total and time.monotonic() > state.render_after:
             due = True
         if total != rendered and due:
-            self._render_metrics(contents, state)
+            self._render_metrics(contents, state, points)
         # Who reads there that a run is over finds everything.
         _add_run(contents, state, document)
         if self.report and batch.complete:
@@ -278,7 +317,8 @@ class FileSink:
         if not kept.get("named"):  # a folder of an earlier version
             name_journal(state.folder, batch.run.journal_id)
             kept["named"] = True
-        contents.add(state.own("position.json"), state.position())
+        if "view_id" in kept:
+            contents.add(state.own("position.json"), state.position())
         contents.commit()
 
     def _save_fields(
@@ -339,36 +379,50 @@ class FileSink:
         if there < size:
             raise _FlawError("its .journal/points was shorter than it had been")
 
-    def _save_points(self, state: State, change: PointsAdded) -> bool:
+    def _save_points(self, state: State, changes: list[PointsAdded]) -> list[PointsAdded]:
+        """Add what is new to the points; return it."""
         from sacred.journal.codec import pack
 
         kept = state.kept
-        seqs = kept.setdefault("next_seqs", {}).setdefault(change.metric, {})
-        new = change.beyond({int(writer): seq for writer, seq in seqs.items()})
-        if new is None:
-            return False
-        content = pack([new.metric, new.steps, new.values, new.times])
-        descriptor = open_regular(state.own("points"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(content)
-        kept["points_size"] = kept.get("points_size", 0) + len(content)
-        seqs.update({str(writer): seq for writer, seq in new.next_seqs().items()})
-        counts = kept.setdefault("counts", {})
-        counts[new.metric] = counts.get(new.metric, 0) + len(new.seqs)
-        return True
+        added = []
+        content = []
+        for change in changes:
+            seqs = kept.setdefault("next_seqs", {}).setdefault(change.metric, {})
+            new = change.beyond({int(writer): seq for writer, seq in seqs.items()})
+            if new is None:
+                continue
+            added.append(new)
+            content.append(pack([new.metric, new.steps, new.values, new.times]))
+            seqs.update({str(writer): seq for writer, seq in new.next_seqs().items()})
+            counts = kept.setdefault("counts", {})
+            counts[new.metric] = counts.get(new.metric, 0) + len(new.seqs)
+        if added:
+            descriptor = open_regular(state.own("points"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with os.fdopen(descriptor, "ab") as file:
+                file.writelines(content)
+            kept["points_size"] = kept.get("points_size", 0) + sum(map(len, content))
+        return added
 
-    def _render_metrics(self, contents: NewContents, state: State) -> None:
-        """Write ``metrics.json`` from the points."""
+    def _render_metrics(
+        self, contents: NewContents, state: State, added: list[PointsAdded] | None = None
+    ) -> None:
+        """Write ``metrics.json`` from the points; ``added`` are those that came just now."""
         from sacred.journal.codec import unpack_all
 
-        try:
-            with os.fdopen(open_regular(state.own("points")), "rb") as file:
+        total = sum(state.kept.get("counts", {}).values())
+        parts: Iterable[Any] = ()
+        content = b""
+        if added and total == sum(len(one.seqs) for one in added) and all(map(_is_plain, added)):
+            parts = ((one.metric, one.steps, one.values, one.times) for one in added)
+        else:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                os.fdopen(open_regular(state.own("points")), "rb") as file,
+            ):
                 content = file.read(state.kept.get("points_size", 0))
-        except FileNotFoundError:
-            content = b""
         metrics: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
         try:
-            for name, *columns in unpack_all(content):
+            for name, *columns in parts or unpack_all(content):
                 known = metrics.setdefault(name, ([], [], []))
                 for column, new in zip(known, columns, strict=True):
                     column.extend(new)
@@ -376,7 +430,7 @@ class FileSink:
             raise _FlawError("its .journal/points was damaged") from error
         began = time.monotonic()
         contents.add(state.path("metrics.json"), metrics_document(metrics))
-        state.kept["rendered"] = sum(state.kept.get("counts", {}).values())
+        state.kept["rendered"] = total
         # A large one that is written again and again must not be all that a replayer does.
         state.render_after = time.monotonic() + _SHARE * (time.monotonic() - began)
 
@@ -472,6 +526,29 @@ class FileSink:
 
 class _FlawError(Exception):
     """One of the sink's own files is damaged; the text says which, in a few words."""
+
+
+def _is_plain(points: PointsAdded) -> bool:
+    """Tell whether what the points' file would say of them is what they are."""
+    values = [*points.steps, *points.values]
+    kinds = set(map(type, values))
+    # A larger integer is another kind of value there.
+    return kinds <= {float} or (
+        kinds <= {float, int} and -_WORD <= min(values) <= max(values) < _WORD
+    )
+
+
+def _size(batch: Batch) -> int:
+    """Return how much there is to write, in points; a line of output counts as one."""
+    points = sum(len(one.seqs) for one in batch.changes if isinstance(one, PointsAdded))
+    texts = sum(len(one.text) for one in batch.changes if isinstance(one, OutputChanged))
+    files: int = sum(
+        entry.size
+        for one in batch.changes
+        if isinstance(one, FieldsChanged)
+        for entry in one.fields.get("artifacts") or ()
+    )
+    return points + (texts + files) // _CHARACTERS
 
 
 def _add_run(contents: NewContents, state: State, document: bytes | None) -> None:
