@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError
+from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import instant, jsonable
-from sacred.replayers.memo import JournalSize, ViewMemo, read_memos
+from sacred.replayers.memo import JournalSize, ViewMemo, memos_by_key
+from sacred.replayers.view_lock import is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -173,16 +175,22 @@ def standings(
     """
     clock = time.time_ns() if now is None else now
     for folder in folders:
-        memos = read_memos(folder.views)
+        memos = memos_by_key(folder.views)
         if not memos:
             continue
         size = JournalSize.of(folder.journal)
-        for memo in memos:
-            yield _standing(folder, memo, size, clock, measure=measure)
+        for key, memo in memos.items():
+            yield _standing(folder, key, memo, size, clock, measure=measure)
 
 
 def _standing(
-    folder: RunFolder, memo: ViewMemo, size: JournalSize | None, now: int, *, measure: bool
+    folder: RunFolder,
+    key: str,
+    memo: ViewMemo,
+    size: JournalSize | None,
+    now: int,
+    *,
+    measure: bool,
 ) -> Standing:
     state, error = memo.state, memo.error
     position = _position(memo)
@@ -198,6 +206,8 @@ def _standing(
             error = error or str(reason)
     if state in {"current", "following"} and memo.looked is not None:
         fresh = now - memo.looked < _FRESH * 1e9
+        if fresh and error is None and (events or not memo.ended):
+            fresh = not _is_left(folder, key)
         if error is not None:
             state = "behind"
         elif events:
@@ -209,6 +219,16 @@ def _standing(
         *(position.events() if _tells_position(memo) else None, events, seconds),
         *(error, memo.written, memo.since),
     )
+
+
+def _is_left(folder: RunFolder, key: str) -> bool:
+    """Tell whether a run was killed, and whoever wrote this view of it as well."""
+    if is_taken(folder, key) is not False:
+        return False
+    try:
+        return run_liveness(folder) is Liveness.DIED
+    except (JournalError, OSError):
+        return False
 
 
 def _tells_position(memo: ViewMemo) -> bool:
