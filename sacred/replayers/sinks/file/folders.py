@@ -215,8 +215,8 @@ class RunFolders:
         if named_journal(folder) is None and began_at_once(document, run.fields):
             raise ViewUnreadableError(
                 f"{folder} has this run, without the hidden folder .journal that says how far (was "
-                "it copied without hidden files?): put that back, or move the folder away, and "
-                "replay with --rebuild"
+                "it copied without hidden files, or written by another program?): put that back, or "
+                "move the folder away, and replay with --rebuild; or choose another folder"
             )
 
     def _look_everywhere(self, journal_id: str, locked: bool) -> State | None:
