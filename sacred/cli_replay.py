@@ -140,6 +140,8 @@ def replay(
 
         return check_plan(asked, runs, connect=connect)
     plan = asked.plan()
+    for warning in plan.warnings:
+        say(terminal.clean(warning))
     if plan.settings is not None and config is None:
         say(f"the settings are those of {plan.settings}")
     if plan.follow and not runs:
@@ -261,10 +263,11 @@ class _ReplayShown:
         reason = outcome.error
         if outcome.state == "deleted":
             reason = None  # the state says it
-        if reason and outcome.state == "behind":
-            # A server that is down is down for a thousand runs alike. What failed has its own reason.
+        if reason:
+            # A server that is down, a bucket that is not there: the same for a thousand runs.
             said, self._reasons[outcome.view] = self._reasons.get(outcome.view), reason
-            reason = None if said == reason else reason
+            repeated = "" if outcome.state == "behind" else "as the one before"
+            reason = repeated if said == reason else reason
         error = f": {reason}" if reason else ""
         state = _STATES.get(outcome.state, outcome.state)
         mended = f" ({outcome.mended}: written anew)" if outcome.mended else ""

@@ -37,6 +37,8 @@ def check_plan(asked: Asked, runs: tuple[str, ...], *, connect: bool) -> int:
     except (SinkError, click.UsageError) as error:
         say(terminal.clean(str(error)))
         return NOT_LOOKED
+    for warning in plan.warnings:
+        say(terminal.clean(warning))
     codes = [0]
     lines = [("settings", str(plan.settings or "none"))]
     lines += _roots(plan, runs, codes)

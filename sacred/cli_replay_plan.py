@@ -31,6 +31,8 @@ class Plan(NamedTuple):
         Each with the name by which it was asked for.
     jobs, follow, health
         As in the settings.
+    warnings
+        What works, and somebody should look at.
     """
 
     settings: Path | None
@@ -39,6 +41,7 @@ class Plan(NamedTuple):
     jobs: int
     follow: bool
     health: str | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def specs(self) -> list[SinkSpec]:
@@ -69,10 +72,11 @@ class Asked(NamedTuple):
 
         path = self._settings()
         found = ReplayConfig(views={}) if path is None else ReplayConfig.load(path)
+        warnings = list(found.warnings)
         if not self.specs:
             views = [(name, found.views[name]) for name in found.to]
         else:
-            views = self._views(found)
+            views = self._views(found, warnings)
         if not views and path is not None:
             raise click.UsageError(f"{path} names no view: write [views.NAME], or give --to")
         if not views:
@@ -89,6 +93,7 @@ class Asked(NamedTuple):
             jobs or 1,
             bool(follow),
             self.health or found.health,
+            tuple(warnings),
         )
 
     def _settings(self) -> Path | None:
@@ -101,7 +106,7 @@ class Asked(NamedTuple):
             return None
         return find_config()
 
-    def _views(self, found: ReplayConfig) -> list[tuple[str, SinkSpec]]:
+    def _views(self, found: ReplayConfig, warnings: list[str]) -> list[tuple[str, SinkSpec]]:
         from sacred.replayers.addresses import DEFAULT_MONGO, mongo_spec
         from sacred.replayers.registry import kinds, parse_spec
         from sacred.replayers.replay_config import nearest
@@ -113,7 +118,7 @@ class Asked(NamedTuple):
             if known is None and found.views and ":" not in text and text not in kinds():
                 hint = nearest(text, found.views)
                 raise click.UsageError(f"{found.path} has no view {text[:80]!r}{hint}")
-            address = substituted(text, "--to") if "${" in text else text
+            address = substituted(text, "--to", None, warnings.append) if "${" in text else text
             views.append((text, known) if known is not None else ("", parse_spec(address)))
         if self.url is None and self.db is None:
             return views

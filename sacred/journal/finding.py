@@ -26,6 +26,7 @@ __all__ = [
     "looking_root",
     "select_runs",
     "start_fields",
+    "start_time",
 ]
 
 _LAST = re.compile(r"last(?:~(\d{1,9}))?\Z")
@@ -42,6 +43,22 @@ def start_fields(folder: RunFolder) -> dict[str, Any]:
         finally:
             reader.close()
     return {}
+
+
+def start_time(folder: RunFolder) -> int | None:
+    """Return when a run began (ns since the epoch), or was queued if it did not; None if unknown."""
+    found: int | None = None
+    with contextlib.suppress(JournalError, OSError):
+        reader = JournalReader(folder.journal)
+        try:
+            for event in reader.read():
+                if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
+                    found = event.time
+                    if event.type == EventType.RUN_STARTED:
+                        break
+        finally:
+            reader.close()
+    return found
 
 
 def find_run(root: JournalRoot, text: str) -> RunFolder:

@@ -84,7 +84,7 @@ class Report(NamedTuple):
         is whole, but what was printed and is on its way into it can not all be read.
         """
         lives = self.liveness is Liveness.RUNNING
-        found = [v for v in self.verdicts if not (lives and isinstance(v, Tail))]
+        found = [v for v in self.verdicts if not (lives and self._may_pass(v))]
         damage = [verdict for verdict in found if is_damage(verdict)]
         for kinds, name in (((Gap, Tail), "gap"), (Foreign, "foreign"), (Unindexed, "index")):
             if any(isinstance(verdict, kinds) for verdict in damage):
@@ -93,6 +93,17 @@ class Report(NamedTuple):
             return "spool"
         tails = [verdict for verdict in found if isinstance(verdict, Tail)]
         return "tail" if any(not tail.superseded for tail in tails) else "clean"
+
+    def _may_pass(self, verdict: Verdict) -> bool:
+        """Tell whether a writer that lives may yet make an end whole.
+
+        Not noise from the first byte of the run's own file on, beside whole files of its workers:
+        these began when that had a whole frame.
+        """
+        if not isinstance(verdict, Tail):
+            return False
+        own = (verdict.writer, verdict.epoch, verdict.offset) == (0, 1, 0)
+        return not (own and verdict.damaged and self.frames)
 
     @property
     def clean(self) -> bool:

@@ -121,6 +121,8 @@ class ObjectEntry(TreeEntry):
         ------
         FileExistsError
             The name is one of the tree's own files.
+        OSError
+            The file can not be read: it is not there, for one.
         RuntimeError
             No run began yet.
         """
@@ -134,7 +136,8 @@ class ObjectEntry(TreeEntry):
                 f"You are trying to overwrite a file necessary for the {type(self).__name__}: "
                 f"{name}. Add it under another name."
             )
-        self._store().put(self._key(name), Path(filename))
+        with open(filename, "rb"):  # the store's errors are of the store
+            self._store().put(self._key(name), Path(filename))
 
     def save_cout(self) -> None:
         """Write the output, all of it: an object can not grow."""

@@ -12,7 +12,10 @@ from sacred.replayers.sink import RunKey, SinkSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["claim_in_process", "claimed_fields"]
+__all__ = ["CLAIM_LIFE", "claim_in_process", "claimed_fields"]
+
+#: A claim whose journal does not appear is taken back after so long (s).
+CLAIM_LIFE = 60.0
 
 
 def claimed_fields(document: Mapping[str, Any]) -> dict[str, Any]:

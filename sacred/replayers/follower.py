@@ -19,7 +19,7 @@ from sacred.journal.errors import (
     NotAJournalError,
     PositionContradictedError,
 )
-from sacred.journal.finding import start_fields
+from sacred.journal.finding import start_fields, start_time
 from sacred.journal.notes import notes_size, read_notes
 from sacred.journal.position import Position
 from sacred.replayers.checkpoint import CONTENT, Checkpoints
@@ -35,6 +35,7 @@ from sacred.replayers.fold import RunFold
 from sacred.replayers.growth import POINT_BYTES, Growth, is_due_in_whole
 from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.missing_package import how_to_install
+from sacred.replayers.plain import utc
 from sacred.replayers.projection import PROJECTOR, RunProjection
 from sacred.replayers.sink import Batch, FieldsChanged, FileEntry, OutputChanged, RunKey
 from sacred.replayers.status import ViewStatus
@@ -523,6 +524,10 @@ class Follower:
             hint = start_fields(self.folder).get("run_id")
         key = RunKey(self.journal_id, hint)
         found = self.sink.position(key)
+        if found is None and (self._had or (memo is not None and memo.had)):
+            # Before it counts as deleted: it may be there, without what says that it is this one.
+            key = key._replace(fields=self._start())
+            found = self.sink.position(key)
         self._references = {}
         if found is None:
             self._attach_unknown(memo)
@@ -536,6 +541,11 @@ class Follower:
         self._rebuild = False
         self._attached = True
 
+    def _start(self) -> dict[str, Any]:
+        """Return the fields by which a place knows a run again that says its id no more."""
+        began = start_time(self.folder)
+        return {} if began is None else {"start_time": utc(began)}
+
     def _attach_folded(self, folded: FoldedRun) -> bool:
         """Begin with what another process folded; False where the view knows the run already."""
         if self._rebuild or self._profile != "sacred":
@@ -546,6 +556,8 @@ class Follower:
             hint = folded.projection.run_id
         if self.sink.position(RunKey(folded.journal_id, hint)) is not None:
             return False
+        if memo is not None and memo.had:
+            return False  # what a run needs that is missing is done in one place
         self.journal_id = folded.journal_id
         self._fold = folded
         self._references = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sacred.replayers.sink import SinkSpec
 
-__all__ = ["JournalSize", "ViewMemo", "read_memos"]
+__all__ = ["JournalSize", "ViewMemo", "memos_by_key", "read_memos"]
 
 #: No memo is larger (bytes): a reason why a view is behind is a sentence.
 _MOST = 1 << 20
@@ -190,9 +190,14 @@ class ViewMemo(NamedTuple):
 
 def read_memos(folder: Path) -> list[ViewMemo]:
     """Return what is remembered about a run's views (``folder`` is its ``views`` folder)."""
+    return list(memos_by_key(folder).values())
+
+
+def memos_by_key(folder: Path) -> dict[str, ViewMemo]:
+    """Return what is remembered about a run's views, by the keys of their specifications."""
     try:
         names = sorted(name[:-5] for name in os.listdir(folder) if name.endswith(".json"))
     except OSError:
-        return []
-    memos = [ViewMemo.load(folder, name) for name in names]
-    return [memo for memo in memos if memo is not None]
+        return {}
+    memos = ((name, ViewMemo.load(folder, name)) for name in names)
+    return {name: memo for name, memo in memos if memo is not None}

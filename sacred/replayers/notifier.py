@@ -20,6 +20,7 @@ from sacred.replayers.messages import (
     write_text,
 )
 from sacred.replayers.outbox import PENDING, SENDING, SENT, Ledger, Outbox, OutboxEntry
+from sacred.replayers.patience import Patience
 from sacred.replayers.posting import check_pause
 from sacred.replayers.sink import FieldsChanged, ViewPosition, wanted_id
 
@@ -60,6 +61,7 @@ class NotificationSink:
         self._kept = fields_for(self.texts) | fields_for(defaults) | self.needs()
         self._outbox = Outbox(spec.key)
         self._seen: dict[str, int] = {}
+        self._patience: Patience | None = None
 
     # -- of the kind -----------------------------------------------------------------------------
 
@@ -101,9 +103,12 @@ class NotificationSink:
     def attend(self, folder: RunFolder) -> None:
         """Keep the outbox beside the run."""
         self._outbox = Outbox(self.spec.key, folder.views)
+        self._patience = Patience(folder.root, self.spec.key)
 
     def open(self) -> None:
         """Do nothing but raise while the place wants to be left alone: it is asked by sending."""
+        if self._patience is not None:
+            self._patience.take_up(self.place)
         check_pause(self.place)
 
     def claim(self, run: RunKey) -> Any:
@@ -244,6 +249,8 @@ class NotificationSink:
                 self.judge(answer)
             except SinkError:
                 self._save(ledger.in_state(number, PENDING))
+                if self._patience is not None:
+                    self._patience.keep(self.place)
                 raise
             ledger = ledger.in_state(number, SENT)
         return ledger

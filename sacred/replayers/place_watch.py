@@ -1,4 +1,7 @@
-"""When a service looks whether the place of a view lost what it had, in a thread of its own."""
+"""When a service looks after the place of a view, in a thread of its own.
+
+It looks whether the place lost what it had, and takes back what processes that are gone left claimed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sacred.journal.errors import JournalError
+from sacred.replayers.claims import CLAIM_LIFE
 from sacred.replayers.errors import SinkError
 from sacred.replayers.registry import load_sink
 from sacred.replayers.replay import DECLARED
@@ -55,6 +59,7 @@ class PlaceWatch:
         self._specs = {spec.key: spec} if spec.url or spec.kind not in DECLARED else {}
         self._thread: threading.Thread | None = None
         self._looked: float | None = None
+        self._cleared: float | None = None
         self._written = 0
         self._told: dict[tuple[Path, str], int] = {}
 
@@ -113,14 +118,22 @@ class PlaceWatch:
                     yield root.path, news
 
     def _look(self, roots: tuple[JournalRoot, ...], specs: tuple[SinkSpec, ...]) -> None:
+        now = time.monotonic()
+        clears = self._cleared is None or now - self._cleared >= INTERVAL
+        if clears:
+            self._cleared = now
         for spec in specs:
             try:
                 sink = load_sink(spec)
                 try:
+                    if hasattr(sink, "attend"):
+                        continue  # what it keeps lies beside each run
+                    sink.open()
                     if hasattr(sink, "marked"):
-                        sink.open()
                         for root in roots:
                             self._guards.of(root, spec).look(sink)
+                    if clears and (cleared := sink.clear_claims(CLAIM_LIFE)):
+                        log.info("%s: %d claims of ended processes taken back", spec.name, cleared)
                 finally:
                     sink.close()
             except (SinkError, JournalError) as error:

@@ -17,7 +17,16 @@ from sacred.replayers.errors import SinkMissingError, TerminalSinkError, Transie
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["TIMEOUT", "Answer", "Place", "check_pause", "seconds_of", "without"]
+__all__ = [
+    "TIMEOUT",
+    "Answer",
+    "Place",
+    "check_pause",
+    "go_on_pausing",
+    "pause_left",
+    "seconds_of",
+    "without",
+]
 
 #: Seconds that a server may be silent.
 TIMEOUT = 10.0
@@ -31,6 +40,8 @@ _LATER = frozenset({408, 425, 429})
 
 #: Until when (monotonic) each place that asked for a pause is left alone, by all of this process.
 _pauses: dict[str, float] = {}
+#: A pause that has so little left is not worth a note (s).
+_SHORT = 1.0
 
 
 class Answer(NamedTuple):
@@ -163,7 +174,7 @@ class Place(NamedTuple):
         Raises
         ------
         TransientSinkError
-            Not now. Until the server's own time is over nothing is sent there by this process.
+            Not now. Until the server's own time is over nothing is sent there.
         TerminalSinkError
             Not at all.
         """
@@ -206,6 +217,19 @@ def check_pause(place: Place) -> None:
     if time.monotonic() < until:
         raise TransientSinkError(f"{place.name} has asked for patience: nothing is sent until then")
     _pauses.pop(place.key, None)
+
+
+def pause_left(place: Place) -> float:
+    """Return for how many seconds a place still wants to be left alone; 0 if it does not."""
+    left = _pauses.get(place.key, 0.0) - time.monotonic()
+    return left if left >= _SHORT else 0.0
+
+
+def go_on_pausing(place: Place, until: float) -> None:
+    """Leave a place alone that asked another process for it, until a time (s since the epoch)."""
+    left = min(until - time.time(), _LONGEST)
+    if left > 0:
+        _pauses[place.key] = max(_pauses.get(place.key, 0.0), time.monotonic() + left)
 
 
 def without(text: str, secrets: Iterable[str]) -> str:

@@ -102,6 +102,8 @@ class ReplayConfig:
         Whether to go on.
     health
         ``host:port`` or the path of a file; None for neither.
+    warnings
+        A sentence for each thing that works, and that somebody should look at.
     """
 
     path: Path | None = None
@@ -111,6 +113,7 @@ class ReplayConfig:
     jobs: int | None = None
     follow: bool | None = None
     health: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def specs(self) -> list[SinkSpec]:
@@ -183,6 +186,7 @@ class _Reading:
         self.path = path
         self.folder = path.parent
         self.problems: list[str] = []
+        self.warnings: list[str] = []
 
     def config(self, found: dict[str, Any]) -> ReplayConfig:
         """Return what the file says; raise with all that is wrong."""
@@ -198,10 +202,23 @@ class _Reading:
             self._jobs(found.get("jobs")),
             self._switch(found.get("follow"), "follow"),
             self._health(found.get("health")),
+            tuple(f"{self.path}: {warning}" for warning in dict.fromkeys(self.warnings)),
         )
+        self._each_elsewhere(config)
         if self.problems:
             raise ReplayConfigError(*[f"{self.path}: {problem}" for problem in self.problems])
         return config
+
+    def _each_elsewhere(self, config: ReplayConfig) -> None:
+        """Say which views that are to be written are one place."""
+        places: dict[str, str] = {}
+        for name in config.to:
+            first = places.setdefault(config.views[name].key, name)
+            if first != name:
+                self._say(
+                    f"views.{name} is the same place as views.{first}: give it another one, or "
+                    'name one of them alone, as in to = ["' + first + '"]'
+                )
 
     def _say(self, problem: str) -> None:
         self.problems.append(problem)
@@ -228,7 +245,7 @@ class _Reading:
             if not isinstance(root, str) or not root:
                 self._say(f"{where} is no folder: give a text")
                 continue
-            text = self._tried(substituted, root, where, self.folder)
+            text = self._tried(substituted, root, where, self.folder, self.warnings.append)
             if text is not None:
                 path = os.path.expanduser(text)
                 yield Path(os.path.normpath(self.folder / path))
@@ -255,7 +272,7 @@ class _Reading:
         address = table.get("to")
         if not isinstance(address, str) or not address:
             raise ReplayConfigError(f'{where} does not say where: write to = "ADDRESS" below it')
-        address = substituted(address, f"{where}.to", self.folder)
+        address = substituted(address, f"{where}.to", self.folder, self.warnings.append)
         try:
             spec = parse_spec(self._anchored(address))
         except SinkSpecError as error:
@@ -295,7 +312,7 @@ class _Reading:
                 self._say(f"{where}.timeout is {value:g}: give seconds, up to {MOST_TIMEOUT}")
                 continue
             if isinstance(value, str):
-                value = substituted(value, f"{where}.{name}", self.folder)  # noqa: PLW2901
+                value = substituted(value, f"{where}.{name}", self.folder, self.warnings.append)  # noqa: PLW2901
             given[name] = value
         try:
             return _optioned(spec, given, self.folder) if given else spec
@@ -335,7 +352,7 @@ class _Reading:
         if not isinstance(text, str) or not text:
             self._say('health is no text: write "127.0.0.1:8642", or the path of a file')
             return None
-        text = self._tried(substituted, text, "health", self.folder)
+        text = self._tried(substituted, text, "health", self.folder, self.warnings.append)
         if text is None:
             return None
         try:

@@ -19,7 +19,7 @@ from sacred.journal.identity import process_start
 from sacred.journal.position import Position
 from sacred.journal.root import RunFolder
 from sacred.journal.watch import FolderWatch
-from sacred.replayers.claims import claimed_fields
+from sacred.replayers.claims import CLAIM_LIFE, claimed_fields
 from sacred.replayers.copy_follower import follower_for
 from sacred.replayers.errors import SinkError, TransientSinkError
 from sacred.replayers.memo import ViewMemo
@@ -41,8 +41,6 @@ log = logging.getLogger("sacred.replayers")
 PROTOCOL = 1
 #: After the experiment's process and its last run have ended, views are tried for so long (s).
 LAST_EFFORT = 600.0
-#: A claim whose journal does not appear is taken back after so long (s).
-CLAIM_LIFE = 60.0
 #: A run that has ended and is written is let go after so long; it is taken up again if asked (s).
 REST_AFTER = 5.0
 _TICK = 0.2

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.errors import JournalError, NotAJournalError
+from sacred.journal.liveness import Liveness, run_liveness
 from sacred.journal.notes import notes_size
 from sacred.journal.position import Position
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
 from sacred.replayers.jsontext import instant, jsonable
-from sacred.replayers.memo import JournalSize, ViewMemo, read_memos
+from sacred.replayers.memo import JournalSize, ViewMemo, memos_by_key
+from sacred.replayers.view_lock import is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -177,16 +179,17 @@ def standings(
     for folder in folders:
         # Most runs of a root without views have no such folder: said in 3 us, and not in 15.
         has_views = os.path.isdir(os.path.join(folder.place, "views"))
-        memos = read_memos(folder.views) if has_views else []
+        memos = memos_by_key(folder.views) if has_views else {}
         if not memos:
             continue
         size, notes = JournalSize.of(folder.journal), notes_size(folder.path)
-        for memo in memos:
-            yield _standing(folder, memo, size, notes, clock, measure=measure)
+        for key, memo in memos.items():
+            yield _standing(folder, key, memo, size, notes, clock, measure=measure)
 
 
 def _standing(
     folder: RunFolder,
+    key: str,
     memo: ViewMemo,
     size: JournalSize | None,
     notes: tuple[int, int],
@@ -214,6 +217,8 @@ def _standing(
         seconds = max(seconds or 0.0, _since_said(folder, now))
     if state in {"current", "following"} and memo.looked is not None:
         fresh = now - memo.looked < _FRESH * 1e9
+        if fresh and error is None and (events or not memo.ended):
+            fresh = not _is_left(folder, key)
         if error is not None:
             state = "behind"
         elif events:
@@ -234,6 +239,16 @@ def _since_said(folder: RunFolder, now: int) -> float:
         return max(0.0, (now - os.stat(folder.path / "notes").st_mtime_ns) / 1e9)
     except OSError:
         return 0.0
+
+
+def _is_left(folder: RunFolder, key: str) -> bool:
+    """Tell whether a run was killed, and whoever wrote this view of it as well."""
+    if is_taken(folder, key) is not False:
+        return False
+    try:
+        return run_liveness(folder) is Liveness.DIED
+    except (JournalError, OSError):
+        return False
 
 
 def _tells_position(memo: ViewMemo) -> bool:

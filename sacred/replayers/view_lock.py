@@ -9,6 +9,7 @@ system that has none), every replayer writes, and the guards decide.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import zlib
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from sacred.journal.regular_file import open_regular
 if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
 
-__all__ = ["give_back_view", "take_view"]
+__all__ = ["give_back_view", "is_taken", "take_view"]
 
 _lock = threading.Lock()
 #: By the lock file: its descriptor, and the bytes that this process holds. All locks of a process
@@ -66,6 +67,34 @@ def give_back_view(folder: RunFolder, key: str) -> None:
             import fcntl
 
             fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
+
+
+def is_taken(folder: RunFolder, key: str) -> bool | None:
+    """Tell whether a replayer has a run in a view, without taking it; None where nobody can tell."""
+    name, place = _name(folder, key), _place(folder)
+    with _lock:
+        descriptor, places = _held.get(name, (-1, set()))
+        if place in places:
+            return True
+        if sys.platform != "linux":  # the form of a question is each system's own
+            return None
+        import fcntl
+        import struct
+
+        own = -1
+        try:
+            if descriptor < 0:
+                own = descriptor = open_regular(name)
+            asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+            found = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
+            return bool(struct.unpack("hhqqi", found)[0] != fcntl.F_UNLCK)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        finally:
+            if own >= 0:
+                os.close(own)
 
 
 def _name(folder: RunFolder, key: str) -> str:

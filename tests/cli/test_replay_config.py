@@ -299,3 +299,51 @@ def test_secrets_of_a_command_line(run_sacred, root, tmp_path):
     done = run_sacred("--to", "file:${file:where}", name="replay_main")
     assert (0, f"run 1 -> file:{tmp_path}/out: up to date\n") == (done.code, done.out)
     assert Path(tmp_path / "out" / "1").is_dir()
+
+
+def test_two_views_of_one_place(write, run_sacred, root, tmp_path):
+    """Both would write the same runs: told, with the names of both; one of them alone is fine."""
+    text = f'[views.a]\nto = "file:{tmp_path}/out"\n[views.b]\nto = "file:{tmp_path}/x/../out"\n'
+    path = write(text)
+    done = run_sacred("replay", "--check", "--config", str(path), "--root", str(root.path))
+    assert done.code == 2
+    assert "views.b is the same place as views.a" in done.err
+    write('to = ["b"]\n' + text)
+    done = run_sacred("replay", "--check", "--config", str(path), "--root", str(root.path))
+    assert done.code == 0
+
+
+def test_a_variable_of_a_path_that_is_not_set(write, run_sacred, root, monkeypatch):
+    """The sentence names the variable, and who sets it."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    path = write('[views.a]\nto = "mongodb://x:${file:$CREDENTIALS_DIRECTORY/mongo}@db/lab"\n')
+    done = run_sacred("replay", "--check", "--config", str(path), "--root", str(root.path))
+    assert done.code == 2
+    assert "the environment has no CREDENTIALS_DIRECTORY" in done.err
+    assert "LoadCredential=" in done.err
+
+
+def test_a_secret_that_everybody_may_read(write, run_sacred, root, tmp_path):
+    """It is used, and warned of by --check and at each start; not if the way to it is barred."""
+    places = [*reversed(tmp_path.parents), tmp_path]
+    opened = [one for one in places if not one.stat().st_mode & 0o001]
+    for one in opened:  # the folders of tests are their user's alone
+        one.chmod(one.stat().st_mode | 0o011)
+    secret = tmp_path / "secret"
+    secret.write_text("out\n")
+    secret.chmod(0o644)
+    path = write('[views.a]\nto = "file:${file:secret}"\n')
+    ask = ("replay", "--config", str(path), "--root", str(root.path))
+    try:
+        for more in (["--check"], []):
+            done = run_sacred(*ask, *more)
+            assert done.code == 0
+            assert f"which everybody here may read: chmod 600 {secret}" in done.err
+        secret.chmod(0o600)
+        assert "everybody" not in run_sacred(*ask).err
+        secret.chmod(0o644)
+        tmp_path.chmod(0o700)
+        assert "everybody" not in run_sacred(*ask).err
+    finally:
+        for one in opened:
+            one.chmod(one.stat().st_mode & ~0o011)

@@ -18,6 +18,7 @@ from sacred.replayers.follower import Follower
 from sacred.replayers.memo import JournalSize, ViewMemo, read_memos
 from sacred.replayers.registry import load_sink, parse_spec
 from sacred.replayers.standings import standings, summarised
+from sacred.replayers.view_lock import give_back_view, take_view
 
 _UNSEALED = """
 import os, sys
@@ -153,6 +154,45 @@ def test_news_since_the_last_look(root, tmp_path, run_sacred):
     (late,) = standings([folder], now=later)
     assert ("behind", 1) == (late.state, late.lag_events)
     writer.close()
+
+
+def test_a_killed_run_is_being_written_by_nobody(root, tmp_path, run_sacred):
+    """Neither its process nor a replayer is there: it is behind at once, not after 90 seconds."""
+    program = (
+        "import sys; from pathlib import Path; from sacred.journal import EventType, JournalWriter\n"
+        "writer = JournalWriter.create(Path(sys.argv[1]), durability='process')\n"
+        "writer.append(EventType.RUN_STARTED, run_id=1, name='x', command='main', config={},\n"
+        "              meta={}, experiment={'name': 'x', 'base_dir': '/'}, host={})\n"
+        "writer.flush(); print('begun', flush=True); sys.stdin.readline()\n"
+        "writer.append(EventType.HEARTBEAT); writer.flush(); print('more', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    folder = root.journals.claim()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder.journal)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        to = f"file:{tmp_path / 'out'}"
+        run_sacred("replay", "--to", to)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "more\n"
+        (living,) = standings([folder])
+        assert ("following", 1) == (living.state, living.lag_events)
+        process.kill()
+        process.wait()
+        key = parse_spec(to).key
+        assert take_view(folder, key)  # a replayer that is still at it
+        try:
+            assert "following" == next(standings([folder])).state
+        finally:
+            give_back_view(folder, key)
+        (killed,) = standings([folder])
+        assert ("behind", 1) == (killed.state, killed.lag_events)
 
 
 def test_a_sealed_run_is_not_read_again(root, tmp_path, run_sacred, monkeypatch):

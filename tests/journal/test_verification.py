@@ -115,3 +115,23 @@ def test_a_sealed_file_whose_index_can_not_be_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr("sacred.journal.seal_index.why_unindexed", refuse)
     assert verify(RunFolder(tmp_path / "1", 1)).clean
     assert asked
+
+
+def test_noise_in_the_place_of_the_runs_own_file(run):
+    """Beside its workers' whole files it is damage at once: nobody can be about to write it."""
+    folder, writer, _ = run
+    writer.append(EventType.HEARTBEAT)
+    writer.flush()
+    child = os.fork()
+    if not child:
+        try:
+            writer.log_point("a", 1, 1.0)
+            writer.close()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    writer.close()
+    (folder.journal / "w0000-e0001.jzst").write_bytes(b"\xa5" * 500)
+    assert (folder.journal / "w0001-e0001.jzst").exists()
+    report = verify(folder)
+    assert (report.frames > 0, report.verdict, report.clean) == (True, "gap", False)

@@ -400,3 +400,12 @@ def test_the_same_objects_as_sacreds(s3_server: Any, tmp_path: Path) -> None:
         assert b"print(1)\n" == documents.pop(source)
     assert theirs == ours
     assert said[0] == said[1]
+
+
+def test_an_artifact_that_is_not_there(observer: S3Observer, tmp_path: Path) -> None:
+    """The caller's mistake is told as Sacred tells it, and not as an error of the bucket."""
+    start(observer)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
+        observer.artifact_event("out.csv", str(tmp_path / "nowhere.csv"))
+    with pytest.raises(IsADirectoryError):
+        observer.save_file(str(tmp_path), "out")

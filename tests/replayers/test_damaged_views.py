@@ -104,6 +104,34 @@ class TestFiles(places.FilePlace):
         shutil.rmtree(own.parent)
         assert replay(root, [2], [spec], rebuild=True).outcomes[0].view_id == 2
 
+    @pytest.mark.parametrize("rebuild", [False, True])
+    @pytest.mark.parametrize("notes", [True, False])
+    def test_a_copy_without_hidden_files(
+        self, tmp_path: Path, spec: SinkSpec, rebuild: bool, notes: bool
+    ) -> None:
+        """Only when it began says whose a folder is: refused with what to do, and nothing doubled."""
+        root = _root(tmp_path)
+        replay(root, None, [spec])
+        shutil.rmtree(Path(spec.url) / "2" / ".journal")
+        if not notes:  # on another machine
+            shutil.rmtree(root.path / "2" / "views")
+        summary = replay(root, None, [spec], rebuild=rebuild)
+        assert _states(summary) == ["current", "failed", "current"]
+        assert "copied without hidden files" in (summary.outcomes[1].error or "")
+        assert not (Path(spec.url) / "4").exists()
+        shutil.rmtree(Path(spec.url) / "2")
+        assert replay(root, [2], [spec], rebuild=True).outcomes[0].view_id == 2
+
+    def test_a_folder_of_another_program(self, tmp_path: Path, spec: SinkSpec) -> None:
+        """A run that was deleted, and whose number another program took since, stays deleted."""
+        root = _root(tmp_path)
+        replay(root, None, [spec])
+        shutil.rmtree(Path(spec.url) / "2")
+        self.place_foreign_run(spec, 2)
+        assert _states(replay(root, None, [spec])) == ["current", "deleted", "current"]
+        summary = replay(root, None, [spec], rebuild=True)
+        assert [1, 4, 3] == [one.view_id for one in summary.outcomes]
+
     @pytest.mark.parametrize("name", ["cout.txt", ".journal/points"])
     @pytest.mark.parametrize("how", ["emptied", "cut"])
     def test_a_file_that_grows(self, tmp_path: Path, spec: SinkSpec, name: str, how: str) -> None:
@@ -163,6 +191,40 @@ class TestObjects(places.ObjectPlace):
         assert self.document(spec, 2) == before
         assert self.document(spec, 5) is None
         assert not any(one.mended for one in replay(root, None, [spec]).outcomes)
+
+    @pytest.mark.parametrize("rebuild", [False, True])
+    @pytest.mark.parametrize("notes", [True, False])
+    @pytest.mark.parametrize("points", [0, 5])
+    def test_a_position_that_is_gone(
+        self, tmp_path: Path, spec: SinkSpec, points: int, notes: bool, rebuild: bool
+    ) -> None:
+        """The index says which run it was, its points or its start that it still is: written anew."""
+        root = JournalRoot(tmp_path / "runs")
+        for _ in range(3):
+            write_run(root.claim(), points=points)
+        replay(root, None, [spec])
+        before = self.document(spec, 2)
+        self.store.delete("path/to/runs/2/.journal/position.json")
+        if not notes:  # on another machine
+            shutil.rmtree(root.path / "2" / "views")
+        summary = replay(root, None, [spec], rebuild=rebuild)
+        assert [1, 2, 3] == [one.view_id for one in summary.outcomes]
+        assert "position.json was missing" in (summary.outcomes[1].mended or "")
+        assert self.document(spec, 2) == before
+        assert self.document(spec, 4) is None
+        assert not any(one.mended for one in replay(root, None, [spec]).outcomes)
+
+    def test_objects_of_another_program(self, tmp_path: Path, spec: SinkSpec) -> None:
+        """A run that was deleted, and whose number another program took since, is left alone."""
+        root = _root(tmp_path)
+        replay(root, None, [spec])
+        self.delete_run(spec, 2)
+        self.place_foreign_run(spec, 2)
+        foreign = self.document(spec, 2)
+        replay(root, None, [spec])
+        summary = replay(root, None, [spec], rebuild=True)
+        assert [1, 4, 3] == [one.view_id for one in summary.outcomes]
+        assert self.document(spec, 2) == foreign
 
     def test_points(self, tmp_path: Path, spec: SinkSpec) -> None:
         """Points that are gone, or no points, are written anew."""
@@ -235,15 +297,21 @@ class TestParquet(places.ParquetPlace):
 class TestTinyDb(places.TinyDbPlace):
     """A TinyDB."""
 
-    def test_a_table_that_is_gone(self, tmp_path: Path, spec: SinkSpec) -> None:
+    @pytest.mark.parametrize("points", [0, 5])
+    @pytest.mark.parametrize("rebuild", [False, True])
+    def test_a_table_that_is_gone(
+        self, tmp_path: Path, spec: SinkSpec, rebuild: bool, points: int
+    ) -> None:
         """Nothing says how far the runs are: a sentence says what to do, and none is written twice."""
-        root = _root(tmp_path)
+        root = JournalRoot(tmp_path / "runs")
+        for _ in range(3):
+            write_run(root.claim(), points=points)
         replay(root, None, [spec])
         path = Path(spec.url) / "metadata.json"
         tables = json.loads(path.read_text())
         del tables["_journal"]
         path.write_text(json.dumps(tables))
-        summary = replay(root, None, [spec], rebuild=True)
+        summary = replay(root, None, [spec], rebuild=rebuild)
         assert _states(summary) == ["failed"] * 3
         assert "remove the run's document" in (summary.outcomes[0].error or "")
         assert len(json.loads(path.read_text())["runs"]) == 3

@@ -755,3 +755,20 @@ def test_pushes_are_cut_by_size(monkeypatch):
     assert [seq for part, _ in parts for seq in part.seqs] == list(range(rows))
     assert max(size for _, size in parts) < 1200
     assert list(module.parts(change.rows([0, 1])))[0][0].seqs == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "safe", "found"),
+    [
+        ({"a\0b": 1, "ab": 2}, False, {"ab (2)": 1, "ab": 2}),
+        ({"a\0b": 1, "ab\0": 2, "ab (2)": 3}, False, {"ab": 1, "ab (3)": 2, "ab (2)": 3}),
+        ({"a.b": 1, "a,b": {"\0": 1, "": 2}}, True, {"a,b (2)": 1, "a,b": {" (2)": 1, "": 2}}),
+        ({"a\0": 1, "b": 2}, False, {"a": 1, "b": 2}),
+    ],
+)
+def test_keys_that_become_one(given, safe, found):
+    """Both stay; one that BSON has as it is keeps its name, wherever it stands."""
+    from sacred.replayers.sinks.mongo.values import bson_value
+
+    assert bson_value(given, safe_keys=safe) == found
+    assert list(bson_value(given, safe_keys=safe)) == list(found)

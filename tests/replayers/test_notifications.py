@@ -442,6 +442,13 @@ def test_a_place_that_asks_for_patience(root, server, kind):
     assert (status.state, "has asked for patience" in status.error) == ("behind", True)
     assert len(server.requests) == 1
     (place,) = posting._pauses
+    posting._pauses.clear()  # a process that is started anew knows it, too, of all runs
+    for folder in (one, other):
+        status, _ = follow(folder, spec, patience=0.0)
+        assert (status.state, "has asked for patience" in status.error) == ("behind", True)
+    assert len(server.requests) == 1
+    for kept in (root.path / ".cache" / "replayers").glob("*.patience"):
+        kept.write_text("no time\n")  # damaged: as if there were none
     assert posting._pauses[place] > time.monotonic() + 2000
     until = posting._pauses[place] = time.monotonic() + 1.0
     for folder in (one, other):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -18,10 +19,11 @@ from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.daemon import Daemon, DaemonPlan
 from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.memo import ViewMemo
-from sacred.replayers.place_mark import PlaceGuard, PlaceMark
+from sacred.replayers.place_mark import PlaceGuard, PlaceGuards, PlaceMark
+from sacred.replayers.place_watch import PlaceWatch
 from sacred.replayers.registry import load_sink, parse_spec
 from sacred.replayers.replay import replay
-from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sink import RunKey, SinkSpec
 
 SPEC = SinkSpec("numbers", "here", {}, "numbers:here")
 
@@ -354,3 +356,25 @@ def test_a_tree_of_an_experiment_that_is_put_back(tmp_path: Any) -> None:
     assert "was deleted there" in command(*replay_it)
     assert not (tree / "2").exists()
     assert "came back older" not in command(*replay_it)
+
+
+def test_a_service_takes_claims_back(root, tmp_path):
+    """What a killed process left claimed goes at the service's start, and of a living one stays."""
+    spec = parse_spec(f"file:{tmp_path / 'out'}")
+    program = (
+        "import sys; from sacred.replayers.registry import load_sink, parse_spec\n"
+        "from sacred.replayers.sink import RunKey\n"
+        "load_sink(parse_spec(sys.argv[1])).claim(RunKey('00000000000000aa', 1))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, f"file:{tmp_path / 'out'}"], check=True)
+    load_sink(spec).claim(RunKey("00000000000000bb", 2))
+    for name in ("1", "2"):  # both are older than a minute
+        path = tmp_path / "out" / name / ".journal" / "position.json"
+        kept = json.loads(path.read_text())
+        kept["claimed"]["wall"] -= 120 * 10**9
+        path.write_text(json.dumps(kept))
+    root.path.mkdir(exist_ok=True)
+    watch = PlaceWatch(spec, PlaceGuards())
+    assert watch.look([root], 0)
+    watch._thread.join()
+    assert {"2"} == {name for name in os.listdir(spec.url) if name.isdecimal()}

@@ -20,6 +20,7 @@ from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.objects.points import Parts
 from sacred.replayers.objects.store import ABSENT, Found, ObjectConflictError
 from sacred.replayers.sink import RunKey
+from sacred.replayers.tree.documents import began_at_once
 from sacred.replayers.tree.names import folder_name, is_number, view_id
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ObjectRuns:
         index = self._store.get(self._index(run.journal_id))
         indexed = _indexed(index)
         if indexed is not None:
-            found = self._at(indexed, run.journal_id) or self._damaged(indexed, run.journal_id)
+            found = self._at(indexed, run.journal_id) or self._damaged(indexed, run)
             if found is not None:
                 return found
         elif index is not None:  # it is damaged: the run may be anywhere
@@ -137,21 +138,33 @@ class ObjectRuns:
             return None
         return RunObjects(self._store, f"{self.base}{name}/", found, kept)
 
-    def _damaged(self, name: str, journal_id: str) -> RunObjects | None:
+    def _damaged(self, name: str, run: RunKey) -> RunObjects | None:
         """Return a run whose position can not be read; the index says that it is this one's."""
         found = self._store.get(self._position(name))
-        if found is None or _is_position(json_object(found)):
+        if _is_position(json_object(found)) or (found is None and not self._remains(name, run)):
             return None
         kept: dict[str, Any] = {
             "format": 1,
-            "journal_id": journal_id,
+            "journal_id": run.journal_id,
             "view_id": view_id(name),
             "claimed": False,
             "position": [],
             "projector": 0,
-            "flaw": "its .journal/position.json was damaged",
+            "flaw": f"its .journal/position.json was {'missing' if found is None else 'damaged'}",
         }
-        return RunObjects(self._store, f"{self.base}{name}/", found, kept)
+        return RunObjects(self._store, f"{self.base}{name}/", found or Found(b"", ABSENT), kept)
+
+    def _remains(self, name: str, run: RunKey) -> bool:
+        """Tell whether a run without its position is the one that the index says.
+
+        Somebody may have deleted that, and another program put its own there. Points are ours alone.
+        """
+        if next(self._store.list(f"{self.base}{name}/.journal/points/"), None) is not None:
+            return True
+        if "start_time" not in run.fields:
+            return False
+        document = json_object(self._store.get(f"{self.base}{name}/run.json"))
+        return began_at_once(document, run.fields)
 
     def _search(self, journal_id: str) -> RunObjects | None:
         """Look for a run in every place."""
@@ -190,7 +203,12 @@ class ObjectRuns:
                             key, _json({"view_id": found.kept["view_id"]}), index.version
                         )
                 elif found is None and name is not None:
-                    found = self._damaged(name, run.journal_id)
+                    found = self._damaged(name, run)
+                    if found is not None and found.version == ABSENT:
+                        # So that whoever asks for it next finds it without knowing when it began.
+                        found.version = self._store.put(
+                            self._position(name), _json(found.kept), ABSENT
+                        )
                 if found is not None:
                     return found, made
                 if wanted is None or wanted == name or not self._is_free(wanted):

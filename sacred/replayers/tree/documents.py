@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sacred.replayers.sink import FileEntry
 
-__all__ = ["changed_run", "json_document", "metrics_document", "run_fields"]
+__all__ = ["began_at_once", "changed_run", "json_document", "metrics_document", "run_fields"]
 
 _RUN_FIELDS = tuple(name for name in OWNED_FIELDS if name not in {"config", "info"})
 _PIECE = 16384
@@ -67,6 +67,13 @@ def changed_run(
     kept = {name: value for name, value in run.items() if not anew or name not in OWNED_FIELDS}
     kept.update(fields)
     return {name: value for name, value in kept.items() if name not in removed}
+
+
+def began_at_once(document: Any, fields: Mapping[str, Any]) -> bool:
+    """Tell whether a ``run.json`` is of a run that began when the one of some fields did."""
+    began = fields.get("start_time")
+    told = document.get("start_time") if isinstance(document, dict) else None
+    return began is not None and told is not None and told == _as_text(began)
 
 
 def metrics_document(

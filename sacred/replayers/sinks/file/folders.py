@@ -13,6 +13,7 @@ from sacred.journal.regular_file import open_regular
 from sacred.replayers.errors import TerminalSinkError, ViewUnreadableError
 from sacred.replayers.sink import RunKey
 from sacred.replayers.sinks.file.disk import replace
+from sacred.replayers.tree.documents import began_at_once
 from sacred.replayers.tree.names import folder_name, is_number, view_id
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ class RunFolders:
         if found is None:
             self.states.pop(run.journal_id, None)
             if wanted is not None:
-                self._refuse_damaged(os.path.join(self.base, wanted))
+                folder = os.path.join(self.base, wanted)
+                self._refuse_damaged(folder)
+                self._refuse_nameless(folder, run)
         return found
 
     @staticmethod
@@ -194,6 +197,28 @@ class RunFolders:
             raise ViewUnreadableError(
                 f"{place} is damaged, so that nobody can tell whose folder {folder} is: move the "
                 "folder away, or put a copy of the file back, and replay with --rebuild"
+            )
+
+    @staticmethod
+    def _refuse_nameless(folder: str, run: RunKey) -> None:
+        """Raise if a folder is of this run by when that began, and has nothing of ours.
+
+        Raises
+        ------
+        ViewUnreadableError
+        """
+        if "start_time" not in run.fields or load_position(folder) is not None:
+            return
+        try:
+            with os.fdopen(open_regular(os.path.join(folder, "run.json")), "rb") as file:
+                document = json.loads(file.read())
+        except (OSError, ValueError, RecursionError):
+            return
+        if named_journal(folder) is None and began_at_once(document, run.fields):
+            raise ViewUnreadableError(
+                f"{folder} has this run, without the hidden folder .journal that says how far (was "
+                "it copied without hidden files, or written by another program?): put that back, or "
+                "move the folder away, and replay with --rebuild; or choose another folder"
             )
 
     def _look_everywhere(self, journal_id: str, locked: bool) -> State | None:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from bson import ObjectId
 
@@ -43,8 +43,8 @@ def bson_value(value: Any, depth: int = 0, *, safe_keys: bool = False) -> Any:
         if depth > _MAX_DEPTH:
             return str(value)[:4096]
         return {
-            _key(key, safe_keys): bson_value(item, depth + 1, safe_keys=safe_keys)
-            for key, item in value.items()
+            key: bson_value(item, depth + 1, safe_keys=safe_keys)
+            for key, item in _keyed(value, safe_keys)
         }
     if kind is list:
         if depth > _MAX_DEPTH:
@@ -62,6 +62,23 @@ def json_value(value: Any) -> Any:
     if isinstance(value, list):
         return [json_value(item) for item in value]
     return value
+
+
+def _keyed(value: dict[str, Any], safe: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a map with keys that BSON has; of two that become one, both stay."""
+    keys = [_key(key, safe) for key in value]
+    if len(set(keys)) == len(keys):
+        yield from zip(keys, value.values(), strict=True)
+        return
+    # A key that needs no change keeps its name, wherever it stands.
+    taken = {key for key in keys if key in value}
+    for (before, item), key in zip(value.items(), keys, strict=True):
+        name, number = key, 1
+        while name != before and name in taken:
+            number += 1
+            name = f"{key} ({number})"
+        taken.add(name)
+        yield name, item
 
 
 def _key(key: str, safe: bool) -> str:

@@ -152,13 +152,13 @@ class TinyDbSink:
         return view_id
 
     def _refuse_second(self, documents: Table, run: RunKey) -> None:
-        """Raise if the run's document is there, by its points, and no row says so any more."""
+        """Raise if the run's document is there, by its points or its start, and no row says so."""
         for document in documents.values():
             view_id = document.get("_id")
             if str(view_id) != str(run.run_id):
                 continue
             points = RunPoints.load(self._points_path({"view_id": view_id}), run.journal_id)
-            if points.next_seqs:
+            if points.next_seqs or _began_at_once(document, run):
                 raise ViewUnreadableError(
                     f"{self._database.path} has the run {view_id!r}, and does not say any more how "
                     f"far (table {JOURNAL!r}). Put a copy of the file back, or remove the run's "
@@ -197,8 +197,11 @@ class TinyDbSink:
         """Read where the run stands, its points too."""
         with disk_errors(self.base):
             self._seen.pop(run.journal_id, None)
-            row = _find(self._database.look(), run.journal_id)
+            tables = self._database.look()
+            row = _find(tables, run.journal_id)
             if row is None:
+                if "start_time" in run.fields:
+                    self._refuse_second(tables.get(RUNS, {}), run)
                 return None
             found = self._read_row(row)
             points = RunPoints.load(self._points_path(row), run.journal_id)
@@ -345,6 +348,12 @@ class TinyDbSink:
             tables[JOURNAL][key] = row
             self._database.replace(tables)
             self._seen.pop(run.journal_id, None)
+
+
+def _began_at_once(document: Mapping[str, Any], run: RunKey) -> bool:
+    """Tell whether a document is of a run that began when this one did."""
+    began = run.fields.get("start_time")
+    return began is not None and document.get("start_time") == tagged(began)
 
 
 def _find(tables: Tables, journal_id: str) -> dict[str, Any] | None:
