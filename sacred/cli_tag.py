@@ -97,18 +97,22 @@ def tag(words: tuple[str, ...], as_json: bool, root: str | None) -> int:
         return 0
     folders = runs_of(root, runs)
     found: list[tuple[RunFolder, tuple[str, ...]]] = []
+    lacked, known = list(dict.fromkeys(tag.strip() for tag in remove)), set[str]()
     for folder in folders:
         if not (add or remove):
             found.append((folder, annotations_of(folder).tags))
             continue
         changed = change_tags(folder, add, remove)
         found.append((folder, changed.tags))
-        for name in changed.lacked:
-            say(terminal.clean(f"run {_name(folder)} has no tag {name}{_near(name, changed.tags)}"))
+        known.update(changed.tags)
+        lacked = [name for name in lacked if name in changed.lacked]
+    for name in lacked:
+        which = f"run {_name(folders[0])} lacks" if len(folders) == 1 else "all of these runs lack"
+        say(terminal.clean(f"{which} the tag {name}{_near(name, known)}"))
     if as_json:
         print_records({"run": f.number, "path": str(f.path), "tags": list(t)} for f, t in found)
         return 0
-    table = terminal.Table(("RUN", "TAGS"), flexible=("TAGS",))
+    table = terminal.Table(("RUN", "TAGS"), right=("RUN",), flexible=("TAGS",))
     for folder, tags in found:
         table.add(_name(folder), ", ".join(tags))
     _show(table)
@@ -132,7 +136,7 @@ def _sorted(words: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
     return runs, add, remove
 
 
-def _near(name: str, tags: tuple[str, ...]) -> str:
+def _near(name: str, tags: set[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, tags, 1)

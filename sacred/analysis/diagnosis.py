@@ -324,16 +324,11 @@ def _kept(root: JournalRoot) -> Iterator[Finding]:
         text = f"{len(runs):,} runs in the trash"
         cure = f"{command_for('rm', '--empty', root)} removes them for good"
         yield Finding("trash", "ok", text, cure)
-    for name in _caches(root):
-        size = _size(name)
-        if size > _LARGE:
-            text = f"{name} holds {size / (1 << 30):,.1f} GiB that can be made again"
-            yield Finding("cache", "ok", text, f"rm -r {name}")
-
-
-def _caches(root: JournalRoot) -> list[Path]:
-    beside = root.path.with_name(f"{root.path.name}.cache")
-    return [place for place in (root.path / ".cache", beside) if place.is_dir()]
+    kept = root.path / ".cache" / "questions"
+    size = _size(kept)
+    if size > _LARGE:
+        text = f"{kept} holds {size / (1 << 30):,.1f} GiB that can be made again"
+        yield Finding("cache", "ok", text, f"rm -r {kept}")
 
 
 def _size(folder: Path) -> int:

@@ -403,6 +403,9 @@ class Sink(Protocol):
     ``TransientSinkError`` (not now) or ``TerminalSinkError`` (not at all; the text says what to do)
     and nothing else for what the other side does; no text holds a password.
 
+    A sink whose place shows what people say of a run has an attribute ``annotated`` that is True:
+    it is told of it whenever that changes, and ``ViewPosition.told`` says of what it was told last.
+
     Attributes
     ----------
     rewrites

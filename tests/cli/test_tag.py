@@ -26,8 +26,9 @@ def test_tags_come_and_go(root, run_sacred):
     assert (0, "RUN\tTAGS\n1\tgood, 2024\n2\tgood, 2024\n") == (done.code, done.out)
     done = run_sacred("tag", "last", "last~1", "-goed", "-good", "late")
     assert (0, "RUN\tTAGS\n3\tlate\n2\t2024, late\n") == (done.code, done.out)
-    assert "sacred: run 3 has no tag goed\n" in done.err
-    assert "sacred: run 3 has no tag good\n" in done.err
+    assert "sacred: all of these runs lack the tag goed\n" == done.err
+    near = run_sacred("tag", "3", "-lat").err
+    assert "sacred: run 3 lacks the tag lat: did you mean late?\n" == near
     assert [["good", "2024"], ["2024", "late"], ["late"]] == [tags(f) for f in folders]
     files = sorted(os.listdir(folders[0].path / "notes"))
     run_sacred("tag", "1", "good")

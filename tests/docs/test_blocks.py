@@ -23,7 +23,7 @@ PACKAGE = Path(sacred.__path__[0])
 #: Words in backticks that name a file or folder of this project.
 PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|toml|sh)|(?:[\w.-]+/)+[\w.-]*)`")
 #: Such words that name something else: what a run makes, lies in a root or stands in a document.
-ELSEWHERE = ("./", "sacred_runs/", "blobs/", "py/", ".cache/")
+ELSEWHERE = ("./", "sacred_runs/", "blobs/", "py/", ".cache/", ".trash/")
 BLOCK = re.compile(
     r"(?:<!-- test: (?P<how>\w+) (?P<what>[^\n]*?) -->\s*)?^```python\n(?P<code>.*?)^```",
     re.S | re.M,

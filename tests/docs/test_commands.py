@@ -83,6 +83,7 @@ OWN_SCRIPTS = {"README.md": "adding.py", "docs/metrics.md": "everything.py"}
 #: What has happened before a reader types the page's commands.
 BEFORE = {
     "README.md": [],
+    "docs/annotations.md": [],
     "docs/cli.md": [],
     "docs/collected-information.md": ["python my_experiment.py"],
     "docs/command-line.md": [],

@@ -6,14 +6,18 @@ import time
 from threading import Event, Thread
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sacred.journal.notes import Said, annotate, notes_size
 from sacred.replayers.addresses import mongo_spec
+from sacred.replayers.annotations import Annotations
 from sacred.replayers.daemon import Daemon, DaemonPlan
 from sacred.replayers.follower import Follower
 from sacred.replayers.memo import JournalSize, ViewMemo
 from sacred.replayers.registry import load_sink, parse_spec
 from sacred.replayers.replay import replay
+from sacred.replayers.sinks.mongo.annotations import annotation_update
 from sacred.replayers.standings import standings
 
 server = pytest.mark.server
@@ -184,3 +188,49 @@ def test_notes_of_an_earlier_version(root, folder):
     annotate(folder, [tag("good")])
     assert not old.has_notes(notes_size(folder.path))
     assert old._replace(kind="file").has_notes(notes_size(folder.path))
+
+
+def _updated(document, update):
+    """What MongoDB makes of a document by an update, where its guard holds."""
+
+    def at(path):
+        place = document
+        for name in path.split(".")[:-1]:
+            place = place.setdefault(name, {})
+        return place, path.rpartition(".")[2]
+
+    for path, value in update.guard.items():
+        place, name = at(path)
+        assert name not in place if value == {"$exists": False} else place[name] == value
+    for path, value in update.fields.items():
+        place, name = at(path)
+        place[name] = value
+    for path in update.gone:
+        place, name = at(path)
+        place.pop(name, None)
+    return document
+
+
+_TAGS = st.lists(st.sampled_from("abcd"), unique=True).map(tuple)
+
+
+@given(st.lists(st.tuples(_TAGS, st.none() | st.sampled_from(["x", "y"]), _TAGS, st.booleans())))
+def test_tags_are_joined_whoever_writes_when(steps):
+    """What either side did to a tag last holds; a look without news changes nothing."""
+    document, ours = {}, set()
+    for now, note, theirs, person in steps:
+        board = document.setdefault("omniboard", {})
+        if person:
+            board["tags"] = list(theirs)
+            board["notes"] = "a person's"
+        there = set(board.get("tags", []))
+        said = Annotations(now, note)
+        document = _updated(document, annotation_update(document, said))
+        found = document["omniboard"].get("tags", [])
+        assert len(found) == len(set(found))
+        assert set(found) == (there - (ours - set(now))) | (set(now) - ours)
+        if person:
+            assert "a person's" == document["omniboard"]["notes"]
+        again = annotation_update(document, said)
+        assert ({}, {}) == (again.fields, again.gone)
+        ours = set(now)
