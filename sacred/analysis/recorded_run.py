@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sacred.analysis.fields import entry, near
-from sacred.analysis.series import Series
+from sacred.analysis.series import Series, missing
 from sacred.replayers.errors import QueryError
 
 if TYPE_CHECKING:
@@ -466,6 +466,11 @@ def _asked(folder: RunFolder, relation: str, sql: str) -> list[tuple[Any, ...]]:
 
 def _series(folder: RunFolder, name: str) -> Series:
     import duckdb
+
+    try:
+        import numpy as np  # noqa: F401 - DuckDB needs it to give arrays
+    except ImportError:
+        raise missing("numpy") from None
 
     from sacred.analysis.loader import Loader
     from sacred.analysis.statement import Statement

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 
-import numpy as np
 import pytest
 
 import sacred
@@ -18,6 +17,8 @@ from sacred.journal.errors import NoRootError, RunNotFoundError
 from sacred.replayers.contract import write_run
 from sacred.replayers.errors import QueryError
 from tests.analysis.test_fields import written
+
+np = pytest.importorskip("numpy")
 
 
 @pytest.fixture
@@ -105,12 +106,15 @@ def test_tables(filled):
     """pandas, Arrow and polars get a row for each run, and the columns that were named."""
     names = ["run", "config.lr", "status", "metrics.loss.min", "start", "config.model"]
     runs = sacred.runs(filled)
+    for package in ("pandas", "pyarrow", "polars"):
+        pytest.importorskip(package)
     assert names == list(runs.to_pandas(names).columns)
     assert [0.1, 0.01, 0.5, 7.0] == runs.to_pandas(names)["config.lr"].tolist()
     assert [1, 2, 3, 4] == runs.to_arrow(names)["run"].to_pylist()
-    polars = pytest.importorskip("polars")
+    import polars as pl
+
     frame = runs.to_polars(names)
-    assert polars.Float64 == frame.schema["config.lr"]
+    assert pl.Float64 == frame.schema["config.lr"]
     assert '{"kind": "mlp"}' == frame["config.model"][0]
 
 
@@ -156,11 +160,33 @@ def test_points_of_a_metric(root):
     assert "datetime64[us]" == str(loss.times.dtype)
     assert np.all(np.diff(loss.times) >= np.timedelta64(0))
     assert (12.25, 0.0, 12.25, 6.125) == (loss.last, loss.min, loss.max, loss.mean)
-    assert 50 == len(loss.to_pandas())
-    assert ["step", "value", "time"] == loss.to_arrow().column_names
     assert loss is run.metrics["loss"]
     with pytest.raises(KeyError, match="did you mean loss"):
         run.metrics["los"]
+
+
+def test_points_for_other_packages(root):
+    """pandas, Arrow and polars get the points with their steps."""
+    write_run(root.claim(), points=50)
+    loss = sacred.runs(root)[0].metrics["loss"]
+    for package in ("pandas", "pyarrow", "polars"):
+        pytest.importorskip(package)
+    assert 50 == len(loss.to_pandas())
+    assert ["step", "value", "time"] == loss.to_arrow().column_names == loss.to_polars().columns
+
+
+def test_a_missing_package_is_a_sentence(root, monkeypatch):
+    """What is not installed is named, with the line that installs it."""
+    write_run(root.claim())
+    for package in ("pandas", "pyarrow", "polars"):
+        monkeypatch.setitem(sys.modules, package, None)
+    runs = sacred.runs(root)
+    for ask in (runs.to_pandas, runs.to_arrow, runs.to_polars, runs.compare):
+        with pytest.raises(QueryError, match="pip install"):
+            ask()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(QueryError, match="this needs numpy: pip install numpy"):
+        runs[0].metrics["loss"]
 
 
 def test_points_that_are_no_numbers(root):
@@ -253,6 +279,7 @@ def test_side_by_side(filled):
     first_two = comparison(filled.runs()[:2], best={"loss": "max"})
     assert "config.model.kind" not in first_two.columns
     assert 0.4 == first_two.rows[0][first_two.columns.index("metrics.loss.best")]
+    pytest.importorskip("pandas")
     frame = sacred.compare(sacred.runs(filled).first(2))
     assert [1, 2] == frame.index.tolist()
     with pytest.raises(QueryError, match="its min or its max, not 'least'"):
