@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,9 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
         return _show_diff(folder)
     with Waiting(f"reading run {run}"):
         found = details(folder)
+    if found.outline.status != "FOREIGN" and not os.path.isdir(folder.journal):
+        say(f"run {terminal.clean(run)} was removed while it was read")
+        return NOT_LOOKED
     if as_json:
         from sacred.replayers.jsontext import to_json
 

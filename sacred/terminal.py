@@ -152,15 +152,17 @@ def fitted(text: str, width: int) -> str:
 def wrapped(text: str, indent: str, width: int) -> list[str]:
     """Return a line as those that a terminal has room for, all but the first indented.
 
-    It is broken at spaces where there are some. Where stdout is no terminal, it stays one.
+    It is broken at spaces alone: a path that is too long stays one, which can be copied. Where
+    stdout is no terminal, the line stays as it is.
     """
-    if not is_terminal():
-        return [text]
     lines: list[str] = []
-    while width_of(text) > width > len(indent) + 1:
-        cut = len(fitted(text, width + 1)) - 1
-        space = text.rfind(" ", len(indent) + (width - len(indent)) // 3, cut + 1)
-        cut = space if space > 0 else max(cut, len(indent) + 1)
+    while is_terminal() and width_of(text) > width > len(indent):
+        # Not at a space of what stands in front: of the indent, of a key.
+        cut = text.rfind(" ", len(indent) + 1, len(fitted(text, width + 1)))
+        if cut < 0:
+            cut = text.find(" ", max(width, len(indent) + 1))
+        if cut < 0:
+            break
         lines.append(text[:cut].rstrip())
         text = indent + text[cut:].lstrip()
     return [*lines, text]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from sacred import cli
 from sacred.journal import BlobStore, EventType
 from sacred.journal.events import Event
+from sacred.journal.reader import JournalReader
 from sacred.journal.spool import encode_record
 from sacred.replayers.jsontext import event_lines
 
@@ -110,6 +113,27 @@ def test_the_order_of_sections(root, run_sacred, status, order):
     titles = [line for line in lines[1:] if line and not line.startswith(" ")]
     assert order == titles
     writer.close()
+
+
+@pytest.mark.parametrize("reading", [1, 2])
+def test_a_run_that_is_removed_while_it_is_read(root, capsys, monkeypatch, reading):
+    """One sentence and exit code 2, whichever part of it was read by then."""
+    folder = root.completed()
+    begin, begun = JournalReader.__init__, []
+
+    def begins(self, *args, **options):
+        begun.append(self)
+        if len(begun) == reading:
+            shutil.rmtree(folder.path)
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(JournalReader, "__init__", begins)
+    assert 2 == cli.main(["show", "1", "--root", str(root.path)])
+    told = capsys.readouterr()
+    if reading == 2:
+        assert ("", "sacred: run 1 was removed while it was read\n") == told
+    else:
+        assert "journal does not exist" in told.out
 
 
 def test_metrics_without_blocks(root, run_sacred):
