@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime as dt
 import json
 import sys
@@ -72,7 +73,10 @@ def main(words: list[str] | None = None) -> int:
     date = dt.datetime.now(dt.timezone.utc).date().isoformat()
     parent = options.scratch or environments.CACHE
     tables = []
-    with Laboratory(found, QUICK if options.quick else FULL, parent) as laboratory:
+    scale = QUICK if options.quick else FULL
+    if options.view:
+        scale = dataclasses.replace(scale, views=tuple(dict.fromkeys(options.view)))
+    with Laboratory(found, scale, parent) as laboratory:
         facts = machine.machine(laboratory.scratch)
         versions = _versions(found)
         for name in options.only or BUDGETS:
@@ -100,6 +104,13 @@ def _parse(words: list[str] | None) -> Any:
         metavar="BUDGET",
         help="measure this one (may be given several times): " + ", ".join(BUDGETS),
     )
+    parser.add_argument(
+        "--view",
+        action="append",
+        choices=FULL.views,
+        metavar="VIEW",
+        help="of B9 only this view (may be given several times): " + ", ".join(FULL.views),
+    )
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     parser.add_argument(
         "--wheel", type=Path, help="the wheel to be measured; else one of this checkout is built"
@@ -110,6 +121,8 @@ def _parse(words: list[str] | None) -> Any:
     options = parser.parse_args(words)
     if options.wheel is not None and not options.wheel.is_file():
         parser.error(f"there is no wheel {options.wheel}; build one, or leave --wheel out")
+    if options.write is not None and options.view:
+        parser.error("--view measures a part of B9, which is no section of a page; leave one out")
     if options.write is not None and not options.write.absolute().parent.is_dir():
         parser.error(f"the folder of {options.write} is not there; make it first")
     return options

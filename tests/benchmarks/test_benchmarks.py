@@ -251,7 +251,14 @@ def test_an_environment_is_made_anew_when_the_package_changed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--only", "B99"], ["--wheel", "nowhere.whl"], ["--write", "no/where/page.md"]]
+    "words",
+    [
+        ["--only", "B99"],
+        ["--wheel", "nowhere.whl"],
+        ["--write", "no/where/page.md"],
+        ["--view", "nothing"],
+        ["--only", "B9", "--view", "file", "--write", "page.md"],
+    ],
 )
 def test_wrong_options_are_refused_before_anything_is_measured(words, capsys):
     """Wrong use ends with exit status 2 and a sentence."""

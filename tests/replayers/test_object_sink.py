@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -555,3 +556,62 @@ def test_an_address(monkeypatch):
     assert {"endpoint_url": "http://h:9000"} == elsewhere.options
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert elsewhere.key != s3_spec("s3://bucket").key
+
+
+def test_documents_are_put_side_by_side(objects):
+    """B9: where a store takes several puts at once, documents wait for each other's answers no more.
+
+    Nothing but them: ``run.json`` begins when all of them are there, and the position behind it.
+    """
+    spec = SinkSpec("s3", "s3://bucket/lab/iris", {}, "s3:bucket/lab/iris")
+    store = MemoryStore(objects)
+    store.takes_several = True
+    sink = ObjectSink(spec, store)
+    sink.open()
+    sink.claim(RUN)
+    sink.position(RUN)
+    together = threading.Barrier(3)
+    seen = []
+
+    def before(name, key):
+        last = key.rpartition("/")[2]
+        if name == "put" and last in {"config.json", "metrics.json", "cout.txt"}:
+            together.wait(30)  # breaks, if one of them waits for another
+        if name == "put":
+            seen.append(last)
+
+    store.before = before
+    changes = (*_batch(200).changes, FieldsChanged({"config": {"a": 1}, "status": "RUNNING"}))
+    fields = [one for one in changes if isinstance(one, FieldsChanged)]
+    values = {name: value for one in fields for name, value in one.fields.items()}
+    others = [one for one in changes if not isinstance(one, FieldsChanged | OutputChanged)]
+    one = _batch(200, changes=(FieldsChanged(values), OutputChanged(0, "text"), *others))
+    sink.write(one)
+    sink.close()
+    assert seen[-2:] == ["run.json", "position.json"]
+
+
+def test_a_put_beside_others_is_refused(objects):
+    """P7: of documents that are put side by side one is refused: the position stays as it was."""
+    spec = SinkSpec("s3", "s3://bucket/lab/iris", {}, "s3:bucket/lab/iris")
+    store = MemoryStore(objects)
+    store.takes_several = True
+    sink = ObjectSink(spec, store)
+    sink.open()
+    sink.claim(RUN)
+    before = sink.position(RUN).position
+
+    def refused(name, key):
+        if name == "put" and key.endswith("config.json"):
+            raise TransientSinkError("not now")
+
+    store.before = refused
+    fields = FieldsChanged({"config": {"a": 1}, "status": "RUNNING"})
+    one = _batch(200, changes=(fields, OutputChanged(0, "text")))
+    with pytest.raises(TransientSinkError):
+        sink.write(one)
+    store.before = lambda *_: None
+    assert sink.position(RUN).position == before
+    sink.write(one)
+    assert sink.position(RUN).position != before
+    sink.close()

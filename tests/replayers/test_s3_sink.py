@@ -457,3 +457,23 @@ def test_sacred_writes_beside(s3_server, s3_place, tmp_path):
     theirs, ours = found[1], found[2]
     assert theirs["config.json"].keys() == ours["config.json"].keys()
     assert theirs["run.json"].keys() <= ours["run.json"].keys()
+
+
+@pytest.mark.parametrize(("size", "asks"), [(0, False), (1000, False), (3 << 20, True)])
+def test_a_small_object_is_sent_at_once(monkeypatch, size, asks):
+    """B9: only before a large object the store is asked whether it may come, a round trip more."""
+    from sacred.replayers.sinks.s3 import client
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    made = client.client_for(f"http://127.0.0.1:9/{size}", "us-east-1")
+    asked = []
+
+    def sent(request, **_):
+        asked.append("Expect" in request.headers)
+        raise ConnectionError("enough is known")
+
+    made.meta.events.register("before-send.s3.PutObject", sent)
+    with pytest.raises(Exception, match="enough is known"):
+        made.put_object(Bucket="bucket", Key="k", Body=bytes(size))
+    assert asked == [asks]

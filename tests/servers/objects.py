@@ -28,7 +28,11 @@ class MemoryStore:
         Bytes that were put.
     before
         Called with the method and the key before anything is done; may raise.
+    takes_several
+        As a sink asks a store.
     """
+
+    takes_several = False
 
     def __init__(self, objects: dict[str, Found] | None = None) -> None:
         self.objects = {} if objects is None else objects

@@ -14,6 +14,7 @@ import json
 import secrets
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ _PARTS = ".journal/points/"
 #: ``metrics.json`` goes with every batch up to so many points, then when it grew by a twentieth.
 _SMALL_POINTS = 4096
 _SHARE = 20
+#: So many objects of a run are put at the same time, beside the one that this thread puts.
+_AT_ONCE = 3
 
 
 class ObjectSink:
@@ -77,6 +80,8 @@ class ObjectSink:
         self._runs = ObjectRuns(store, self.base)
         self._files = StoredFiles(store, self.base, spec.options)
         self._states: dict[str, RunObjects] = {}
+        #: Put objects beside each other; none before there are two.
+        self._workers: ThreadPoolExecutor | None = None
         self._marks = MarkObjects(store, f"{self.base}.journal/marks/")
 
     # -- the place -----------------------------------------------------------------------------
@@ -90,6 +95,9 @@ class ObjectSink:
     def close(self) -> None:
         """Give the connection back."""
         self._states.clear()
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown()
         with contextlib.suppress(SinkError):  # a mark that stays costs the next replayer a listing
             self._runs.end()
         self._store.close()
@@ -218,13 +226,16 @@ class ObjectSink:
         before = {str(part[0]) for part in kept.get("parts", [])}
         if change.points:
             kept["parts"] = parts.add(kept.get("parts", []), change.points)
-        for name, path in change.artifacts.items():
-            self._put(state, name, path)
-        if renders:
-            self._render(state, kept)
-        # run.json comes last: who reads there that a run is over finds everything.
-        for name in sorted(change.documents, key=lambda name: name == "run.json"):
-            self._put(state, name, change.documents[name])
+        with contextlib.ExitStack() as files:
+            contents: dict[str, bytes | Path] = {**change.artifacts}
+            if renders:
+                contents["metrics.json"] = self._rendered(state, kept, files)
+            contents |= change.documents
+            # run.json comes last: who reads there that a run is over finds everything.
+            last = contents.pop("run.json", None)
+            self._put_all(state, contents)
+            if last is not None:
+                self._put(state, "run.json", last)
         was_marked = bool(kept.get("claimed")) and not state.taken_up
         if positioned:
             kept["position"] = batch.position.to_wire()
@@ -268,8 +279,10 @@ class ObjectSink:
         enough = grown * _SHARE >= total and time.monotonic() > state.render_after
         return total <= _SMALL_POINTS or complete or enough
 
-    def _render(self, state: RunObjects, kept: dict[str, Any]) -> None:
-        """Write ``metrics.json`` from the points."""
+    def _rendered(
+        self, state: RunObjects, kept: dict[str, Any], files: contextlib.ExitStack
+    ) -> bytes | Path:
+        """Return ``metrics.json``, made from the points; a large one in a file that ``files`` closes."""
         began = time.monotonic()
         try:
             metrics = state.parts.read(kept.get("parts", []))
@@ -277,13 +290,16 @@ class ObjectSink:
             flaw = "its .journal/points were damaged"
             self._commit(state, {**state.kept, "flaw": flaw})
             raise ViewMovedError(f"{state.prefix}: {flaw}") from error
-        with tempfile.NamedTemporaryFile(prefix="sacred-metrics-") as file:
-            file.writelines(metrics_document(metrics))
-            file.flush()
-            self._put(state, "metrics.json", Path(file.name))
-        kept["rendered"] = sum(kept.get("counts", {}).values())
+        kept["rendered"] = total = sum(kept.get("counts", {}).values())
         # A large one that is written again and again must not be all that a replayer does.
         state.render_after = time.monotonic() + _SHARE * (time.monotonic() - began)
+        if total <= _SMALL_POINTS:
+            return b"".join(metrics_document(metrics))
+        temporary = tempfile.NamedTemporaryFile(prefix="sacred-metrics-")  # noqa: SIM115 - here
+        file = files.enter_context(temporary)
+        file.writelines(metrics_document(metrics))
+        file.flush()
+        return Path(file.name)
 
     # the puts
 
@@ -304,6 +320,26 @@ class ObjectSink:
         """Put an object of the run, if it is as it was when the position was read."""
         expected = state.versions.get(name, ABSENT)
         state.versions[name] = self._store.put(state.prefix + name, content, expected)
+
+    def _put_all(self, state: RunObjects, contents: dict[str, bytes | Path]) -> None:
+        """Put objects side by side, in any order: each waits for the store as long as one.
+
+        The first error is raised when none is on its way any more.
+        """
+        pending = []
+        if len(contents) > 1 and self._store.takes_several:
+            if self._workers is None:
+                self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects")
+            for _ in range(len(contents) - 1):
+                name, content = contents.popitem()
+                pending.append(self._workers.submit(self._put, state, name, content))
+        try:
+            for name, content in contents.items():
+                self._put(state, name, content)
+        finally:
+            wait(pending)
+        for future in pending:
+            future.result()
 
     # -- files and the end -----------------------------------------------------------------------
 

@@ -55,7 +55,17 @@ class ObjectStore(Protocol):
 
     Every method raises ``TransientSinkError`` or ``TerminalSinkError`` and nothing else for what
     the other side does. What was put is what every later call sees (S3 and GCS promise that).
+
+    Attributes
+    ----------
+    takes_several
+        Whether ``put`` may be called from several threads at once.
     """
+
+    @property
+    def takes_several(self) -> bool:
+        """See above."""
+        ...
 
     def open(self) -> None:
         """Look that the bucket is there and can be reached."""

@@ -52,7 +52,6 @@ from sacred.replayers.tree.documents import (
 )
 from sacred.replayers.tree.names import artifact_file, below, first_names, shared_file
 from sacred.replayers.tree.position import view_position
-from sacred.replayers.tree.report import REPORT, report_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -438,6 +437,8 @@ class FileSink:
 
     def _write_report(self, contents: NewContents, state: State) -> None:
         """Write ``report.html`` from the other documents, which are complete by now."""
+        from sacred.replayers.tree.report import REPORT, report_page
+
         if REPORT in (state.run.get("artifacts") or ()):
             log.warning("%s: an artifact is called %s: no report is written", state.folder, REPORT)
             return

@@ -51,6 +51,9 @@ class GcsStore:
         The view; its address and its option ``project`` count here.
     """
 
+    #: The driver's session is nowhere said to be for several threads.
+    takes_several = False
+
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self.bucket = spec.url.partition("://")[2].partition("/")[0]

@@ -8,9 +8,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.utils import determine_content_length
 
 __all__ = ["client_for"]
 
+#: What is sent without asking (bytes).
+_SMALL = 1 << 20
 _clients: dict[tuple[int, str | None, str | None], Any] = {}
 _lock = threading.Lock()
 
@@ -43,4 +46,14 @@ def _new_client(endpoint_url: str | None, region: str | None) -> Any:
     )
     # Of its own: the session that boto3 shares is not for several threads.
     session = boto3.session.Session()
-    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+    client = session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("before-sign.s3.PutObject", _ask_no_leave)
+    return client
+
+
+def _ask_no_leave(request: Any, **_: Any) -> None:
+    """Send a small object at once: to ask first whether it may come is a round trip more."""
+    if "Expect" in request.headers:
+        size = determine_content_length(request.data)
+        if size is not None and size <= _SMALL:
+            del request.headers["Expect"]

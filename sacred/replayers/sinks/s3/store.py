@@ -57,6 +57,9 @@ class S3Store:
         Make the bucket if it is not there.
     """
 
+    #: botocore's clients are for several threads.
+    takes_several = True
+
     def __init__(self, spec: SinkSpec, *, probes: bool = True, makes: bool = True) -> None:
         self.spec = spec
         self._probes = probes
