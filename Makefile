@@ -36,7 +36,7 @@ MINUTES ?= 10
 soak: $(READY) servers  ## the battery for so long, then kills of replayers: make soak MINUTES=60
 	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/battery tests/journal/test_bad_input.py tests/sidebyside -m "slow or soak" -o faulthandler_timeout=0 \
 		|| status=1; \
-	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/replayers/test_sinks.py -m "not soak" -k "killed_replayer or any_history or million" -o faulthandler_timeout=0 \
+	SACRED_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/replayers/test_sinks.py -m "not soak" -k "killed_replayer or any_history or million or many_runs" -o faulthandler_timeout=0 \
 		|| status=1; \
 	exit $${status:-0}
 

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
+import psutil
 import pytest
 from battery import soak
 from replayers import places
 
-from sacred.replayers.contract import SinkContract
+from sacred.replayers.contract import SinkContract, write_run
 from sacred.replayers.contract.crashes import CRASHES, CRASHES_OF_TWO
+from sacred.replayers.replay import replay
+
+
+def _resident():
+    """Return what this process takes of the memory (bytes)."""
+    return psutil.Process().memory_info().rss
 
 
 class _Tested(SinkContract):
     """What is of chance is repeated for as long as a soak goes on, and a million points are its too."""
 
     points = 1_000_000 if soak.seconds(1) else 100_000
+
+    #: Runs of our own that are replayed, one after the other.
+    own_runs = 10_000 if soak.seconds(1) else 100
+
+    @pytest.mark.slow
+    def test_many_runs_of_our_own(self, spec, root):
+        """Each gets its number and keeps it, also where the notes are lost; memory stays flat."""
+        for _ in range(self.own_runs):
+            write_run(root.claim(), points=1)
+        some = max(1, self.own_runs // 5)
+        sizes = []
+        for first in range(1, self.own_runs + 1, some):
+            chosen = range(first, min(first + some, self.own_runs + 1))
+            summary = replay(root, chosen, [spec])
+            assert summary.exit_code == 0
+            assert [one.view_id for one in summary.outcomes] == list(chosen)
+            sizes.append(_resident())
+        assert sizes[-1] - sizes[0] < 64 << 20
+        for folder in root.runs():
+            shutil.rmtree(folder.views)
+        again = replay(root, None, [spec])
+        assert [one.view_id for one in again.outcomes] == list(range(1, self.own_runs + 1))
 
     def rounds(self):
         end = time.monotonic() + soak.seconds(1 / 30)
@@ -38,6 +68,8 @@ class TestFileSink(places.FilePlace, _Tested):
 
 class TestTinyDbSink(places.TinyDbPlace, _Tested):
     """A TinyDB."""
+
+    own_runs = min(1000, _Tested.own_runs)  # its one file is written whole for each
 
 
 class TestParquetSink(places.ParquetPlace, _Tested):
