@@ -122,6 +122,11 @@ def _description(found: RunDetails, folder: RunFolder) -> list[str]:
     return lines + _section("trace", _trace_lines(trace))
 
 
+def _repeated(meta: dict[str, Any]) -> str | None:
+    link = meta.get("rerun_of")
+    return f"run {link.get('run')}" if isinstance(link, dict) else None
+
+
 def _heading(found: RunDetails, folder: RunFolder) -> list[str]:
     from sacred.journal.finding import command_on
     from sacred.replayers.jsontext import to_json
@@ -137,6 +142,7 @@ def _heading(found: RunDetails, folder: RunFolder) -> list[str]:
         "with": _given(meta),
         "comment": meta.get("comment"),
         "tags": ", ".join(found.annotations.tags),
+        "repeats": _repeated(meta),
         "imported": origin and f"from {origin['store']}, run {origin['run']}",
         "started": ", ".join(
             part for part in (terminal.local_time(outline.start), _took(found)) if part

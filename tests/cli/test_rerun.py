@@ -81,6 +81,7 @@ def test_the_same_again(program, run_sacred, tmp_path):
     assert [(1, "0.3"), (1, "7"), (2, "0.3"), (2, "7")] == query(sql, root).rows
     record = json.loads(run_sacred("show", "2", "--json").out)
     assert ("COMPLETED", 1) == (record["status"], record["meta"]["rerun_of"]["run"])
+    assert "repeats   run 1\n" in run_sacred("show", "2").out
     assert "linked" in {row[0] for row in query("select type from events where run = 2", root).rows}
     assert "run 3 repeats run 2: the same" in run_sacred("rerun", "last").out
     assert 0 == run_sacred("verify", "--all").code
