@@ -13,6 +13,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    cache_option,
     first_of,
     json_option,
     print_lines,
@@ -41,9 +42,10 @@ _SHOWN = 10
 
 @click.command()
 @click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+@cache_option
 @json_option
 @root_option
-def ls(last: int | None, as_json: bool, root: str | None) -> int:
+def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
     """List the runs and what became of them.
 
     Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
@@ -55,7 +57,7 @@ def ls(last: int | None, as_json: bool, root: str | None) -> int:
     from sacred.replayers.standings import standings
 
     place = root_of(root)
-    found = outlines(place, last=last)
+    found = outlines(place, last=last, cache=cache)
     if as_json:
         wrong_views: list[Standing] = []
 

@@ -24,6 +24,7 @@ __all__ = [
     "INTERRUPTED",
     "NOT_LOOKED",
     "SETTINGS",
+    "cache_option",
     "chosen",
     "first_of",
     "force_option",
@@ -64,6 +65,14 @@ root_option = click.option(
     metavar="DIR",
     callback=_given_root,
     help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above).",
+)
+cache_option = click.option(
+    "--no-cache",
+    "cache",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Read every journal; keep nothing for the next question.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 force_option = click.option(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sacred import terminal
-from sacred.cli_options import json_option, print_lines, print_records, root_of, root_option, say
+from sacred.cli_options import (
+    cache_option,
+    json_option,
+    print_lines,
+    print_records,
+    root_of,
+    root_option,
+    say,
+)
 
 if TYPE_CHECKING:
     from sacred.journal.root import JournalRoot
@@ -32,14 +40,15 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 @click.option(
     "--memory", metavar="SIZE", help="What it may take, such as 4GiB (else half of the machine's)."
 )
+@cache_option
 @json_option
 @root_option
-def query(sql: str, memory: str | None, as_json: bool, root: str | None) -> int:
+def query(sql: str, memory: str | None, cache: bool, as_json: bool, root: str | None) -> int:
     """Ask the runs a question in SQL."""
     from sacred.analysis.queries import query as ask
 
     place = root_of(root)
-    result = ask(sql, place, memory=memory)
+    result = ask(sql, place, memory=memory, cache=cache)
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)

@@ -6,14 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
+from sacred.analysis.reach import reaches
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
 from sacred.journal.reader import JournalReader
+from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
+from sacred.journal.verdicts import is_damage
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
-from sacred.replayers.listing import outline
+from sacred.replayers.listing import KeptOutlines, outline
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
@@ -21,11 +24,14 @@ from sacred.replayers.relations import RELATIONS
 from sacred.replayers.rows import file_row, leaf_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from sacred.analysis.reach import Reach
     from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
     from sacred.journal.root import RunFolder
+    from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
 
 __all__ = ["Loader"]
@@ -53,6 +59,8 @@ class Loader:
         Whose conditions bound what is read; None: everything is.
     kept
         Bytes of metric points that may stay in arrays; see ``PointLoader``.
+    cache
+        Whether what is known of ended runs may be used, and kept for the next question.
 
     Attributes
     ----------
@@ -66,11 +74,14 @@ class Loader:
         names: Iterable[str] = RELATIONS,
         statement: Statement | None = None,
         kept: int = 0,
+        *,
+        cache: bool = False,
     ) -> None:
         for relation in RELATIONS.values():
             columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
             connection.execute(f'create table "{relation.name}" ({columns})')
         self._connection = connection
+        self._reaches: dict[str, list[Reach]] = {}
         self._names = frozenset(names)
         self._scans: dict[str, list[Scan]] = {} if statement is None else statement.scans
         self._statement = statement
@@ -80,6 +91,9 @@ class Loader:
         self._points = PointLoader(connection, columns_read, wanted_of, kept)
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
         self._told: set[int | None] = set()
+        self._cache = cache
+        #: By root.
+        self._outlines: dict[Path, KeptOutlines] = {}
         self.problems: list[str] = []
 
     def load(self, folders: Sequence[RunFolder]) -> None:
@@ -88,6 +102,9 @@ class Loader:
         What bounds other relations is read first; where nothing does, a run is looked at once.
         """
         self._number(folders)
+        if self._statement is not None:
+            for name in self._names & _LONG:
+                self._reaches[name] = reaches(self._statement, self._scans.get(name, ()))
         others = (scans for name, scans in self._scans.items() if name != "runs")
         bound = any(self._partners(scan) for scans in others for scan in scans)
         stages = ({"runs"}, _DOCUMENT, _LONG) if bound else (self._names,)
@@ -103,6 +120,17 @@ class Loader:
             self._flush()
             self._loaded |= names
         self._points.finish()
+        for outlines in self._outlines.values():
+            outlines.close()
+
+    def _outline(self, folder: RunFolder) -> RunOutline:
+        """Return a run's outline, where that is all that is asked of it."""
+        number, root = folder.number, folder.path.parent
+        if not self._cache or number is None or folder.path.name != str(number):
+            return outline(folder)
+        if root not in self._outlines:
+            self._outlines[root] = KeptOutlines(folder.root)
+        return self._outlines[root].of(number)
 
     def _load(self, folder: RunFolder, names: set[str]) -> None:
         """Read one run into some relations."""
@@ -111,7 +139,7 @@ class Loader:
             if names & {"runs", "metrics"}:
                 self._load_outline(folder, names)
             elif number not in self._told:
-                self._tell(outline(folder))
+                self._tell(self._outline(folder))
             if names - {"runs", "metrics"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
@@ -120,14 +148,70 @@ class Loader:
             self._told.add(number)
 
     def _load_outline(self, folder: RunFolder, names: set[str]) -> None:
-        if "metrics" not in names:
-            found = outline(folder)
+        add = partial(self._points.add, folder.number)
+        if "metrics" not in names or self._load_sealed_points(folder, add):
+            found = self._outline(folder)
         else:
-            add = partial(self._points.add, folder.number)
             found = outline(folder, visit=add, table_decoder=self._points.decode)
         self._tell(found)
         if "runs" in names:
             self._add("runs", *_run_row(found))
+
+    def _load_sealed_points(self, folder: RunFolder, add: Callable[[Event], None]) -> bool:
+        """Read of a sealed run those points alone that can be wanted; tell whether that was done."""
+        if not folder.journal.is_dir():
+            return False
+        reader = JournalReader(folder.journal, table_decoder=self._points.decode)
+        try:
+            sealed = SealedEvents.of(reader)
+            if sealed is None:
+                return False
+            wanted = self._wanted_frames(sealed, {"metrics"})
+            if wanted is None:
+                return False
+            for event in sealed.read(wanted):
+                add(event)
+            self._tell_verdicts(folder, reader)
+        finally:
+            reader.close()
+        return True
+
+    def _tell_verdicts(self, folder: RunFolder, reader: JournalReader) -> None:
+        """Tell of damage that was met where the run's outline does not look."""
+        damage = [
+            v for v in reader.verdicts if is_damage(v) and not getattr(v, "superseded", False)
+        ]
+        if damage and not any(told.startswith(f"run {folder.number}: ") for told in self.problems):
+            self.problems.append(f"run {folder.number}: {damage[0]}")
+
+    def _wanted_frames(
+        self, sealed: SealedEvents, names: set[str]
+    ) -> Callable[[SealedFrame], bool] | None:
+        """Return which frames of a sealed run can hold what some relations need; None: most do."""
+        kinds: list[tuple[frozenset[int] | None, list[Reach]]] = []
+        if "metrics" in names and self._points.wants(metric.name for metric in sealed.metrics):
+            kinds.append((_POINTS, self._reaches.get("metrics", [])))
+        if "events" in names:
+            kinds.append((None, self._reaches.get("events", [])))
+        if "output" in names:
+            # A line may begin in one frame and end in another: all of them, or none.
+            reach = self._reaches.get("output", [])
+            printed = [frame for frame in sealed.frames if EventType.OUTPUT in frame.types]
+            if any(_meets(frame, reach) for frame in printed):
+                kinds.append((_OUTPUT, []))
+        documents = bool(names & _DOCUMENT)
+
+        def wanted(frame: SealedFrame) -> bool:
+            if documents and not _BESIDE_DOCUMENT.issuperset(frame.types):
+                return True
+            return any(
+                (types is None or not types.isdisjoint(frame.types)) and _meets(frame, reach)
+                for types, reach in kinds
+            )
+
+        held = sum(frame.count for frame in sealed.frames if wanted(frame))
+        every = sum(frame.count for frame in sealed.frames)
+        return wanted if held * _WORTH <= every * (_WORTH - 1) else None
 
     def _tell(self, found: RunOutline) -> None:
         if found.problem and found.run not in self._told:
@@ -247,7 +331,7 @@ class Loader:
         spool_end = 0
         reader = JournalReader(folder.journal, table_decoder=decode_length)
         try:
-            for event in reader.read(order="time"):
+            for event in self._events_of(reader, names):
                 if "events" in names:
                     self._add("events", run, *_event_row(event))
                 if event.type == EventType.OUTPUT:
@@ -263,6 +347,7 @@ class Loader:
                         self._lines(run, output.add(*piece))
                 elif event.type not in _BESIDE:
                     projection.apply(event)
+            self._tell_verdicts(folder, reader)
         finally:
             reader.close()
         if "output" in names:
@@ -277,6 +362,14 @@ class Loader:
             for key, value in leaves(document.get("host") or {}):
                 self._add("hosts", run, key, leaf_row(value)[1])
         self._files(run, document, names)
+
+    def _events_of(self, reader: JournalReader, names: set[str]) -> Iterator[Event]:
+        """Yield the events that some relations need, and others where leaving them out gains little."""
+        sealed = SealedEvents.of(reader)
+        wanted = None if sealed is None else self._wanted_frames(sealed, names)
+        if sealed is None or wanted is None:
+            return reader.read(order="time")
+        return sealed.read(wanted)
 
     def _lines(self, run: int | None, lines: Iterable[Line]) -> None:
         for line in lines:
@@ -295,6 +388,17 @@ class Loader:
                 self._add(name, run, *file_row(entry))
 
 
+def _meets(frame: SealedFrame, reaches: list[Reach]) -> bool:
+    times = frame.first_time, frame.last_time
+    return not reaches or any(reach.meets(*times) for reach in reaches)
+
+
+#: Less than a part of so many left out is not worth another way of reading.
+_WORTH = 8
+_POINTS = frozenset({int(EventType.METRIC_POINT), int(EventType.METRIC_TABLE)})
+_OUTPUT = frozenset({int(EventType.OUTPUT)})
+#: What says nothing of config, files and machine.
+_BESIDE_DOCUMENT = _POINTS | _OUTPUT | {int(EventType.OUTPUT_FILTERED)}
 _BESIDE = frozenset(
     {EventType.METRIC_POINT, EventType.METRIC_TABLE, EventType.OUTPUT_FILTERED},
 )

@@ -91,6 +91,7 @@ def query(
     root: JournalRoot | str | os.PathLike[str] | None = None,
     *,
     memory: int | str | None = None,
+    cache: bool = True,
 ) -> QueryResult:
     """Ask the journals a question in SQL.
 
@@ -106,6 +107,10 @@ def query(
         points as they are read, two thirds for DuckDB, which puts aside what is more, in the
         system's folder for temporary files. Half of the machine's if None. The interpreter's own
         60 MB and the answer come on top.
+
+    cache
+        Whether what earlier questions kept of ended runs in ``.cache/questions`` of the root may be
+        used, and this one keep more there. The answer is the same.
 
     Raises
     ------
@@ -129,13 +134,14 @@ def query(
     limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
+    connection.execute("set timezone = 'UTC'")  # what the times without a zone are compared by
     if limit < _FEW_THREADS:
         connection.execute("set threads = 1")  # each takes its part of the memory
     aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
     connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
     statement = Statement(connection, sql)
     try:
-        loader = Loader(connection, statement.relations, statement, limit // 3)
+        loader = Loader(connection, statement.relations, statement, limit // 3, cache=cache)
         loader.load(root.runs())
     except duckdb.Error as error:
         raise QueryError(_sentence(error)) from None

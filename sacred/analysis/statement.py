@@ -11,24 +11,16 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.analysis.expressions import is_of_the_row, keeps_holding, references
 from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["Condition", "Scan", "Statement"]
 
 #: Functions that take the name of a table as a value.
 _NAMED_BY_VALUES = frozenset({"query", "query_table"})
-#: Expressions that need more than a row, or that only the statement gives a meaning.
-_NOT_OF_THE_ROW = frozenset({"SUBQUERY", "WINDOW", "STAR", "PARAMETER", "LAMBDA"})
-#: Functions that give another value each time: a filter by them, made twice, gives too little.
-_VOLATILE = frozenset(
-    {
-        *("random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid"),
-        *("nextval", "currval", "setseed", "write_log"),
-    }
-)
 _EVERY = {name: frozenset(c.name for c in it.columns) for name, it in RELATIONS.items()}
 
 
@@ -80,6 +72,8 @@ class Statement:
 
     Attributes
     ----------
+    connection
+        As given.
     relations
         Those it may read.
     scans
@@ -88,7 +82,7 @@ class Statement:
     """
 
     def __init__(self, connection: Any, sql: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self._groups = 0
         self._names: set[str] = set()
         self._last: set[str] = set()  # the last parts of names: the column's, if it has no entries
@@ -147,7 +141,7 @@ class Statement:
         import duckdb
 
         every = f"select distinct {_quoted(column)} from {_quoted(table)} as {_quoted(alias)}"  # noqa: S608 - quoted
-        tree = _tree(self._connection, every)
+        tree = _tree(self.connection, every)
         if tree is None:
             return None
         trees = [condition.tree for condition in conditions]
@@ -157,10 +151,10 @@ class Statement:
             else {"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": trees}
         )
         try:
-            found = self._connection.execute(
+            found = self.connection.execute(
                 "select json_deserialize_sql(?::json)", [json.dumps(tree)]
             ).fetchone()
-            return {row[0] for row in self._connection.execute(found[0]).fetchall()}
+            return {row[0] for row in self.connection.execute(found[0]).fetchall()}
         except duckdb.Error:
             return None
 
@@ -306,12 +300,12 @@ class _Source:
 
     def is_of(self, condition: Any, table: dict[str, Any]) -> bool:
         """Tell whether a condition is over columns of one of the tables alone."""
-        if not _is_of_the_row(condition):
+        if not is_of_the_row(condition) or not keeps_holding(condition):
             return False
-        references = list(_references(condition))
+        named = list(references(condition))
         shared = [["run"]] if self._by_run == len(self.tables) - 1 else []
-        return bool(references) and all(
-            names in shared or self._table_of(names) is table for names in references
+        return bool(named) and all(
+            names in shared or self._table_of(names) is table for names in named
         )
 
     def _table_of(self, names: list[str]) -> dict[str, Any] | None:
@@ -359,33 +353,8 @@ def _conjuncts(node: Any) -> list[Any]:
     return [node]
 
 
-def _references(node: Any) -> Iterator[list[str]]:
-    """Yield the names of each column that a condition is over."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _references(item)
-    elif isinstance(node, dict):
-        if node.get("class") == "COLUMN_REF":
-            yield [str(name) for name in node.get("column_names") or ()]
-        for item in node.values():
-            yield from _references(item)
-
-
 def _columns_of(condition: Any) -> frozenset[str]:
-    return frozenset(names[-1].lower() for names in _references(condition))
-
-
-def _is_of_the_row(node: Any) -> bool:
-    """Tell whether an expression has one value for a row, whatever else is asked."""
-    if isinstance(node, list):
-        return all(map(_is_of_the_row, node))
-    if not isinstance(node, dict):
-        return True
-    if node.get("class") in _NOT_OF_THE_ROW:
-        return False
-    if str(node.get("function_name", "")).lower() in _VOLATILE:
-        return False
-    return all(map(_is_of_the_row, node.values()))
+    return frozenset(names[-1].lower() for names in references(condition))
 
 
 def _quoted(name: str) -> str:

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.epoch_file import EpochFile, NotYet
 from sacred.journal.events import FORMAT, SCHEMAS, EventType, long_names
 from sacred.journal.frames import FrameDamagedError, FrameDecoder
 from sacred.journal.named_tuple import NamedTuple
+from sacred.journal.regular_file import open_regular
 from sacred.journal.root import epoch_file_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sacred.journal.epoch_file import RawFrame
+    from sacred.journal.seal_index import SealIndex
 
 __all__ = ["SealedSummary", "SummaryReader"]
 
 _FILE = epoch_file_name(0, 1)
+#: A file that is in memory is never opened.
+_NOWHERE = Path(_FILE)
 #: Files up to here are read whole, so that damage is seen: the index of a longer one costs less.
 _SMALL = 1 << 16
 #: What began and ended a run.
@@ -52,6 +55,8 @@ class SealedSummary(NamedTuple):
         How many there are; a point is an event.
     last
         The latest time of an event (ns since the epoch).
+    index
+        Of a file of more than 64 KiB; None of a smaller one.
     """
 
     journal_id: int
@@ -59,6 +64,7 @@ class SealedSummary(NamedTuple):
     events: int
     points: int
     last: int
+    index: SealIndex | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
 class SummaryReader(threading.local):
@@ -67,7 +73,7 @@ class SummaryReader(threading.local):
     def __init__(self) -> None:
         self._decoder = FrameDecoder()
 
-    def read(self, journal: Path) -> SealedSummary | None:
+    def read(self, journal: str | os.PathLike[str]) -> SealedSummary | None:
         """Return the summary of a run that ended, and is sealed in one sound file.
 
         Parameters
@@ -80,37 +86,65 @@ class SummaryReader(threading.local):
         None of every other run. Of a file of more than 64 KiB the frames in the middle are not
         looked at: whoever reads them sees whether they are whole.
         """
+        folder = os.fspath(journal)
         try:
-            if os.listdir(journal) != [_FILE]:
+            if os.listdir(folder) != [_FILE]:
                 return None  # several writers or epochs, a spool
-            file = EpochFile(journal / _FILE, 0, 1, self._decoder)
-            try:
-                return _summary(file)
-            finally:
-                file.close()
+            return self._summary(f"{folder}{os.sep}{_FILE}")
         except (OSError, NotYet, FrameDamagedError, _OtherError):
             return None
         except (LookupError, TypeError, ValueError, AttributeError):
             return None  # a frame that is whole and holds what no event is
+
+    def _summary(self, path: str) -> SealedSummary:
+        descriptor = open_regular(path)
+        try:
+            # Room for 64 KiB, asked of the system for each file, would cost as much as to read it.
+            content = os.read(descriptor, min(os.fstat(descriptor).st_size, _SMALL) + 1)
+        finally:
+            os.close(descriptor)
+        if len(content) <= _SMALL:
+            return _summary(_HeldFile(content, self._decoder), held=True)
+        file = EpochFile(Path(path), 0, 1, self._decoder)
+        try:
+            return _summary(file, held=False)
+        finally:
+            file.close()
+
+
+class _HeldFile(EpochFile):
+    """A file of which all is in memory: nothing is asked of the system for each of its frames."""
+
+    def __init__(self, content: bytes, decoder: FrameDecoder) -> None:
+        super().__init__(_NOWHERE, 0, 1, decoder)
+        self._buffer = content
+
+    def _ensure(self, size: int) -> int:  # noqa: ARG002 - there is no more
+        return max(0, len(self._buffer) - self.offset)
+
+    def size(self) -> int:
+        """Return how much was read."""
+        return len(self._buffer)
 
 
 class _OtherError(Exception):
     """It is no run of this kind."""
 
 
-def _summary(file: EpochFile) -> SealedSummary:
+def _summary(file: EpochFile, *, held: bool) -> SealedSummary:
     first = file.next_frame()
     _check_first(file, first)
     walk = _Walk(first)
-    if file.size() <= _SMALL:
+    index = None
+    if held:
         while not walk.is_done:
             walk.take(file.next_frame())
     else:
-        _skim(file, walk)
+        index = _skim(file, walk)
     file.sealed = True
     if file.strangers() or walk.state != EventType.RUN_ENDED:
         raise _OtherError
-    return SealedSummary(first.journal_id, walk.told, walk.events, walk.points, walk.last)
+    return SealedSummary(first.journal_id, walk.told, walk.events, walk.points, walk.last, index)
 
 
 def _check_first(file: EpochFile, frame: RawFrame) -> None:
@@ -122,7 +156,7 @@ def _check_first(file: EpochFile, frame: RawFrame) -> None:
         raise _OtherError
 
 
-def _skim(file: EpochFile, walk: _Walk) -> None:
+def _skim(file: EpochFile, walk: _Walk) -> SealIndex:
     """Read of a long file what its index says to hold what began and ended the run."""
     index = file.index()
     if index is None or index.first_seq:
@@ -150,6 +184,7 @@ def _skim(file: EpochFile, walk: _Walk) -> None:
         raise _OtherError
     walk.events = events
     walk.points = sum(metric.count for metric in index.metrics)
+    return index
 
 
 class _Walk:

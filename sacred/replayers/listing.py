@@ -6,10 +6,13 @@ costs about what reading their files costs.
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sacred.journal.codec import pack, unpack
 from sacred.journal.errors import (
     JournalError,
     JournalUnreadableError,
@@ -18,6 +21,7 @@ from sacred.journal.errors import (
 from sacred.journal.events import EventType
 from sacred.journal.liveness import Liveness, ended_as, state_after, state_now
 from sacred.journal.reader import JournalReader
+from sacred.journal.root import RunFolder
 from sacred.journal.sealed_summary import SummaryReader
 from sacred.journal.spool import SPOOL, flaws_from, spooled_to
 from sacred.journal.tables import decode_length
@@ -28,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
-    from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.journal.root import JournalRoot
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
 
-__all__ = ["RunOutline", "outline", "outlines"]
+__all__ = ["KeptOutlines", "RunOutline", "outline", "outlines"]
 
 #: Statuses that are computed here and stand in no journal.
 DIED, EMPTY, FOREIGN, NEWER = "DIED", "EMPTY", "FOREIGN", "NEWER"
@@ -138,34 +142,58 @@ def outline(
     table_decoder
         Makes what ``visit`` sees of a table of points.
     """
+    return _read(folder, now, visit, table_decoder)[0]
+
+
+def _read(
+    folder: RunFolder,
+    now: int | None = None,
+    visit: Callable[[Event], object] | None = None,
+    table_decoder: Callable[[dict[str, Any]], Any] = decode_length,
+) -> tuple[RunOutline, bool]:
+    """Read a run's journal; tell, too, whether nothing but the journal's files decides the answer.
+
+    It does for a run that ended and whose journal is sound: the others may be told of otherwise a
+    moment later.
+    """
     found = RunOutline(folder.number, str(folder.path))
-    if visit is None and (summary := _SUMMARIES.read(folder.journal)) is not None:
-        found.journal_id, found.last = summary.journal_id, summary.last
-        found.events, found.points = summary.events, summary.points
-        for kind, time, fields in summary.told:
-            _take(found, kind, time, fields)
-        found.duration = _duration(found, alive=False, now=now)
-        return found
+    if visit is None and _summarised(found):
+        return found, True
+    ended = False
     try:
         reader = JournalReader(folder.journal, table_decoder=table_decoder)
     except JournalUnreadableError as error:
         found.status, found.problem = UNREADABLE, str(error)
-        return found
+        return found, False
     except (JournalError, OSError) as error:
         nothing = folder.holds_nothing()
         found.status = EMPTY if nothing else FOREIGN
         found.problem = "it was claimed, and nothing was written" if nothing else str(error)
-        return found
+        return found, False
     try:
         state = _fold(reader, found, visit)
         _judge(reader, found, state, now)
+        ended = state is Liveness.ENDED and found.problem is None
     except NewerFormatError as error:
         found.status, found.problem = NEWER, str(error)
     except (JournalError, OSError) as error:
         found.status, found.problem = FOREIGN, str(error)
     finally:
         reader.close()
-    return found
+    return found, ended
+
+
+def _summarised(found: RunOutline) -> bool:
+    """Fill in what a sealed run's file says at a glance; tell whether it says anything."""
+    summary = _SUMMARIES.read(f"{found.path}{os.sep}journal")
+    if summary is None:
+        return False
+    found.journal_id, found.last = summary.journal_id, summary.last
+    found.events, found.points = summary.events, summary.points
+    for kind, time, fields in summary.told:
+        _take(found, kind, time, fields)
+    found.duration = _duration(found, alive=False, now=None)
+    return True
 
 
 def _fold(
@@ -270,7 +298,108 @@ def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | Non
     return max(0.0, (end - found.start) / 1e9)
 
 
-def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutline]:
+class KeptOutlines:
+    """Outlines of the runs of a root, of which those of ended runs are kept for the next question.
+
+    The answer is that of ``outline``. Close it when all that is wanted was asked for.
+
+    Parameters
+    ----------
+    root
+        Where the runs are.
+    cache
+        False: read every journal, and keep nothing.
+    """
+
+    def __init__(self, root: JournalRoot, *, cache: bool = True) -> None:
+        from sacred.replayers.question_cache import JournalStamps, KeptRows
+
+        self._root = str(root.path)
+        self._stamps = JournalStamps(root) if cache and os.name != "nt" else None
+        self._rows = KeptRows(root, "runs", self._stamps) if self._stamps is not None else None
+
+    def of(self, number: int) -> RunOutline:
+        """Return the outline of a run."""
+        path = f"{self._root}{os.sep}{number}"
+        row = self._rows.get(number) if self._rows is not None else None
+        if row is not None:
+            return _outline_of(number, path, row)
+        found, ended = RunOutline(number, path), True
+        if not _summarised(found):
+            found, ended = _read(RunFolder(Path(path), number))
+        if ended and self._rows is not None and (row := _row_of(found)) is not None:
+            self._rows.put(number, row)
+        return found
+
+    def close(self, numbers: Sequence[int] | None = None) -> None:
+        """Keep what was read.
+
+        Parameters
+        ----------
+        numbers
+            All runs that the root has, if they are known: the others are forgotten.
+        """
+        if self._rows is not None and self._stamps is not None:
+            if numbers is not None:
+                self._rows.forget_others(numbers)
+            self._rows.save()
+            self._stamps.close()
+
+    def __enter__(self) -> KeptOutlines:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was read."""
+        self.close()
+
+
+#: What is kept of an outline besides its id and its result.
+_KEPT = (
+    *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),
+    *("events", "host", "note", "spool_end"),
+)
+_SCALARS = frozenset({type(None), bool, int, float, str})
+_values_of = operator.attrgetter(*_KEPT)
+
+
+def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
+    """Return what is kept of an outline; None if that would not be what it is."""
+    values = _values_of(found)
+    if type(found.id) not in _SCALARS or not _SCALARS.issuperset(map(type, values)):
+        return None
+    result = found.result
+    if type(result) not in _SCALARS:
+        if not _is_plain(result):
+            return None
+        result = (pack(result),)
+    return found.id, result, values
+
+
+def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
+    ident, result, values = row
+    if type(result) is tuple:
+        result = unpack(result[0])
+    (journal, name, command, status, start, stop, last, duration) = values[:8]
+    (points, events, host, note, spool_end) = values[8:]
+    return RunOutline(
+        *(number, path, journal, ident, name, command, status, start, stop, last, duration),
+        *(points, events, result, host, None, note, spool_end),
+    )
+
+
+def _is_plain(value: Any, depth: int = 8) -> bool:
+    """Tell whether a value is written and read as what it is."""
+    if type(value) is list and depth:
+        return all(_is_plain(item, depth - 1) for item in value)
+    if type(value) is dict and depth:
+        return all(type(key) is str and _is_plain(item, depth - 1) for key, item in value.items())
+    return type(value) in _SCALARS
+
+
+def outlines(
+    root: JournalRoot, *, last: int | None = None, cache: bool = True
+) -> Iterator[RunOutline]:
     """Yield the outlines of a root's runs in the order of their numbers.
 
     Parameters
@@ -279,13 +408,18 @@ def outlines(root: JournalRoot, *, last: int | None = None) -> Iterator[RunOutli
         Where the runs are.
     last
         How many at most: those with the highest numbers.
+    cache
+        Whether what is known of ended runs may be used, and kept (``sacred.replayers.question_cache``).
 
     Raises
     ------
     NoRootError
     """
-    folders = root.runs()
-    if last is not None:
-        folders = folders[max(0, len(folders) - last) :]
-    for folder in folders:
-        yield outline(folder)
+    numbers = root.numbers()
+    wanted = numbers if last is None else numbers[max(0, len(numbers) - last) :]
+    kept = KeptOutlines(root, cache=cache)
+    try:
+        for number in wanted:
+            yield kept.of(number)
+    finally:
+        kept.close(numbers)

@@ -130,6 +130,15 @@ class PointLoader:
             told: Iterable[Any] = (event.fields["metric"],)
         else:
             told = table.metrics if isinstance(table, RawTable) else table.names()
+        return self._has(told, wanted_of)
+
+    def wants(self, names: Iterable[Any]) -> bool:
+        """Tell whether points of one of these metrics will be read."""
+        return self._wanted_of is None or self._has(names, self._wanted_of)
+
+    def _has(
+        self, told: Iterable[Any], wanted_of: Callable[[Sequence[str]], Collection[str]]
+    ) -> bool:
         names = {plain_text(str(name)) for name in told}
         unknown = sorted(names - self._wanted.keys())
         if unknown:
