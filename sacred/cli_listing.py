@@ -13,6 +13,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    at_option,
     cache_option,
     first_of,
     json_option,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sacred.analysis.details import Message, Repository, Resumption, RunDetails
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot, RunFolder
     from sacred.replayers.listing import RunOutline
     from sacred.replayers.standings import Standing
@@ -42,10 +44,11 @@ _SHOWN = 10
 
 @click.command()
 @click.option("-n", "last", type=click.IntRange(1), metavar="N", help="Only the last N runs.")
+@at_option
 @cache_option
 @json_option
 @root_option
-def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
+def ls(last: int | None, at: Moment | None, cache: bool, as_json: bool, root: str | None) -> int:
     """List the runs and what became of them.
 
     Times are those of this machine's zone; --json and SQL have UTC. Views that are behind or
@@ -57,14 +60,14 @@ def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
     from sacred.replayers.standings import standings
 
     place = root_of(root)
-    found = outlines(place, last=last, cache=cache)
+    found = outlines(place, last=last, cache=cache, at=at)
     if as_json:
         wrong_views: list[Standing] = []
 
         def records() -> Iterator[dict[str, Any]]:
             for outline in found:
                 folder = RunFolder(Path(outline.path), outline.run)
-                views = list(standings([folder], measure=False))
+                views = [] if at is not None else list(standings([folder], measure=False))
                 wrong_views.extend(view for view in views if not view.is_well)
                 yield {**outline.record(), "views": [_view_record(view) for view in views]}
 
@@ -73,7 +76,7 @@ def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
         return 0
     listed = list(found)
     if not listed:
-        say("there are no runs yet")
+        say("there are no runs yet" if at is None else f"no run had begun at {at}")
         return 0
     print_lines(_listing(listed))
     if terminal.is_terminal():
@@ -86,6 +89,8 @@ def ls(last: int | None, cache: bool, as_json: bool, root: str | None) -> int:
         if wrong:
             which = str(wrong[0].run) if len(wrong) == 1 else "--all"
             say(f"{command_for('verify', which, place)} says what to do")
+    if at is not None:
+        return 0  # how the views stood then nobody knows
     folders = [RunFolder(Path(outline.path), outline.run) for outline in listed]
     views = [view for view in standings(folders, measure=False) if not view.is_well]
     _tell_of_views(views, place)
@@ -165,9 +170,10 @@ def _plain_id(value: Any) -> bool:
 @click.option(
     "--diff", "only_diff", is_flag=True, help="Only its uncommitted changes, for `git apply`."
 )
+@at_option
 @json_option
 @root_option
-def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
+def show(run: str, only_diff: bool, at: Moment | None, as_json: bool, root: str | None) -> int:
     """Show one run closely.
 
     Its configuration, metrics, info, files and result, what it told of itself, when it was resumed,
@@ -175,12 +181,14 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
     """
     from sacred.analysis.details import details
 
+    if only_diff and at is not None:
+        raise click.UsageError("--diff is of the run as it is: give --diff or --at")
     if only_diff and as_json:
         raise click.UsageError("--diff prints a patch, not JSON: give one of the two")
     (folder,) = runs_of(root, (run,))
     if only_diff:
         return _show_diff(folder)
-    found = details(folder)
+    found = details(folder, at=at)
     if as_json:
         from sacred.replayers.jsontext import to_json
 

@@ -9,6 +9,7 @@ import click
 
 from sacred import terminal
 from sacred.cli_options import (
+    at_option,
     cache_option,
     json_option,
     print_lines,
@@ -19,6 +20,7 @@ from sacred.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
 
 __all__ = ["query"]
@@ -40,15 +42,23 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 @click.option(
     "--memory", metavar="SIZE", help="What it may take, such as 4GiB (else half of the machine's)."
 )
+@at_option
 @cache_option
 @json_option
 @root_option
-def query(sql: str, memory: str | None, cache: bool, as_json: bool, root: str | None) -> int:
+def query(
+    sql: str,
+    memory: str | None,
+    at: Moment | None,
+    cache: bool,
+    as_json: bool,
+    root: str | None,
+) -> int:
     """Ask the runs a question in SQL."""
     from sacred.analysis.queries import query as ask
 
     place = root_of(root)
-    result = ask(sql, place, memory=memory, cache=cache)
+    result = ask(sql, place, memory=memory, cache=cache, at=at)
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)

@@ -10,6 +10,7 @@ from sacred.analysis.reach import reaches
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
+from sacred.journal.past import PastReader
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
@@ -17,6 +18,7 @@ from sacred.journal.verdicts import is_damage
 from sacred.replayers.jsontext import leaves, to_json
 from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import KeptOutlines, outline
+from sacred.replayers.past_outline import outline_at
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sacred.analysis.reach import Reach
     from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
     from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
@@ -61,6 +64,9 @@ class Loader:
         Bytes of metric points that may stay in arrays; see ``PointLoader``.
     cache
         Whether what is known of ended runs may be used, and kept for the next question.
+    at
+        The runs as they were at that moment; those that had not begun are left out. None: as they
+        are.
 
     Attributes
     ----------
@@ -76,6 +82,7 @@ class Loader:
         kept: int = 0,
         *,
         cache: bool = False,
+        at: Moment | None = None,
     ) -> None:
         for relation in RELATIONS.values():
             columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
@@ -92,6 +99,9 @@ class Loader:
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
         self._told: set[int | None] = set()
         self._cache = cache
+        self._at = at
+        #: Runs that had not begun at the moment that is asked about.
+        self._absent: set[int | None] = set()
         #: By root.
         self._outlines: dict[Path, KeptOutlines] = {}
         self.problems: list[str] = []
@@ -135,11 +145,17 @@ class Loader:
     def _load(self, folder: RunFolder, names: set[str]) -> None:
         """Read one run into some relations."""
         number = folder.number
+        if number in self._absent:
+            return
         try:
-            if names & {"runs", "metrics"}:
+            if self._at is not None:
+                self._load_past_outline(folder, names, self._at)
+            elif names & {"runs", "metrics"}:
                 self._load_outline(folder, names)
             elif number not in self._told:
                 self._tell(self._outline(folder))
+            if number in self._absent:
+                return
             if names - {"runs", "metrics"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
@@ -153,6 +169,22 @@ class Loader:
             found = self._outline(folder)
         else:
             found = outline(folder, visit=add, table_decoder=self._points.decode)
+        self._tell(found)
+        if "runs" in names:
+            self._add("runs", *_run_row(found))
+
+    def _load_past_outline(self, folder: RunFolder, names: set[str], at: Moment) -> None:
+        """Do so for a moment; of each run it is known then whether it had begun."""
+        if not names & {"runs", "metrics"} and folder.number in self._told:
+            return
+        if "metrics" in names:
+            add = partial(self._points.add, folder.number)
+            found = outline_at(folder, at, visit=add, table_decoder=self._points.decode)
+        else:
+            found = outline_at(folder, at)
+        if found is None:
+            self._absent.add(folder.number)
+            return
         self._tell(found)
         if "runs" in names:
             self._add("runs", *_run_row(found))
@@ -329,7 +361,11 @@ class Loader:
         projection = RunProjection(resolve=blob_resolver(folder.root))
         output = OutputLines()
         spool_end = 0
-        reader = JournalReader(folder.journal, table_decoder=decode_length)
+        reader = (
+            JournalReader(folder.journal, table_decoder=decode_length)
+            if self._at is None
+            else PastReader(folder.journal, self._at, table_decoder=decode_length)
+        )
         try:
             for event in self._events_of(reader, names):
                 if "events" in names:
@@ -352,6 +388,8 @@ class Loader:
             reader.close()
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
+                if isinstance(reader, PastReader) and not reader.had_spooled(chunk.time_ns):
+                    continue
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
             self._lines(run, output.end())
         document = projection.document()
@@ -365,7 +403,7 @@ class Loader:
 
     def _events_of(self, reader: JournalReader, names: set[str]) -> Iterator[Event]:
         """Yield the events that some relations need, and others where leaving them out gains little."""
-        sealed = SealedEvents.of(reader)
+        sealed = SealedEvents.of(reader) if self._at is None else None
         wanted = None if sealed is None else self._wanted_frames(sealed, names)
         if sealed is None or wanted is None:
             return reader.read(order="time")

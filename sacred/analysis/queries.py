@@ -12,6 +12,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.loader import Loader
+from sacred.analysis.moment import moment_of
 from sacred.analysis.statement import Statement
 from sacred.journal.finding import looking_root
 from sacred.journal.root import JournalRoot
@@ -19,7 +20,10 @@ from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
+
+    from sacred.journal.past import Moment
 
 
 __all__ = ["QueryResult", "query"]
@@ -92,6 +96,7 @@ def query(
     *,
     memory: int | str | None = None,
     cache: bool = True,
+    at: Moment | str | int | dt.datetime | None = None,
 ) -> QueryResult:
     """Ask the journals a question in SQL.
 
@@ -111,11 +116,15 @@ def query(
     cache
         Whether what earlier questions kept of ended runs in ``.cache/questions`` of the root may be
         used, and this one keep more there. The answer is the same.
+    at
+        Ask the runs as they were at that moment: a time, or the number of an event of each run
+        (:func:`sacred.analysis.moment.moment_of`). Those that had not begun are not there. None: as
+        they are.
 
     Raises
     ------
     QueryError
-        The statement is wrong, or does not read; or ``memory`` is no size.
+        The statement is wrong, or does not read; ``memory`` is no size, or ``at`` no moment.
     NoRootError
         There is no root of journals.
 
@@ -131,6 +140,7 @@ def query(
     import duckdb
 
     _check(sql)
+    moment = None if at is None else moment_of(at)
     limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
@@ -141,7 +151,9 @@ def query(
     connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
     statement = Statement(connection, sql)
     try:
-        loader = Loader(connection, statement.relations, statement, limit // 3, cache=cache)
+        loader = Loader(
+            connection, statement.relations, statement, limit // 3, cache=cache, at=moment
+        )
         loader.load(root.runs())
     except duckdb.Error as error:
         raise QueryError(_sentence(error)) from None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
@@ -398,7 +399,7 @@ def _is_plain(value: Any, depth: int = 8) -> bool:
 
 
 def outlines(
-    root: JournalRoot, *, last: int | None = None, cache: bool = True
+    root: JournalRoot, *, last: int | None = None, cache: bool = True, at: Moment | None = None
 ) -> Iterator[RunOutline]:
     """Yield the outlines of a root's runs in the order of their numbers.
 
@@ -410,11 +411,19 @@ def outlines(
         How many at most: those with the highest numbers.
     cache
         Whether what is known of ended runs may be used, and kept (``sacred.replayers.question_cache``).
+    at
+        The runs as they were at that moment; those that had not begun are left out
+        (:func:`sacred.replayers.past_outline.outline_at`). None: as they are.
 
     Raises
     ------
     NoRootError
     """
+    if at is not None:
+        from sacred.replayers.past_outline import outlines_at
+
+        yield from outlines_at(root, at, last=last)
+        return
     numbers = root.numbers()
     wanted = numbers if last is None else numbers[max(0, len(numbers) - last) :]
     kept = KeptOutlines(root, cache=cache)
