@@ -24,6 +24,7 @@ from sacred.replayers.points import PointLoader, exact_number
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
 from sacred.replayers.rows import file_row, leaf_row
+from sacred.replayers.standings import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sacred.journal.root import RunFolder
     from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
+    from sacred.replayers.standings import Standing
 
 __all__ = ["Loader"]
 
@@ -44,6 +46,7 @@ _ROWS = 8192
 _MICROS = 9 * 10**18
 #: Relations that one pass over a run's events gives: small ones, and those as long as the run.
 _DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
+_BESIDE_JOURNAL = frozenset({"views"})
 _LONG = frozenset({"metrics", "output", "events"})
 #: Tables of a loader's own: of a statement's conditions it asks DuckDB which runs satisfy them.
 _RUNS, _METRICS = "sacred_run_numbers", "sacred_asked_names"
@@ -117,7 +120,7 @@ class Loader:
                 self._reaches[name] = reaches(self._statement, self._scans.get(name, ()))
         others = (scans for name, scans in self._scans.items() if name != "runs")
         bound = any(self._partners(scan) for scans in others for scan in scans)
-        stages = ({"runs"}, _DOCUMENT, _LONG) if bound else (self._names,)
+        stages = ({"runs"}, _DOCUMENT | _BESIDE_JOURNAL, _LONG) if bound else (self._names,)
         for stage in stages:
             names = stage & self._names
             if not names:
@@ -156,7 +159,10 @@ class Loader:
                 self._tell(self._outline(folder))
             if number in self._absent:
                 return
-            if names - {"runs", "metrics"} and folder.journal.is_dir():
+            if "views" in names:
+                for standing in standings([folder]):
+                    self._add("views", *_view_row(standing))
+            if names - {"runs", "metrics", "views"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
             if number not in self._told:
@@ -293,7 +299,7 @@ class Loader:
             return []
         return [
             each
-            for name in ("runs", *sorted(_DOCUMENT))
+            for name in ("runs", *sorted(_DOCUMENT | _BESIDE_JOURNAL))
             for each in self._scans.get(name, ())
             if each.group == scan.group and each is not scan and each.conditions
         ]
@@ -456,6 +462,22 @@ def _micros(nanoseconds: Any) -> int | None:
     if type(nanoseconds) is not int:
         return None
     return max(-_MICROS, min(_MICROS, nanoseconds // 1000))
+
+
+def _view_row(standing: Standing) -> tuple[Any, ...]:
+    return (
+        standing.run,
+        plain_text(standing.kind),
+        plain_text(standing.view),
+        None if standing.view_id is None else plain_text(text_of(standing.view_id)),
+        standing.state,
+        standing.events,
+        standing.lag_events,
+        standing.lag_seconds,
+        standing.error and plain_text(standing.error),
+        _micros(standing.since),
+        _micros(standing.written),
+    )
 
 
 def _run_row(found: RunOutline) -> tuple[Any, ...]:

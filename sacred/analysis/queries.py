@@ -18,6 +18,7 @@ from sacred.journal.finding import looking_root
 from sacred.journal.root import JournalRoot
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
+from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sacred.journal.past import Moment
 
 
-__all__ = ["QueryResult", "query"]
+__all__ = ["QueryResult", "StatementError", "query"]
 
 #: With less DuckDB answers nothing.
 _LEAST_MEMORY = 1 << 25
@@ -42,6 +43,24 @@ _SETTINGS = (
     "set enable_external_access = false",
     "set lock_configuration = true",
 )
+
+
+class StatementError(QueryError):
+    """A statement is wrong at a place that is known.
+
+    Attributes
+    ----------
+    line, column
+        The place, from 1.
+    pointer
+        The line of the statement, and one that has marks below the place.
+    """
+
+    def __init__(self, text: str, line: int, column: int, pointer: tuple[str, str]) -> None:
+        super().__init__(text)
+        self.line = line
+        self.column = column
+        self.pointer = pointer
 
 
 class QueryResult:
@@ -150,13 +169,15 @@ def query(
     aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
     connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
     statement = Statement(connection, sql)
+    if moment is not None and "views" in statement.relations:
+        raise QueryError("how views stood in the past nobody knows: ask for them without a moment")
     try:
         loader = Loader(
             connection, statement.relations, statement, limit // 3, cache=cache, at=moment
         )
         loader.load(root.runs())
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from None
+        raise _refusal(error) from None
     for setting in _SETTINGS:
         connection.execute(setting)
     return QueryResult(connection, sql, loader.problems)
@@ -191,7 +212,7 @@ def _check(sql: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from None
+        raise _refusal(error) from None
     if not statements:
         raise QueryError("the query is empty")
     kinds = [str(statement.type).rpartition(".")[2] for statement in statements]
@@ -250,7 +271,7 @@ def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
     if not errors:
         return answers[0]
     if isinstance(errors[0], duckdb.Error):
-        raise QueryError(_sentence(errors[0])) from None
+        raise _refusal(errors[0]) from None
     raise errors[0]
 
 
@@ -261,6 +282,32 @@ def _names_and_rows(connection: Any, sql: str) -> tuple[list[str], list[tuple[An
 
 def _arrow_table(connection: Any, sql: str) -> Any:
     return connection.sql(sql).to_arrow_table()
+
+
+def _refusal(error: Exception) -> QueryError:
+    """Return what DuckDB says of a statement as an error of ours, with the place if it is known."""
+    text = _sentence(error)
+    match = re.search(r"\n\s*\nLINE (\d+): (.*)\n( *)(\^+)", str(error))
+    if match is None or match[2].startswith("..."):
+        return QueryError(text)
+    line = match[2].replace("\t", " ")
+    column = _column(match)
+    word = re.match(r"\w+|\S", line[column:])
+    marks = "^" * max(1, len(match[4]), word.end() if word else 0)
+    return StatementError(text, int(match[1]), column + 1, (line, " " * column + marks))
+
+
+def _column(match: re.Match[str]) -> int:
+    """Return which character of its line DuckDB marks: it counts columns, and a tab as none."""
+    import unicodedata
+
+    left = len(match[3]) - len(f"LINE {match[1]}: ")
+    for place, character in enumerate(match[2]):
+        if left <= 0 and character != "\t":
+            return place
+        if character != "\t" and not unicodedata.combining(character):
+            left -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return len(match[2])
 
 
 def _sentence(error: Exception) -> str:
@@ -274,8 +321,7 @@ def _sentence(error: Exception) -> str:
     place = ""
     if match:
         said = text[: match.start()]
-        head = len(f"LINE {match[1]}: ")
-        column = len(match[3]) - head
+        column = _column(match)
         # DuckDB 1 marks the first character only.
         word = re.match(r"\w+|\S", match[2][column:])
         token = match[2][column : column + max(len(match[4]), word.end() if word else 0)]
@@ -284,11 +330,23 @@ def _sentence(error: Exception) -> str:
         place = f" (line {match[1]}{shown}{near})"
     else:
         said = text
+    if missing := re.match(r"Catalog Error: Table with name (.+) does not exist!", said):
+        name = missing[1]
+        said = f"there is no table {name}: {_nearest(name)}"
+        if "/" in name or "\\" in name or "." in name:
+            said = f'a query reads the runs and no file, such as "{name}"'
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)
     refused = re.match(r'Cannot access (?:file|directory) "(.*?)"', said)
     if refused:
         said = f'a query reads the runs and no file, such as "{refused[1]}"'
     return " ".join(said.split()) + place
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), RELATIONS, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RELATIONS)}"
 
 
 #: How often a query is told to stop, a tenth of a second apart, before it is left alone.
