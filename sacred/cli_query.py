@@ -49,6 +49,7 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 @click.option(
     "--memory", metavar="SIZE", help="What it may take, such as 4GiB (else half of the machine's)."
 )
+@click.option("--files", is_flag=True, help="Let it read files of this machine, such as a CSV.")
 @at_option
 @cache_option
 @json_option
@@ -57,6 +58,7 @@ def query(
     sql: str | None,
     file: str | None,
     memory: str | None,
+    files: bool,
     at: Moment | None,
     cache: bool,
     as_json: bool,
@@ -72,7 +74,7 @@ def query(
     statement = sql if sql is not None else _read(file or "")
     place = root_of(root)
     try:
-        result = ask(statement, place, memory=memory, cache=cache, at=at)
+        result = ask(statement, place, memory=memory, cache=cache, at=at, files=files)
     except StatementError as error:
         if terminal.is_terminal(sys.stderr):
             for line in error.pointer:

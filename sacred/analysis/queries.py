@@ -40,9 +40,11 @@ _UNITS = {"": 1, "b": 1} | {
 
 _SETTINGS = (
     *ALONE,
-    "set enable_external_access = false",
     "set lock_configuration = true",
 )
+#: Unless files were asked for. What writes is refused before (``_check``), and what could reach
+#: another machine is an extension, of which none is loaded.
+_NO_FILES = "set enable_external_access = false"
 
 
 class StatementError(QueryError):
@@ -116,6 +118,7 @@ def query(
     memory: int | str | None = None,
     cache: bool = True,
     at: Moment | str | int | dt.datetime | None = None,
+    files: bool = False,
 ) -> QueryResult:
     """Ask the journals a question in SQL.
 
@@ -139,6 +142,9 @@ def query(
         Ask the runs as they were at that moment: a time, or the number of an event of each run
         (:func:`sacred.analysis.moment.moment_of`). Those that had not begun are not there. None: as
         they are.
+    files
+        Whether the statement may read files of this machine, too: ``from 'labels.csv'``,
+        ``read_parquet('x/*.parquet')``, ``read_json(...)``. It never writes any.
 
     Raises
     ------
@@ -178,7 +184,7 @@ def query(
         loader.load(root.runs())
     except duckdb.Error as error:
         raise _refusal(error) from None
-    for setting in _SETTINGS:
+    for setting in _SETTINGS if files else (_NO_FILES, *_SETTINGS):
         connection.execute(setting)
     return QueryResult(connection, sql, loader.problems)
 
@@ -334,11 +340,13 @@ def _sentence(error: Exception) -> str:
         name = missing[1]
         said = f"there is no table {name}: {_nearest(name)}"
         if "/" in name or "\\" in name or "." in name:
-            said = f'a query reads the runs and no file, such as "{name}"'
+            said = f'a query reads the runs and no file, such as "{name}" (--files lets it)'
+    if asked := re.match(r"File (\S+) requires the extension", re.sub(r"^[\w ]*Error: ", "", said)):
+        said = f"a query reads files of this machine, and {asked[1]} is none"
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)
     refused = re.match(r'Cannot access (?:file|directory) "(.*?)"', said)
     if refused:
-        said = f'a query reads the runs and no file, such as "{refused[1]}"'
+        said = f'a query reads the runs and no file, such as "{refused[1]}" (--files lets it)'
     return " ".join(said.split()) + place
 
 

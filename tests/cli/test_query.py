@@ -446,3 +446,25 @@ def test_a_result_shows_itself(root):
     shown = repr(query("select step from metrics order by step", root.path)).splitlines()
     assert shown[:2] == ["step", "(0.0,)"] or shown[:2] == ["step", "(0,)"]
     assert (len(shown), shown[-1]) == (22, "... and 10 more")
+
+
+def test_files_of_the_machine(root, run_sacred, tmp_path):
+    """With --files a statement may read a file, and still neither write one nor leave the machine."""
+    root.completed()
+    table = tmp_path / "who.csv"
+    table.write_text("run,who\n1,me\n")
+    sql = f"select who, status from runs join '{table}' using (run)"
+    assert [("me", "COMPLETED")] == query(sql, root.journals, files=True).rows
+    assert "who\tstatus\nme\tCOMPLETED\n" == run_sacred("query", "--files", sql).out
+    assert "--files lets it" in run_sacred("query", sql).err
+    before = sorted(tmp_path.rglob("*"))
+    for refused, sentence in [
+        (f"copy runs to '{tmp_path / 'x.csv'}'", "a query reads"),
+        (f"attach '{tmp_path / 'x.db'}'", "a query reads"),
+        ("set enable_external_access = true", "a query reads"),
+        ("from 'https://example.org/x.csv'", "reads files of this machine, and https"),
+        (f"from '{tmp_path / 'none.csv'}'", "No files found"),
+    ]:
+        with pytest.raises(QueryError, match=sentence):
+            query(refused, root.journals, files=True)
+    assert before == sorted(tmp_path.rglob("*"))
