@@ -341,6 +341,12 @@ def _sentence(error: Exception) -> str:
         said = f"there is no table {name}: {_nearest(name)}"
         if "/" in name or "\\" in name or "." in name:
             said = f'a query reads the runs and no file, such as "{name}" (--files lets it)'
+    said = re.sub(
+        r'Referenced column "(.+?)" not found in FROM clause!\s+Candidate bindings: (.+)',
+        r'there is no column "\1" there; the nearest: \2',
+        said,
+        flags=re.DOTALL,
+    )
     if asked := re.match(r"File (\S+) requires the extension", re.sub(r"^[\w ]*Error: ", "", said)):
         said = f"a query reads files of this machine, and {asked[1]} is none"
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)

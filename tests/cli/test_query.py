@@ -272,7 +272,10 @@ def test_the_rest(root):
             "select 1 from metricz",
             'there is no table metricz: did you mean metrics? (line 1, column 15 at "metricz")',
         ),
-        ("select valu from metrics", 'Referenced column "valu" not found in FROM clause!'),
+        (
+            "select valu from metrics",
+            'there is no column "valu" there; the nearest: "value", "value_text" (line 1, column 8',
+        ),
         ("", "the query is empty"),
         ("select 1; select 2", "a query is one statement, not 2"),
         ("delete from runs", "a query reads (select, "),
