@@ -11,6 +11,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    at_option,
     cache_option,
     first_of,
     json_option,
@@ -28,6 +29,7 @@ from sacred.journal.integers import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
     from sacred.replayers.listing import RunOutline
     from sacred.replayers.standings import Standing
@@ -74,6 +76,7 @@ _LS_HELP = """List the runs and what became of them.
 @click.option("--sort", metavar="NAMES", help="Sort by columns; by -NAME the greatest is first.")
 @click.option("--group", metavar="NAMES", help="A line for all runs that have the same values.")
 @click.option("--watch", is_flag=True, help="Draw it anew as runs go on, until q or Ctrl-C.")
+@at_option
 @cache_option
 @json_option
 @root_option
@@ -84,6 +87,7 @@ def ls(
     sort: str | None,
     group: str | None,
     watch: bool,
+    at: Moment | None,
     cache: bool,
     as_json: bool,
     root: str | None,
@@ -94,6 +98,8 @@ def ls(
     if watch and as_json:
         raise click.UsageError("--watch draws for people, --json is for programs: give one")
     place = root_of(root)
+    if at is not None and watch:
+        raise click.UsageError("--watch shows what goes on, --at what was: give one of the two")
     if any(given is not None for given in (columns, where, sort, group)):
         from sacred.cli_columns import Asked
 
@@ -101,17 +107,18 @@ def ls(
         return asked.watched(place) if watch else asked.printed(place, as_json=as_json)
     if watch:
         return watch_it(place, lambda: _pictured(list(outlines(place, last=last, cache=cache))))
-    found = outlines(place, last=last, cache=cache)
+    found = outlines(place, last=last, cache=cache, at=at)
     if as_json:
-        return _print_json(found, place)
+        return _print_json(found, place, views=at is None)
     listed = _read(found, place, last)
     if not listed:
-        say("there are no runs yet")
+        say("there are no runs yet" if at is None else f"no run had begun at {at}")
         return 0
     print_lines(_listing(listed))
     if terminal.is_terminal():
         _tell_of_runs(listed, place)
-    _tell_of_views(_behind(listed), place)
+    if at is None:  # how the views stood then nobody knows
+        _tell_of_views(_behind(listed), place)
     return 0
 
 
@@ -131,7 +138,7 @@ def _read(found: Iterable[RunOutline], place: JournalRoot, last: int | None) -> 
     return listed
 
 
-def _print_json(found: Iterable[RunOutline], place: JournalRoot) -> int:
+def _print_json(found: Iterable[RunOutline], place: JournalRoot, *, views: bool) -> int:
     from sacred.journal.root import RunFolder
     from sacred.replayers.standings import standings
 
@@ -140,9 +147,9 @@ def _print_json(found: Iterable[RunOutline], place: JournalRoot) -> int:
     def records() -> Iterator[dict[str, Any]]:
         for outline in found:
             folder = RunFolder(outline.path, outline.run)
-            views = list(standings([folder], measure=False))
-            wrong.extend(view for view in views if not view.is_well)
-            yield {**outline.record(), "views": [_view_record(view) for view in views]}
+            stand = list(standings([folder], measure=False)) if views else []
+            wrong.extend(view for view in stand if not view.is_well)
+            yield {**outline.record(), "views": [_view_record(view) for view in stand]}
 
     print_records(records())
     _tell_of_views(wrong, place)

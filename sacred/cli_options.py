@@ -17,6 +17,7 @@ from sacred.__about__ import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot, RunFolder
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "INTERRUPTED",
     "NOT_LOOKED",
     "SETTINGS",
+    "at_option",
     "cache_option",
     "chosen",
     "first_of",
@@ -65,6 +67,22 @@ root_option = click.option(
     metavar="DIR",
     callback=_given_root,
     help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above).",
+)
+
+
+def _given_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> Moment | None:  # noqa: ARG001 - click's signature
+    if value is None:
+        return None
+    from sacred.analysis.moment import moment_of
+
+    return moment_of(value)
+
+
+at_option = click.option(
+    "--at",
+    metavar="MOMENT",
+    callback=_given_moment,
+    help="As it was: '2026-11-23 14:05' (to its end), -10m, '2 hours ago', or the number of an event.",
 )
 cache_option = click.option(
     "--no-cache",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sacred import terminal
 from sacred.cli_options import (
+    at_option,
     cache_option,
     json_option,
     print_lines,
@@ -20,15 +22,19 @@ from sacred.cli_options import (
 from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
 
 __all__ = ["query"]
+
+#: Bytes of a statement in a file; a longer one is something else.
+_LONGEST = 1 << 20
 
 _QUERY_HELP = """Ask the runs a question in SQL.
 
     \b
     The tables are runs, metrics, config, output, events, artifacts, resources,
-    sources, hosts; "describe metrics" shows the columns of one. For example:
+    sources, hosts, views; "describe metrics" shows the columns of one. For example:
 
     \b
       sacred query "select run, name, status, duration from runs"
@@ -37,20 +43,45 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 
 
 @click.command(help=_QUERY_HELP)
-@click.argument("sql")
+@click.argument("sql", required=False)
+@click.option(
+    "-f", "--file", "file", metavar="FILE", help="Read the statement from a file; - is stdin."
+)
 @click.option(
     "--memory", metavar="SIZE", help="What it may take, such as 4GiB (else half of the machine's)."
 )
+@click.option("--files", is_flag=True, help="Let it read files of this machine, such as a CSV.")
+@at_option
 @cache_option
 @json_option
 @root_option
-def query(sql: str, memory: str | None, cache: bool, as_json: bool, root: str | None) -> int:
+def query(
+    sql: str | None,
+    file: str | None,
+    memory: str | None,
+    files: bool,
+    at: Moment | None,
+    cache: bool,
+    as_json: bool,
+    root: str | None,
+) -> int:
     """Ask the runs a question in SQL."""
+    from sacred.analysis.queries import StatementError
     from sacred.analysis.queries import query as ask
 
+    if (sql is None) == (file is None):
+        both = ", not both" if file is not None else ""
+        raise click.UsageError(f"give a statement, or --file with one{both}")
+    statement = sql if sql is not None else _read(file or "")
     place = root_of(root)
-    with Waiting("reading the runs"):
-        result = ask(sql, place, memory=memory, cache=cache)
+    try:
+        with Waiting("reading the runs"):
+            result = ask(statement, place, memory=memory, cache=cache, at=at, files=files)
+    except StatementError as error:
+        if terminal.is_terminal(sys.stderr):
+            for line in error.pointer:
+                print(f"  {terminal.clean(line)}", file=sys.stderr)
+        raise
     _tell_problems(result.problems, place)
     if as_json:
         names = _distinct(result.columns)
@@ -72,6 +103,24 @@ def query(sql: str, memory: str | None, cache: bool, as_json: bool, root: str | 
         table.add(*(_cell(value) for value in row))
     print_lines(table.lines() if table.fits() else table.records())
     return 0
+
+
+def _read(file: str) -> str:
+    """Return the text of a file, or of standard input."""
+    try:
+        if file == "-":
+            content = sys.stdin.buffer.read(_LONGEST + 1)
+        else:
+            with open(file, "rb") as stream:
+                content = stream.read(_LONGEST + 1)
+    except OSError as error:
+        raise click.UsageError(f"{file} can not be read: {error.strerror or error}") from None
+    if len(content) > _LONGEST:
+        raise click.UsageError(f"{file} is no statement: it has more than {_LONGEST:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} is no text in UTF-8") from None
 
 
 def _tell_problems(problems: list[str], root: JournalRoot) -> None:

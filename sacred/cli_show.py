@@ -13,6 +13,7 @@ from sacred import terminal
 from sacred.cli_options import (
     DAMAGED,
     NOT_LOOKED,
+    at_option,
     json_option,
     print_lines,
     root_option,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sacred.analysis.config_changes import ConfigChanges
     from sacred.analysis.details import Message, Repository, Resumption, RunDetails
     from sacred.analysis.metric_summary import MetricSummary
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["show"]
@@ -45,9 +47,10 @@ _TREND, _NARROW_TREND, _WIDE_TREND = 16, 8, 60
 @click.option(
     "--diff", "only_diff", is_flag=True, help="Only its uncommitted changes, for `git apply`."
 )
+@at_option
 @json_option
 @root_option
-def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
+def show(run: str, only_diff: bool, at: Moment | None, as_json: bool, root: str | None) -> int:
     """Show one run closely.
 
     Its configuration and what was changed of it, machine, files, views, metrics with their course,
@@ -55,13 +58,15 @@ def show(run: str, only_diff: bool, as_json: bool, root: str | None) -> int:
     """
     from sacred.analysis.details import details
 
+    if only_diff and at is not None:
+        raise click.UsageError("--diff is of the run as it is: give --diff or --at")
     if only_diff and as_json:
         raise click.UsageError("--diff prints a patch, not JSON: give one of the two")
     (folder,) = runs_of(root, (run,))
     if only_diff:
         return _show_diff(folder)
     with Waiting(f"reading run {run}"):
-        found = details(folder)
+        found = details(folder, at=at)
     if found.outline.status != "FOREIGN" and not os.path.isdir(folder.journal):
         say(f"run {terminal.clean(run)} was removed while it was read")
         return NOT_LOOKED

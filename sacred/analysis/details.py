@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sacred.analysis.config_changes import ConfigChanges
 from sacred.analysis.metric_summary import MetricSummary
 from sacred.journal.codec import BlobReference, unpack
-from sacred.journal.errors import BlobError, JournalError
+from sacred.journal.errors import BlobError, JournalError, RunNotFoundError
 from sacred.journal.events import EventType
 from sacred.journal.notes import read_notes
+from sacred.journal.past import PastReader
 from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot
 from sacred.journal.spool import SPOOL, spooled_to, tolerant_chunks
@@ -20,6 +21,7 @@ from sacred.replayers.jsontext import event_lines as lines_of
 from sacred.replayers.jsontext import instant, jsonable, said_line, spool_line
 from sacred.replayers.listing import RunOutline, outline
 from sacred.replayers.memo import ViewMemo, read_memos
+from sacred.replayers.past_outline import outline_at
 from sacred.replayers.plain import plain_text
 from sacred.replayers.projection import RunProjection
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
     from sacred.journal.spool import SpoolChunk, SpoolFlaw
     from sacred.journal.verdicts import Verdict
@@ -331,21 +334,42 @@ def blob_resolver(root: JournalRoot) -> Callable[[BlobReference], Any]:
     return resolve
 
 
-def details(folder: RunFolder) -> RunDetails:
+def details(folder: RunFolder, *, at: Moment | None = None) -> RunDetails:
     """Read a run's journal and tell everything about it.
 
     Never raises for what is in the folder: what is wrong is in ``outline.problem``. Memory: the
     run's document, the end of its output and one frame.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    at
+        The run as it was at that moment; None: as it is. How its views stood then nobody knows:
+        ``views`` has those that were declared.
+
+    Raises
+    ------
+    RunNotFoundError
+        The run had not begun at that moment.
     """
-    found = RunDetails(outline(folder))
+    then = outline(folder) if at is None else outline_at(folder, at)
+    if then is None:
+        raise RunNotFoundError(f"run {folder.number or folder.path} had not begun at {at}")
+    found = RunDetails(then)
     projection = RunProjection(resolve=blob_resolver(folder.root))
     tail = _OutputTail()
     metrics: dict[str, MetricSummary] = {}
     logged: dict[tuple[str, str], SeriesSummary] = {}
     writers: set[int] = set()
     messages: deque[Message] = deque(maxlen=_MESSAGES)
+    reader: JournalReader
+    past: PastReader | None = None
     try:
-        reader = JournalReader(folder.journal)
+        if at is not None:
+            reader = past = PastReader(folder.journal, at)
+        else:
+            reader = JournalReader(folder.journal)
         try:
             for event in reader.read(order="time"):
                 writers.add(event.writer)
@@ -377,7 +401,10 @@ def details(folder: RunFolder) -> RunDetails:
         pass  # the outline says it
     _take(projection, tail, at_least=0)
     text = tail.text
-    rest = b"".join(chunk.data for chunk in spool_beyond(folder, projection.spool_end))
+    chunks = spool_beyond(folder, projection.spool_end)
+    if at is not None:
+        chunks = (chunk for chunk in chunks if past is not None and past.had_spooled(chunk.time_ns))
+    rest = b"".join(chunk.data for chunk in chunks)
     if rest:
         text += rest.decode("utf-8", "replace")
     found.document = projection.document()
@@ -386,7 +413,7 @@ def details(folder: RunFolder) -> RunDetails:
     found.output = text[-_KEPT:]
     found.writers = sorted(writers)
     found.messages = list(messages)
-    found.views = _views(projection.views, folder.views)
+    found.views = _views(projection.views, None if at is not None else folder.views)
     return found
 
 
@@ -460,9 +487,9 @@ def spool_beyond(
     yield from tolerant_chunks(folder.journal / SPOOL, offset, [] if flaws is None else flaws)
 
 
-def _views(declared: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+def _views(declared: list[dict[str, Any]], folder: Path | None) -> list[dict[str, Any]]:
     """Join what the journal says of the views with what this machine remembers of them."""
-    memos = {memo.view: memo for memo in read_memos(folder)}
+    memos = {} if folder is None else {memo.view: memo for memo in read_memos(folder)}
     views = []
     for view in declared:
         known = {k: v for k, v in view.items() if k != "options"}

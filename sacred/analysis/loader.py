@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver, spool_beyond
 from sacred.analysis.reach import reaches
-from sacred.analysis.rows import event_row, micros, run_row, said_row
+from sacred.analysis.rows import event_row, micros, run_row, said_row, view_row
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.notes import read_notes
+from sacred.journal.past import PastReader
 from sacred.journal.reader import JournalReader
 from sacred.journal.sealed_events import SealedEvents
 from sacred.journal.tables import decode_length
@@ -20,11 +21,13 @@ from sacred.replayers.jsontext import leaves
 from sacred.replayers.kept_outlines import KeptOutlines
 from sacred.replayers.lines import Line, OutputLines
 from sacred.replayers.listing import outline
+from sacred.replayers.past_outline import outline_at
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader
 from sacred.replayers.projection import RunProjection
 from sacred.replayers.relations import RELATIONS
 from sacred.replayers.rows import file_row, leaf_row
+from sacred.replayers.standings import standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from sacred.analysis.reach import Reach
     from sacred.analysis.statement import Scan, Statement
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
     from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
@@ -42,6 +46,7 @@ __all__ = ["Loader"]
 _ROWS = 8192
 #: Relations that one pass over a run's events gives: small ones, and those as long as the run.
 _DOCUMENT = frozenset({"config", "hosts", "artifacts", "resources", "sources"})
+_BESIDE_JOURNAL = frozenset({"views"})
 _LONG = frozenset({"metrics", "output", "events"})
 #: Tables of a loader's own: of a statement's conditions it asks DuckDB which runs satisfy them.
 _RUNS, _METRICS = "sacred_run_numbers", "sacred_asked_names"
@@ -62,6 +67,9 @@ class Loader:
         Bytes of metric points that may stay in arrays; see ``PointLoader``.
     cache
         Whether what is known of ended runs may be used, and kept for the next question.
+    at
+        The runs as they were at that moment; those that had not begun are left out. None: as they
+        are.
 
     Attributes
     ----------
@@ -77,6 +85,7 @@ class Loader:
         kept: int = 0,
         *,
         cache: bool = False,
+        at: Moment | None = None,
     ) -> None:
         for relation in RELATIONS.values():
             columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
@@ -100,6 +109,9 @@ class Loader:
         }
         self._told: set[int | None] = set()
         self._cache = cache
+        self._at = at
+        #: Runs that had not begun at the moment that is asked about.
+        self._absent: set[int | None] = set()
         #: By root.
         self._outlines: dict[str, KeptOutlines] = {}
         self.problems: list[str] = []
@@ -123,7 +135,7 @@ class Loader:
                 self._reaches[name] = reaches(self._statement, self._scans.get(name, ()))
         others = (scans for name, scans in self._scans.items() if name != "runs")
         bound = any(self._partners(scan) for scans in others for scan in scans)
-        stages = ({"runs"}, _DOCUMENT, _LONG) if bound else (self._names,)
+        stages = ({"runs"}, _DOCUMENT | _BESIDE_JOURNAL, _LONG) if bound else (self._names,)
         for stage in stages:
             names = stage & self._names
             if not names:
@@ -150,12 +162,21 @@ class Loader:
     def _load(self, folder: RunFolder, names: set[str]) -> None:
         """Read one run into some relations."""
         number = folder.number
+        if number in self._absent:
+            return
         try:
-            if names & {"runs", "metrics"}:
+            if self._at is not None:
+                self._load_past_outline(folder, names, self._at)
+            elif names & {"runs", "metrics"}:
                 self._load_outline(folder, names)
             elif number not in self._told:
                 self._tell(self._outline(folder))
-            if names - {"runs", "metrics"} and folder.journal.is_dir():
+            if number in self._absent:
+                return
+            if "views" in names:
+                for standing in standings([folder]):
+                    self._add("views", *view_row(standing))
+            if names - {"runs", "metrics", "views"} and folder.journal.is_dir():
                 self._load_events(folder, names)
         except (JournalError, OSError, OverflowError) as error:
             if number not in self._told:
@@ -168,6 +189,22 @@ class Loader:
             found = self._outline(folder)
         else:
             found = outline(folder, visit=add, table_decoder=self._points.decode)
+        self._tell(found)
+        if "runs" in names:
+            self._add("runs", *run_row(found, self._columns["runs"]))
+
+    def _load_past_outline(self, folder: RunFolder, names: set[str], at: Moment) -> None:
+        """Do so for a moment; of each run it is known then whether it had begun."""
+        if not names & {"runs", "metrics"} and folder.number in self._told:
+            return
+        if "metrics" in names:
+            add = partial(self._points.add, folder.number)
+            found = outline_at(folder, at, visit=add, table_decoder=self._points.decode)
+        else:
+            found = outline_at(folder, at)
+        if found is None:
+            self._absent.add(folder.number)
+            return
         self._tell(found)
         if "runs" in names:
             self._add("runs", *run_row(found, self._columns["runs"]))
@@ -276,7 +313,7 @@ class Loader:
             return []
         return [
             each
-            for name in ("runs", *sorted(_DOCUMENT))
+            for name in ("runs", *sorted(_DOCUMENT | _BESIDE_JOURNAL))
             for each in self._scans.get(name, ())
             if each.group == scan.group and each is not scan and each.conditions
         ]
@@ -349,7 +386,11 @@ class Loader:
         projection = RunProjection(resolve=blob_resolver(folder.root))
         output = OutputLines()
         spool_end = 0
-        reader = JournalReader(folder.journal, table_decoder=decode_length)
+        reader = (
+            JournalReader(folder.journal, table_decoder=decode_length)
+            if self._at is None
+            else PastReader(folder.journal, self._at, table_decoder=decode_length)
+        )
         try:
             for event in self._events_of(reader, names):
                 if "events" in names:
@@ -372,9 +413,13 @@ class Loader:
             reader.close()
         if "events" in names:
             for said in read_notes(folder).events:
+                if isinstance(reader, PastReader) and not reader.was_there(said.time):
+                    continue
                 self._add("events", run, *said_row(said))
         if "output" in names:
             for chunk in spool_beyond(folder, spool_end):
+                if isinstance(reader, PastReader) and not reader.had_spooled(chunk.time_ns):
+                    continue
                 self._lines(run, output.add(0, None, chunk.time_ns, chunk.stream, chunk.data))
             self._lines(run, output.end())
         document = projection.document()
@@ -388,7 +433,7 @@ class Loader:
 
     def _events_of(self, reader: JournalReader, names: set[str]) -> Iterator[Event]:
         """Yield the events that some relations need, and others where leaving them out gains little."""
-        sealed = SealedEvents.of(reader)
+        sealed = SealedEvents.of(reader) if self._at is None else None
         wanted = None if sealed is None else self._wanted_frames(sealed, names)
         if sealed is None or wanted is None:
             return reader.read(order="time")

@@ -12,17 +12,21 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.loader import Loader
+from sacred.analysis.moment import moment_of
 from sacred.analysis.statement import Statement
 from sacred.journal.finding import looking_root
 from sacred.journal.root import JournalRoot
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
+from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
+    from sacred.journal.past import Moment
 
-__all__ = ["READ_ONLY", "QueryResult", "query", "sentence"]
+__all__ = ["READ_ONLY", "QueryResult", "StatementError", "query", "sentence"]
 
 #: With less DuckDB answers nothing.
 _LEAST_MEMORY = 1 << 25
@@ -35,9 +39,29 @@ _UNITS = {"": 1, "b": 1} | {
 
 READ_ONLY = (
     *ALONE,
-    "set enable_external_access = false",
     "set lock_configuration = true",
 )
+#: Unless files were asked for. What writes is refused before (``_check``), and what could reach
+#: another machine is an extension, of which none is loaded.
+_NO_FILES = "set enable_external_access = false"
+
+
+class StatementError(QueryError):
+    """A statement is wrong at a place that is known.
+
+    Attributes
+    ----------
+    line, column
+        The place, from 1.
+    pointer
+        The line of the statement, and one that has marks below the place.
+    """
+
+    def __init__(self, text: str, line: int, column: int, pointer: tuple[str, str]) -> None:
+        super().__init__(text)
+        self.line = line
+        self.column = column
+        self.pointer = pointer
 
 
 class QueryResult:
@@ -92,6 +116,8 @@ def query(
     *,
     memory: int | str | None = None,
     cache: bool = True,
+    at: Moment | str | int | dt.datetime | None = None,
+    files: bool = False,
 ) -> QueryResult:
     """Ask the journals a question in SQL.
 
@@ -111,11 +137,18 @@ def query(
     cache
         Whether what earlier questions kept of ended runs in ``.cache/questions`` of the root may be
         used, and this one keep more there. The answer is the same.
+    at
+        Ask the runs as they were at that moment: a time, or the number of an event of each run
+        (:func:`sacred.analysis.moment.moment_of`). Those that had not begun are not there. None: as
+        they are.
+    files
+        Whether the statement may read files of this machine, too: ``from 'labels.csv'``,
+        ``read_parquet('x/*.parquet')``, ``read_json(...)``. It never writes any.
 
     Raises
     ------
     QueryError
-        The statement is wrong, or does not read; or ``memory`` is no size.
+        The statement is wrong, or does not read; ``memory`` is no size, or ``at`` no moment.
     NoRootError
         There is no root of journals.
 
@@ -131,6 +164,7 @@ def query(
     import duckdb
 
     _check(sql)
+    moment = None if at is None else moment_of(at)
     limit = _half_of_the_machine() if memory is None else _bytes(memory)
     connection = duckdb.connect(":memory:")
     connection.execute(f"set memory_limit = '{limit - limit // 3} bytes'")
@@ -140,12 +174,16 @@ def query(
     aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
     connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
     statement = Statement(connection, sql)
+    if moment is not None and "views" in statement.relations:
+        raise QueryError("how views stood in the past nobody knows: ask for them without a moment")
     try:
-        loader = Loader(connection, statement.relations, statement, limit // 3, cache=cache)
+        loader = Loader(
+            connection, statement.relations, statement, limit // 3, cache=cache, at=moment
+        )
         loader.load(root.runs())
     except duckdb.Error as error:
-        raise QueryError(sentence(error)) from None
-    for setting in READ_ONLY:
+        raise _refusal(error) from None
+    for setting in READ_ONLY if files else (_NO_FILES, *READ_ONLY):
         connection.execute(setting)
     return QueryResult(connection, sql, loader.problems)
 
@@ -179,7 +217,7 @@ def _check(sql: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(sentence(error)) from None
+        raise _refusal(error) from None
     if not statements:
         raise QueryError("the query is empty")
     kinds = [str(statement.type).rpartition(".")[2] for statement in statements]
@@ -238,7 +276,7 @@ def _answer(connection: Any, sql: str, take: Callable[[Any, str], Any]) -> Any:
     if not errors:
         return answers[0]
     if isinstance(errors[0], duckdb.Error):
-        raise QueryError(sentence(errors[0])) from None
+        raise _refusal(errors[0]) from None
     raise errors[0]
 
 
@@ -249,6 +287,32 @@ def _names_and_rows(connection: Any, sql: str) -> tuple[list[str], list[tuple[An
 
 def _arrow_table(connection: Any, sql: str) -> Any:
     return connection.sql(sql).to_arrow_table()
+
+
+def _refusal(error: Exception) -> QueryError:
+    """Return what DuckDB says of a statement as an error of ours, with the place if it is known."""
+    text = sentence(error)
+    match = re.search(r"\n\s*\nLINE (\d+): (.*)\n( *)(\^+)", str(error))
+    if match is None or match[2].startswith("..."):
+        return QueryError(text)
+    line = match[2].replace("\t", " ")
+    column = _column(match)
+    word = re.match(r"\w+|\S", line[column:])
+    marks = "^" * max(1, len(match[4]), word.end() if word else 0)
+    return StatementError(text, int(match[1]), column + 1, (line, " " * column + marks))
+
+
+def _column(match: re.Match[str]) -> int:
+    """Return which character of its line DuckDB marks: it counts columns, and a tab as none."""
+    import unicodedata
+
+    left = len(match[3]) - len(f"LINE {match[1]}: ")
+    for place, character in enumerate(match[2]):
+        if left <= 0 and character != "\t":
+            return place
+        if character != "\t" and not unicodedata.combining(character):
+            left -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return len(match[2])
 
 
 def sentence(error: Exception) -> str:
@@ -262,8 +326,7 @@ def sentence(error: Exception) -> str:
     place = ""
     if match:
         said = text[: match.start()]
-        head = len(f"LINE {match[1]}: ")
-        column = len(match[3]) - head
+        column = _column(match)
         # DuckDB 1 marks the first character only.
         word = re.match(r"\w+|\S", match[2][column:])
         token = match[2][column : column + max(len(match[4]), word.end() if word else 0)]
@@ -272,11 +335,31 @@ def sentence(error: Exception) -> str:
         place = f" (line {match[1]}{shown}{near})"
     else:
         said = text
+    if missing := re.match(r"Catalog Error: Table with name (.+) does not exist!", said):
+        name = missing[1]
+        said = f"there is no table {name}: {_nearest(name)}"
+        if "/" in name or "\\" in name or "." in name:
+            said = f'a query reads the runs and no file, such as "{name}" (--files lets it)'
+    said = re.sub(
+        r'Referenced column "(.+?)" not found in FROM clause!\s+Candidate bindings: (.+)',
+        r'there is no column "\1" there; the nearest: \2',
+        said,
+        flags=re.DOTALL,
+    )
+    if asked := re.match(r"File (\S+) requires the extension", re.sub(r"^[\w ]*Error: ", "", said)):
+        said = f"a query reads files of this machine, and {asked[1]} is none"
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)
     refused = re.match(r'Cannot access (?:file|directory) "(.*?)"', said)
     if refused:
-        said = f'a query reads the runs and no file, such as "{refused[1]}"'
+        said = f'a query reads the runs and no file, such as "{refused[1]}" (--files lets it)'
     return " ".join(said.split()) + place
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), RELATIONS, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RELATIONS)}"
 
 
 #: How often a query is told to stop, a tenth of a second apart, before it is left alone.

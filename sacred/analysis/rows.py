@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from sacred.journal.events import Event
     from sacred.replayers.listing import RunOutline
+    from sacred.replayers.standings import Standing
 
-__all__ = ["event_row", "micros", "run_row", "said_row"]
+__all__ = ["event_row", "micros", "run_row", "said_row", "view_row"]
 
 _MICROS = 9 * 10**18
 
@@ -69,3 +70,20 @@ _RUN_VALUES: dict[str, Callable[[RunOutline], Any]] = {
 def run_row(found: RunOutline, columns: frozenset[str]) -> list[Any]:
     """Return the row of a run; NULL in the columns that nobody reads."""
     return [value(found) if name in columns else None for name, value in _RUN_VALUES.items()]
+
+
+def view_row(standing: Standing) -> tuple[Any, ...]:
+    """Return the row of a view of a run."""
+    return (
+        standing.run,
+        plain_text(standing.kind),
+        plain_text(standing.view),
+        None if standing.view_id is None else plain_text(text_of(standing.view_id)),
+        standing.state,
+        standing.events,
+        standing.lag_events,
+        standing.lag_seconds,
+        standing.error and plain_text(standing.error),
+        micros(standing.since),
+        micros(standing.written),
+    )

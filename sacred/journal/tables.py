@@ -279,6 +279,20 @@ def decode_table(fields: dict[str, Any]) -> MetricTable:
     return MetricTable(metrics, index, steps, times, values)
 
 
+def decode_times(fields: dict[str, Any]) -> list[int]:
+    """Read of the fields of a ``METRIC_TABLE`` event the times alone: us since the epoch.
+
+    Raises
+    ------
+    ValueError
+        The column is none.
+    """
+    rows = fields["n"]
+    if type(rows) is not int or not 0 < rows <= MAX_ROWS:
+        raise ValueError("a metric table of no or too many rows")
+    return _decode_column(fields["x"], rows, None, None)
+
+
 def _decode_index(raw: bytes | None, rows: int, metrics: int) -> bytes | tuple[int, ...]:
     if raw is None:
         if metrics != 1:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot, RunFolder
     from sacred.journal.spool import SpoolFlaw
     from sacred.journal.verdicts import Verdict
@@ -203,10 +204,11 @@ def read_outline(
     return found, ended
 
 
-def take_notes(folder: RunFolder, found: RunOutline) -> None:
-    """Put what was said beside the journal into an outline."""
+def take_notes(folder: RunFolder, found: RunOutline, *, until: int | None = None) -> None:
+    """Put what was said beside the journal, until a time (ns), into an outline."""
     said = read_notes(folder)
-    found.annotations = found.annotations.after_all(said.events)
+    events = [each for each in said.events if until is None or each.time <= until]
+    found.annotations = found.annotations.after_all(events)
     found.note = found.note or said.problem
 
 
@@ -334,7 +336,7 @@ def _duration(found: RunOutline, *, alive: bool, now: int | None) -> float | Non
 
 
 def outlines(
-    root: JournalRoot, *, last: int | None = None, cache: bool = True
+    root: JournalRoot, *, last: int | None = None, cache: bool = True, at: Moment | None = None
 ) -> Iterator[RunOutline]:
     """Yield the outlines of a root's runs in the order of their numbers.
 
@@ -346,11 +348,19 @@ def outlines(
         How many at most: those with the highest numbers.
     cache
         Whether what is known of ended runs may be used, and kept (``sacred.replayers.question_cache``).
+    at
+        The runs as they were at that moment; those that had not begun are left out
+        (:func:`sacred.replayers.past_outline.outline_at`). None: as they are.
 
     Raises
     ------
     NoRootError
     """
+    if at is not None:
+        from sacred.replayers.past_outline import outlines_at
+
+        yield from outlines_at(root, at, last=last)
+        return
     numbers = root.numbers()
     wanted = numbers if last is None else numbers[max(0, len(numbers) - last) :]
     from sacred.replayers.kept_outlines import KeptOutlines

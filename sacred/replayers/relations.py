@@ -163,6 +163,27 @@ RELATIONS: dict[str, Relation] = {
                 Column("value", "VARCHAR", "the text itself, anything else as JSON"),
             ),
         ),
+        Relation(
+            "views",
+            "One row a run and a view of it that was written from this machine; no view is asked.",
+            (
+                _RUN,
+                Column("kind", "VARCHAR", "mongo, file, sql, ..."),
+                Column("view", "VARCHAR", "its address, without secrets"),
+                Column("view_id", "VARCHAR", "the run's id there, as text"),
+                Column(
+                    "state",
+                    "VARCHAR",
+                    "current, following (a replayer is at it), behind, failed (it will not come right by itself) or deleted (by a person, there)",
+                ),
+                Column("events", "BIGINT", "how many events of the journal it has"),
+                Column("lag_events", "BIGINT", "how many it lacks; NULL if that can not be told"),
+                Column("lag_seconds", "DOUBLE", "seconds that the oldest of them has waited"),
+                Column("error", "VARCHAR", "why it is behind or failed; NULL if all went well"),
+                Column("error_since", "TIMESTAMP", "since when there is this error, UTC"),
+                Column("written", "TIMESTAMP", "when it was last written from here, UTC"),
+            ),
+        ),
     )
 }
 

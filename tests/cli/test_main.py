@@ -44,7 +44,7 @@ def test_version(run_sacred, name, command):
         (["ls", "extra"], "got unexpected extra argument (extra)"),
         (["ls", "-n", "x"], "invalid value for '-n': 'x' is not a valid integer"),
         (["show"], "missing argument 'RUN' (sacred show --help tells more)"),
-        (["query"], "missing argument 'SQL'"),
+        (["query"], "give a statement, or --file with one"),
     ],
 )
 def test_wrong_use(run_sacred, arguments, sentence):

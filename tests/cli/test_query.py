@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sacred.analysis.queries import query
+from sacred.analysis.queries import StatementError, query
 from sacred.journal import BlobStore, EventType
 from sacred.journal.errors import NoRootError
 from sacred.journal.spool import encode_record
@@ -270,9 +270,12 @@ def test_the_rest(root):
         ("selec 1", 'syntax error at or near "selec" (line 1, column 1 at "selec")'),
         (
             "select 1 from metricz",
-            'Did you mean "metrics"? (line 1, column 15 at "metricz")',
+            'there is no table metricz: did you mean metrics? (line 1, column 15 at "metricz")',
         ),
-        ("select valu from metrics", 'Referenced column "valu" not found in FROM clause!'),
+        (
+            "select valu from metrics",
+            'there is no column "valu" there; the nearest: "value", "value_text" (line 1, column 8',
+        ),
         ("", "the query is empty"),
         ("select 1; select 2", "a query is one statement, not 2"),
         ("delete from runs", "a query reads (select, "),
@@ -287,8 +290,8 @@ def test_the_rest(root):
         ("call pragma_version()", "a query reads"),
         ("select * from read_text('/etc/passwd')", "a query reads the runs and no file, such as "),
         ("select * from glob('/*')", "a query reads the runs and no file, such as "),
-        ("from '/etc/passwd'", "does not exist"),
-        ("select * from root", "does not exist"),
+        ("from '/etc/passwd'", 'a query reads the runs and no file, such as "/etc/passwd"'),
+        ("select * from root", "there is no table root: there are runs, metrics, "),
         ("select 'a'::int", "Could not convert string 'a' to INT32"),
         ("select error('mine')", "mine"),
     ],
@@ -305,8 +308,56 @@ def test_error_on_the_command_line(root, run_sacred):
     """The sentence goes to stderr, with exit code 2."""
     done = run_sacred("query", "select 1 from metricz")
     assert (2, "") == (done.code, done.out)
-    assert done.err.startswith("sacred: Table with name metricz does not exist!")
+    assert done.err.startswith("sacred: there is no table metricz: did you mean metrics?")
     assert 1 == done.err.count("\n")
+
+
+def test_the_place_of_an_error(root):
+    """It is known by line and column, also behind other lines, tabs and wide letters."""
+    root.completed()
+    for sql, line, column, pointer in [
+        ("select 1 from metricz", 1, 15, ("select 1 from metricz", " " * 14 + "^" * 7)),
+        ("from runs\n\twhere nam = 'x'", 2, 8, (" where nam = 'x'", " " * 7 + "^^^")),
+        ("select '日本', zzz from runs", 1, 14, ("select '日本', zzz from runs", " " * 13 + "^^^")),
+        ("selct 1", 1, 1, ("selct 1", "^" * 5)),
+    ]:
+        with pytest.raises(StatementError) as caught:
+            query(sql, root.journals)
+        found = caught.value
+        assert (line, column, pointer) == (found.line, found.column, found.pointer)
+
+
+def test_a_statement_in_a_file(root, run_sacred, tmp_path):
+    """--file reads it; both, neither, a file that is none or no text are wrong use."""
+    root.completed()
+    file = tmp_path / "q.sql"
+    file.write_text("\ufeffselect run -- the number\nfrom runs;\n", "utf-8")
+    done = run_sacred("query", "--file", str(file))
+    assert (0, "run\n1\n") == (done.code, done.out)
+    for arguments, sentence in [
+        ((), "give a statement, or --file with one"),
+        (("select 1", "-f", str(file)), "not both"),
+        (("-f", str(tmp_path / "none.sql")), "can not be read: No such file"),
+        (("-f", sys.executable), "is no"),
+    ]:
+        done = run_sacred("query", *arguments)
+        assert (2, "") == (done.code, done.out)
+        assert sentence in done.err
+
+
+def test_views_of_runs(root, run_sacred, tmp_path):
+    """The relation says what `sacred views` does, can be joined, and is not of the past."""
+    root.completed(run_id=7)
+    run_sacred("replay", "--to", f"file:{tmp_path / 'out'}")
+    columns = "v.run, kind, view, view_id, state, lag_events, lag_seconds, error, error_since"
+    sql = f"select {columns}, written > start from views v join runs r on v.run = r.run"
+    expected = (1, "file", f"file:{tmp_path / 'out'}", "7", "current", 0, 0.0, None, None, True)
+    assert [expected] == query(f"{sql} where status = 'COMPLETED'", root.journals).rows
+    assert [] == query(f"{sql} where status = 'FAILED'", root.journals).rows
+    bound = "select count(*) from metrics join views using (run) where state = 'current'"
+    assert [(30,)] == query(bound, root.journals).rows
+    with pytest.raises(QueryError, match="how views stood in the past nobody knows"):
+        query("from views", root.journals, at="now")
 
 
 def test_named_by_an_expression(root):
@@ -398,3 +449,25 @@ def test_a_result_shows_itself(root):
     shown = repr(query("select step from metrics order by step", root.path)).splitlines()
     assert shown[:2] == ["step", "(0.0,)"] or shown[:2] == ["step", "(0,)"]
     assert (len(shown), shown[-1]) == (22, "... and 10 more")
+
+
+def test_files_of_the_machine(root, run_sacred, tmp_path):
+    """With --files a statement may read a file, and still neither write one nor leave the machine."""
+    root.completed()
+    table = tmp_path / "who.csv"
+    table.write_text("run,who\n1,me\n")
+    sql = f"select who, status from runs join '{table}' using (run)"
+    assert [("me", "COMPLETED")] == query(sql, root.journals, files=True).rows
+    assert "who\tstatus\nme\tCOMPLETED\n" == run_sacred("query", "--files", sql).out
+    assert "--files lets it" in run_sacred("query", sql).err
+    before = sorted(tmp_path.rglob("*"))
+    for refused, sentence in [
+        (f"copy runs to '{tmp_path / 'x.csv'}'", "a query reads"),
+        (f"attach '{tmp_path / 'x.db'}'", "a query reads"),
+        ("set enable_external_access = true", "a query reads"),
+        ("from 'https://example.org/x.csv'", "reads files of this machine, and https"),
+        (f"from '{tmp_path / 'none.csv'}'", "No files found"),
+    ]:
+        with pytest.raises(QueryError, match=sentence):
+            query(refused, root.journals, files=True)
+    assert before == sorted(tmp_path.rglob("*"))
