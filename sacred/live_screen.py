@@ -40,6 +40,7 @@ class LiveScreen:
         self._wake: tuple[int, int] | None = None
         self._old_wake = -1
         self._entered = False
+        self._stopping = False
 
     def __enter__(self) -> LiveScreen:
         reading, writing = os.pipe()
@@ -117,6 +118,8 @@ class LiveScreen:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake[0], 4096)
             ready.remove(self._wake[0])
+        if self._stopping:
+            self._suspend()
         if ready:
             keys = os.read(ready[0], 1024)
             return bool(keys) and b"q" not in keys and b"Q" not in keys
@@ -151,20 +154,24 @@ class LiveScreen:
             with contextlib.suppress(OSError, termios.error):
                 termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._mode)
 
-    def _changed(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGCONT and not self._entered:
-            self._enter()
+    # A handler writes nothing: it may have come in the middle of a write. It notes what is to be
+    # done, and ``wait``, which it ends, does it.
+
+    def _changed(self, _number: int, _frame: FrameType | None) -> None:
         self._shown = []
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _suspend(self) -> None:
         """Give the terminal back while the program is stopped."""
+        self._stopping = False
         self._leave()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
         # Here it goes on, by SIGCONT, or at once where nobody could send that.
-        signal.signal(number, self._stop)
-        if not self._entered:
-            self._enter()
+        signal.signal(signal.SIGTSTP, self._stop)
+        self._enter()
 
     def _end(self, number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -92,7 +92,10 @@ def test_json(trained, run_sacred):
         (["--group", "config.optimiser.name"], "did you mean config.optimizer.name?"),
         (["--group", "status", "--sort", "statsu"], "did you mean status?"),
         (["--filter", "config.lr <"], "'config.lr <' is no condition: it ends too early"),
-        (["--filter", "statu = 'FAILED'"], "there is no statu; did you mean status?"),
+        (
+            ["--filter", "statu = 'FAILED'"],
+            "there is no statu; did you mean one of config.status, status?",
+        ),
         (["-c", ""], "-c needs the name of a column"),
         (["-c", "+"], "-c needs the name of a column"),
         (["--sort", ","], "--sort needs the name of a column"),
