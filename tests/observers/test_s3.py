@@ -17,6 +17,7 @@ from sacred.core.view_options import s3_option
 from sacred.core.views import declared_view
 from sacred.observers import s3_observer
 from sacred.observers.s3_observer import S3Observer
+from sacred.replayers.errors import TransientSinkError
 from sacred.replayers.objects.sink import ObjectSink
 from sacred.replayers.sink import RunKey, SinkSpec
 
@@ -402,9 +403,18 @@ def test_the_same_objects_as_sacreds(s3_server: Any, tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
-def test_an_artifact_that_is_not_there(observer: S3Observer, tmp_path: Path) -> None:
+def test_an_artifact_that_is_not_there(
+    observer: S3Observer, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The caller's mistake is told as Sacred tells it, and not as an error of the bucket."""
     start(observer)
+
+    def put(*_arguments: Any) -> str:
+        raise TransientSinkError(
+            "the store does not answer"
+        )  # what its driver makes of any OSError
+
+    monkeypatch.setattr(store, "put", put)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         observer.artifact_event("out.csv", str(tmp_path / "nowhere.csv"))
     with pytest.raises(IsADirectoryError):

@@ -79,7 +79,7 @@ def _killed_and_again(address: str, tmp_path: Path) -> None:
     assert count == _RUNS
     assert steps > 20
     wanted = [_events(folder) for folder in JournalRoot(tmp_path / "whole").runs()]
-    for at in sorted({1, 2, *range(5, steps, max(1, steps // 8)), steps - 1, steps}):
+    for at in sorted({1, 2, *range(5, steps, max(1, steps // 4)), steps - 1, steps}):
         root = JournalRoot(tmp_path / f"killed-{at}")
         assert run(root.path, at).returncode == -signal.SIGKILL
         store = store_at(address)
