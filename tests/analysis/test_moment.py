@@ -350,3 +350,21 @@ def test_the_command_line(tmp_path, capfd):
     assert 2 == main(["ls", "--at", "yesteryear", "-J", place])
     assert "'yesteryear' is no moment" in capfd.readouterr().err
     assert outline(root.run(1)).status == "COMPLETED"
+
+
+def test_tags_as_they_were(tmp_path):
+    """What was said of a run later is not there, in a listing, in SQL and closely."""
+    from sacred.journal.notes import Said, annotate
+
+    root = JournalRoot(tmp_path / "runs")
+    make(root, [(0, 0, ("result", "", 7))])
+    folder = root.run(1)
+    for seconds, tag in ((100, "early"), (200, "late")):
+        annotate(folder, [Said("tag", "add", tag)], at=START + seconds * SECOND)
+    at = Moment(time=START + 150 * SECOND)
+    assert ("early",) == outline_at(folder, at).tags
+    assert ("early",) == details(folder, at=at).outline.tags
+    assert [(["early"],)] == query("select tags from runs", root, at=at).rows
+    said = "select count(*) from events where type = 'annotated'"
+    assert [(1,)] == query(said, root, at=at).rows
+    assert [(2,)] == query(said, root).rows
