@@ -861,8 +861,8 @@ BUGS = (
         "waiting-for-a-pipe",
         "what has the name of a file is one, as is seen when it is open",
         "regular_file.py",
-        "        descriptor = os.open(str(path), flags | _NEVER, 0o666)\n",
-        "        descriptor = os.open(str(path), flags, 0o666)\n",
+        "        descriptor = os.open(str(path), flags | _NEVER, mode)\n",
+        "        descriptor = os.open(str(path), flags, mode)\n",
         (f"{REGULAR}::test_a_pipe_is_opened_by_somebody_who_does_not_wait",),
     ),
     Bug(
@@ -877,8 +877,8 @@ BUGS = (
         "number-used-again",
         "the folders that are there tell which numbers are taken",
         "root.py",
-        "return self._mark() or max(self.numbers(), default=0)",
-        "return max(self.numbers(), default=0)",
+        "return self._mark() or max((*self.numbers(), *self._trashed()), default=0)",
+        "return max((*self.numbers(), *self._trashed()), default=0)",
         (f"{ROOT}::test_a_number_is_not_used_again",),
     ),
 )
