@@ -35,10 +35,10 @@ def filled(root):
 def test_a_choice_is_made_when_it_is_asked_for(filled, monkeypatch):
     """where, sort, last read nothing; what is asked for is there, in its order."""
     read = []
-    from sacred.replayers import listing
+    from sacred.analysis.kept_facts import KeptFacts
 
-    before = listing.outline
-    monkeypatch.setattr("sacred.analysis.run_facts.outline", lambda f: read.append(f) or before(f))
+    before = KeptFacts.outline
+    monkeypatch.setattr(KeptFacts, "outline", lambda k, f: read.append(f) or before(k, f))
     chosen = sacred.runs(filled).where("status = 'COMPLETED'").sort("-metrics.loss.max").last(2)
     assert [] == read
     assert [1, 2] == [run.number for run in chosen]
