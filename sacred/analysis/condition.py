@@ -170,7 +170,7 @@ class Condition:
             sql = self._connection.execute(
                 "select json_deserialize_sql(?::json)", [json.dumps(tree)]
             ).fetchone()
-            for setting in READ_ONLY:
+            for setting in ("set enable_external_access = false", *READ_ONLY):
                 self._connection.execute(setting)
             found = _answer(self._connection, sql[0] if sql else "", _rows)
         except (duckdb.Error, QueryError) as error:

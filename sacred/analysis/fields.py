@@ -45,7 +45,7 @@ RUN_FIELDS = {
     "path": "its folder",
     "root": "the root it lies in",
 }
-#: What can be asked of a metric; numbers alone count, and no NaN.
+#: What can be asked of a metric. Numbers alone count; of these no NaN but for ``last`` and ``first``.
 STATISTICS = {
     "last": "the value logged last",
     "min": "the least value",

@@ -60,6 +60,7 @@ def run_table(
     sort: Sequence[str] = (),
     last: int | None = None,
     group: Sequence[str] = (),
+    cache: bool = True,
 ) -> RunTable:
     """Return fields of runs.
 
@@ -80,13 +81,16 @@ def run_table(
     group
         Names of fields: a row for each combination of their values instead of for each run, with
         how many runs have it (``runs``), and of each column what :func:`grouped` says.
+    cache
+        Whether what earlier questions kept of ended runs may be used, and more be kept; the answer
+        is the same.
 
     Raises
     ------
     QueryError
         No run has a field of that name, or the condition is wrong; the text says what is near.
     """
-    with RunFacts(folders) as facts:
+    with RunFacts(folders, cache=cache) as facts:
         return _table(facts, tuple(columns), where, sort, last, group)
 
 
