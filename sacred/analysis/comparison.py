@@ -69,9 +69,13 @@ def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None =
     for name, which in best.items():
         if which not in {"min", "max"}:
             raise QueryError(f"the best value of {name} is its min or its max, not {which!r}")
-    facts = RunFacts(folders)
-    every = range(len(folders))
-    configs = [dict(leaves(facts.document(index).get("config") or {})) for index in every]
+    with RunFacts(folders) as facts:
+        return _compared(facts, best)
+
+
+def _compared(facts: RunFacts, best: Mapping[str, str]) -> RunTable:
+    every = range(len(facts.folders))
+    configs = [dict(leaves(facts.part(index, "config") or {})) for index in every]
     facts.read_metrics(every, None)
     keys = [
         key for key in _in_order(configs) if _differs([config.get(key, ...) for config in configs])
@@ -90,7 +94,7 @@ def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None =
             which = best.get(metric) or best_of(metric)
             row += [found.get("last"), found.get(which), found.get("mean")]
         rows.append(tuple(row))
-    return typed_table(columns, rows, list(folders), facts.problems)
+    return typed_table(columns, rows, facts.folders, facts.problems)
 
 
 def best_of(metric: str) -> str:

@@ -15,6 +15,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.replayers.errors import QueryError
+from sacred.replayers.plain import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ RUN_FIELDS = {
     "path": "its folder",
     "root": "the root it lies in",
 }
-#: What can be asked of a metric; numbers alone count, and no NaN.
+#: What can be asked of a metric. Numbers alone count; of these no NaN but for ``last`` and ``first``.
 STATISTICS = {
     "last": "the value logged last",
     "min": "the least value",
@@ -89,6 +90,8 @@ class Field(NamedTuple):
         QueryError
             No field has such a name. (Whether a run has that entry is another question.)
         """
+        if not isinstance(name, str):
+            raise QueryError(f"a name is a text such as config.lr, not {name!r:.80}")
         part, dot, path = name.partition(".")
         if not dot and part in RUN_FIELDS:
             return cls(name, "run", part)
@@ -105,10 +108,11 @@ class Field(NamedTuple):
 
     def metrics(self) -> tuple[tuple[str, str], ...]:
         """Return the metrics and statistics that may be meant, the likeliest first."""
-        name, _, statistic = self.path.rpartition(".")
-        if name and statistic in STATISTICS:
-            return (self.path, "last"), (name, statistic)
-        return ((self.path, "last"),)
+        path = plain_text(self.path)  # as every view has it
+        name, _, statistic = path.rpartition(".")
+        if statistic in STATISTICS and "." in path:
+            return (path, "last"), (name, statistic)
+        return ((path, "last"),)
 
 
 _EXAMPLES = {
@@ -137,7 +141,7 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     """
     names = list(dict.fromkeys(known))
     lowered = name.lower()
-    same = [each for each in names if each.lower() == lowered or each.endswith(f".{name}")]
+    same = [each for each in names if f".{each}".lower().endswith(f".{lowered}")]
     scores: dict[str, float] = {}
     for each in names:
         last = each.rpartition(".")[2]
@@ -179,7 +183,7 @@ def entry(tree: Any, path: str) -> tuple[bool, Any]:
 
     A key that has dots itself is found, too; the longest key decides.
     """
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or not isinstance(path, str):
         return False, None
     if path in tree:
         return True, tree[path]

@@ -70,8 +70,10 @@ def run_html(run: RecordedRun) -> str:
     if len(run.config):
         parts.append(f"<b>config</b>{entries_html(run.config.dotted())}")
     rows = []
-    for name in list(run.metrics)[:_METRICS]:
-        series = run.metrics[name]
+    shown = list(run.metrics)[:_METRICS]
+    metrics = run.metrics.read(shown)
+    for name in shown:
+        series = metrics[name]
         last = "" if series.last is None else f"{series.last:.6g}"
         curve = sparkline_svg(series.values)
         rows.append(f"<tr><td>{escape(name)}</td><td>{curve}</td><td>{last}</td></tr>")

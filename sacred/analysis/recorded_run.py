@@ -2,208 +2,23 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from sacred.analysis.fields import entry, near
-from sacred.analysis.series import Series, missing
+from sacred.analysis.entries import Entries
+from sacred.analysis.recorded_metrics import Metrics
+from sacred.analysis.stored_files import StoredFilesByName
 from sacred.replayers.errors import QueryError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from sacred.analysis.details import Repository, RunDetails
     from sacred.analysis.tail import Point
     from sacred.journal.root import RunFolder
-    from sacred.replayers.sink import FileEntry
 
-__all__ = ["Entries", "Metrics", "RecordedRun", "StoredFile", "StoredFilesByName"]
-
-
-class Entries(Mapping[str, Any]):
-    """A part of a run, such as its configuration: a mapping that reads, and takes dotted paths.
-
-    ``config["model.lr"]`` is ``config["model"]["lr"]``; a key that has dots itself comes first.
-    Groups of entries are ``Entries``, too; everything else is what was recorded, as plain Python.
-    """
-
-    __slots__ = ("_part", "_tree")
-
-    def __init__(self, tree: Mapping[str, Any], part: str) -> None:
-        self._tree = dict(tree)
-        self._part = part
-
-    def __getitem__(self, path: str) -> Any:
-        """Return an entry.
-
-        Raises
-        ------
-        KeyError
-            There is none; the text names what is near.
-        """
-        found, value = entry(self._tree, path)
-        if not found:
-            raise KeyError(_no_entry(self._part, path, list(self.dotted())))
-        return Entries(value, f"{self._part}.{path}") if isinstance(value, dict) else value
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys of the outermost level."""
-        return iter(self._tree)
-
-    def __len__(self) -> int:
-        """Return how many entries the outermost level has."""
-        return len(self._tree)
-
-    def __repr__(self) -> str:
-        """Show it as a dict."""
-        return f"<{self._part} {self._tree!r}>"
-
-    def dotted(self) -> dict[str, Any]:
-        """Return every entry that is no group, by its dotted path."""
-        from sacred.replayers.jsontext import leaves
-
-        return dict(leaves(self._tree))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as nested dicts, a copy."""
-        from copy import deepcopy
-
-        return deepcopy(self._tree)
-
-    def _repr_html_(self) -> str:
-        from sacred.analysis.notebook_view import entries_html
-
-        return entries_html(self.dotted())
-
-
-class StoredFile:
-    """A file that a run stored: an artifact, a resource or a source.
-
-    Attributes
-    ----------
-    name
-        As the run named it.
-    size
-        Bytes; None if the content was not stored.
-    sha256
-        The digest of the content; None if it was not stored.
-    version
-        Counts artifacts of one name, from 1; None for other files.
-    """
-
-    def __init__(self, folder: RunFolder, entry: FileEntry) -> None:
-        self._folder, self._entry = folder, entry
-        self.name = entry.name
-        self.size = entry.size if entry.digest else None
-        self.sha256 = entry.digest
-        self.version = entry.version
-
-    def __repr__(self) -> str:
-        """Show name and size."""
-        size = "not stored" if self.size is None else f"{self.size:,} bytes"
-        return f"<StoredFile {self.name}, {size}>"
-
-    def read(self) -> bytes:
-        """Return the content, proved against its digest.
-
-        Raises
-        ------
-        BlobMissingError, BlobDamagedError
-            It was not stored, is not there any more, or is not what its digest says.
-        """
-        from sacred.analysis.stored import content
-
-        return b"".join(content(self._folder, self._entry))
-
-    def open(self) -> BinaryIO:
-        """Return the content as a file to read, proved; see ``read``."""
-        return io.BytesIO(self.read())
-
-    def text(self, encoding: str = "utf-8") -> str:
-        """Return the content as text."""
-        return self.read().decode(encoding)
-
-    def save(self, to: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the content below a folder, under its name; return where it is.
-
-        Raises
-        ------
-        OutputPlaceError
-            A file is there already, or the place is none.
-        BlobMissingError, BlobDamagedError
-            See ``read``.
-        """
-        from sacred.analysis.stored import copy_out
-        from sacred.journal.errors import BlobMissingError
-
-        done = copy_out(self._folder, [self._entry], to, overwrite=overwrite)
-        if done.problems:
-            raise BlobMissingError(done.problems[0])
-        return done.places[0][1]
-
-
-class StoredFilesByName(Mapping[str, StoredFile]):
-    """Files of a run by name; of several versions of one name the last, see ``versions``."""
-
-    def __init__(self, folder: RunFolder, entries: list[FileEntry], what: str) -> None:
-        self._what = what
-        self._files: dict[str, list[StoredFile]] = {}
-        for each in entries:
-            self._files.setdefault(each.name, []).append(StoredFile(folder, each))
-
-    def __getitem__(self, name: str) -> StoredFile:
-        """Return a file; a ``KeyError`` names what is near."""
-        return self.versions(name)[-1]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        """Return the number of names."""
-        return len(self._files)
-
-    def __repr__(self) -> str:
-        """Show the names."""
-        return f"<{self._what} {', '.join(self._files) or 'none'}>"
-
-    def versions(self, name: str) -> list[StoredFile]:
-        """Return all files of a name, the first one first."""
-        if name not in self._files:
-            raise KeyError(_no_entry(self._what, name, list(self._files)))
-        return list(self._files[name])
-
-
-class Metrics(Mapping[str, Series]):
-    """The metrics of a run by name. Names come from what ``sacred show`` reads; points when asked for."""
-
-    def __init__(self, folder: RunFolder, names: list[str]) -> None:
-        self._folder = folder
-        self._names = names
-        self._series: dict[str, Series] = {}
-
-    def __getitem__(self, name: str) -> Series:
-        """Return the points of a metric; a ``KeyError`` names what is near."""
-        if name not in self._names:
-            raise KeyError(_no_entry("metrics", name, self._names))
-        if name not in self._series:
-            self._series[name] = _series(self._folder, name)
-        return self._series[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names, in the order in which they appeared."""
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        """Show the names."""
-        return f"<metrics {', '.join(self._names) or 'none'}>"
+__all__ = ["RecordedRun"]
 
 
 class RecordedRun:
@@ -436,12 +251,6 @@ class RecordedRun:
         return run_html(self)
 
 
-def _no_entry(what: str, name: str, known: list[str]) -> str:
-    found = near(name, known)
-    hint = f"; did you mean {' or '.join(found)}?" if found else ""
-    return f"there is no {name!r} in {what}{hint}"
-
-
 def _time(nanoseconds: Any) -> datetime | None:
     from sacred.analysis.run_facts import naive_utc
 
@@ -462,39 +271,3 @@ def _asked(folder: RunFolder, relation: str, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
-
-
-def _series(folder: RunFolder, name: str) -> Series:
-    import duckdb
-
-    try:
-        import numpy as np  # noqa: F401 - DuckDB needs it to give arrays
-    except ImportError:
-        raise missing("numpy") from None
-
-    from sacred.analysis.loader import Loader
-    from sacred.analysis.statement import Statement
-
-    text = name.replace("'", "''")
-    sql = f"select step, value, time, writer, seq from metrics where metric = '{text}'"  # noqa: S608 - quoted
-    connection = duckdb.connect(":memory:")
-    try:
-        Loader(connection, {"metrics"}, Statement(connection, sql), kept=1 << 30).load([folder])
-        several = connection.execute("select count(distinct writer) > 1 from metrics").fetchone()
-        order = "time, writer, seq" if several and several[0] else "seq"
-        found = connection.execute(f"{sql} order by {order}").fetchnumpy()
-    finally:
-        connection.close()
-    return Series(name, _floats(found["step"]), _floats(found["value"]), _unmasked(found["time"]))
-
-
-def _floats(array: Any) -> Any:
-    import numpy as np
-
-    return np.ma.filled(array, np.nan) if isinstance(array, np.ma.MaskedArray) else array
-
-
-def _unmasked(array: Any) -> Any:
-    import numpy as np
-
-    return np.ma.getdata(array)

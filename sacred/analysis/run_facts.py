@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.details import blob_resolver
 from sacred.analysis.fields import Field, entry, names_in, statistics
-from sacred.analysis.loader import Loader
-from sacred.analysis.statement import Statement
+from sacred.analysis.kept_facts import KeptFacts
+from sacred.analysis.metric_statistics import metric_statistics
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
 from sacred.journal.reader import JournalReader
 from sacred.journal.tables import decode_length
-from sacred.replayers.listing import outline
+from sacred.journal.verdicts import is_damage
 from sacred.replayers.projection import RunProjection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sacred.journal.codec import BlobReference
     from sacred.journal.root import RunFolder
     from sacred.replayers.listing import RunOutline
 
 __all__ = ["RunFacts", "naive_utc"]
 
+#: Points of which the statistics are made at once (32 bytes of memory each).
+_TOGETHER = 4_000_000
 _POINTS_AND_OUTPUT = frozenset(
     {
         EventType.METRIC_POINT,
@@ -31,32 +35,20 @@ _POINTS_AND_OUTPUT = frozenset(
         EventType.OUTPUT_FILTERED,
     }
 )
-#: What is asked of each metric of each run. The order of a run's points is that of its writer; of
-#: several writers that of time.
-_STATISTICS = """
-    select run, metric, count(*)::bigint as count,
-           min(value) filter (not isnan(value)) as min,
-           max(value) filter (not isnan(value)) as max,
-           avg(value) filter (not isnan(value)) as mean,
-           case when min(writer) = max(writer) then arg_max(value, seq)
-                else arg_max(value, (time, writer, seq)) end as last,
-           case when min(writer) = max(writer) then arg_min(value, seq)
-                else arg_min(value, (time, writer, seq)) end as first,
-           case when min(writer) = max(writer) then arg_max(step, seq)
-                else arg_max(step, (time, writer, seq)) end as step
-    from metrics {where} group by run, metric
-"""
 
 
 class RunFacts:
     """Some runs, and what of them was read: each part once, and only if it is asked for.
 
-    Not for several threads at once.
+    Not for several threads at once. What is known of ended runs is kept for the next question when
+    it is closed (as a context, or by ``close``).
 
     Parameters
     ----------
     folders
         The runs, in the order of the answers.
+    cache
+        Whether what is known of ended runs may be used, and kept. The answers are the same.
 
     Attributes
     ----------
@@ -64,30 +56,64 @@ class RunFacts:
         A sentence for each run that could not be read whole.
     """
 
-    def __init__(self, folders: Sequence[RunFolder]) -> None:
+    def __init__(self, folders: Sequence[RunFolder], *, cache: bool = True) -> None:
         self.folders = list(folders)
+        self._cache = cache
+        self._kept: dict[str, KeptFacts] = {}
         self._outlines: dict[int, RunOutline] = {}
-        self._documents: dict[int, dict[str, Any]] = {}
+        self._parts: dict[int, dict[str, Any]] = {}
         self._metrics: dict[int, dict[str, dict[str, Any]]] = {}
-        self._asked_metrics: set[str] | None = set()
+        #: Of each run the metrics that were read; None: all.
+        self._read: dict[int, set[str] | None] = {}
+        self._met: dict[int, str] = {}
+
+    def __enter__(self) -> RunFacts:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was read."""
+        self.close()
+
+    def close(self) -> None:
+        """Keep what was read for the next question; it can be asked all the same."""
+        for kept in self._kept.values():
+            kept.close()
+        self._kept = {}
+
+    def _kept_of(self, index: int) -> KeptFacts:
+        place = os.path.dirname(self.folders[index].place)
+        if place not in self._kept:
+            self._kept[place] = KeptFacts(place, cache=self._cache)
+        return self._kept[place]
 
     @property
     def problems(self) -> list[str]:
         """A sentence for each run that was looked at and could not be read whole."""
-        found = (each for _, each in sorted(self._outlines.items()))
-        return [f"run {each.run}: {each.problem}" for each in found if each.problem]
+        told = dict(self._met)
+        told.update({i: found.problem for i, found in self._outlines.items() if found.problem})
+        return [f"run {self.folders[index].number}: {told[index]}" for index in sorted(told)]
 
     def outline(self, index: int) -> RunOutline:
         """Return what began and ended a run."""
         if index not in self._outlines:
-            self._outlines[index] = outline(self.folders[index])
+            self._outlines[index] = self._kept_of(index).outline(self.folders[index])
         return self._outlines[index]
 
-    def document(self, index: int) -> dict[str, Any]:
-        """Return a run's document without points and output; empty if it can not be read."""
-        if index not in self._documents:
-            self._documents[index] = _document(self.folders[index])
-        return self._documents[index]
+    def part(self, index: int, name: str) -> Any:
+        """Return a part of a run's document, one of ``DOCUMENT_PARTS``; None if there is none."""
+        parts = self._parts.setdefault(index, {})
+        if name not in parts:
+            kept, folder = self._kept_of(index), self.folders[index]
+            known, value = kept.part(folder, name)
+            if known:
+                parts[name] = value
+            else:
+                found, alone = _document(folder)
+                parts.update(found)
+                if alone:
+                    kept.keep_document(folder, self.outline(index), found)
+        return parts[name]
 
     def read_metrics(self, indices: Iterable[int], names: Iterable[str] | None) -> None:
         """Read the points of some metrics of some runs, all together.
@@ -97,18 +123,55 @@ class RunFacts:
         indices
             Of the runs.
         names
-            Of the metrics; None: of all.
+            Of the metrics; None: of all. Of a run that ended all are read, and kept.
         """
         wanted = None if names is None else set(names)
-        roots: dict[Any, list[int]] = {}
+        roots: dict[tuple[str, bool], list[int]] = {}
         for index in indices:
-            roots.setdefault(self.folders[index].path.parent, []).append(index)
-        for chosen in roots.values():
-            by_number = {self.folders[index].number: index for index in chosen}
-            for index in chosen:
-                self._metrics.setdefault(index, {})
-            for run, metric, values in _summaries([self.folders[i] for i in chosen], wanted):
-                self._metrics[by_number[run]][metric] = values
+            if self._is_read(index, wanted):
+                continue
+            kept, folder = self._kept_of(index), self.folders[index]
+            known = kept.metrics(folder)
+            if known is not None:
+                self._metrics[index], self._read[index] = known, None
+            else:
+                whole = wanted is None or kept.may_keep_metrics(folder, self.outline(index))
+                roots.setdefault((os.path.dirname(folder.place), whole), []).append(index)
+        for (_, whole), chosen in roots.items():
+            for together in self._portions(chosen):
+                self._read_points(together, None if whole else wanted)
+
+    def _is_read(self, index: int, wanted: set[str] | None) -> bool:
+        read = self._read.get(index, set())
+        return read is None or (wanted is not None and wanted <= read)
+
+    def _portions(self, indices: list[int]) -> Iterator[list[int]]:
+        """Yield runs whose points have room together."""
+        portion: list[int] = []
+        points = 0
+        for index in indices:
+            more = self.outline(index).points
+            if portion and points + more > _TOGETHER:
+                yield portion
+                portion, points = [], 0
+            portion.append(index)
+            points += more
+        if portion:
+            yield portion
+
+    def _read_points(self, indices: list[int], names: set[str] | None) -> None:
+        found = metric_statistics([self.folders[index] for index in indices], names)
+        for index in indices:
+            folder = self.folders[index]
+            metrics = found.runs.get(folder.number, {})
+            self._metrics.setdefault(index, {}).update(metrics)
+            read = self._read.get(index, set())
+            self._read[index] = None if names is None or read is None else read | names
+            problem = found.problems.get(folder.number)
+            if problem is not None:
+                self._met[index] = problem
+            elif names is None:
+                self._kept_of(index).keep_metrics(folder, self.outline(index), metrics)
 
     def metrics(self, index: int) -> dict[str, dict[str, Any]]:
         """Return the statistics of the metrics of a run that were read, by name."""
@@ -122,17 +185,17 @@ class RunFacts:
             return True, _of_outline(self.outline(index), self.folders[index], field.path)
         if field.part == "result":
             return entry(self.outline(index).result, field.path)
-        document = self.document(index)
         if field.part == "run":
-            return True, _of_document(document, field.path)
-        return entry(document.get(field.part), field.path)
+            if field.path == "seed":
+                return True, (self.part(index, "config") or {}).get("seed")
+            return True, self.part(index, field.path)
+        return entry(self.part(index, field.part), field.path)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all entries that some run has, as far as its parts were read."""
-        for index, document in self._documents.items():
+        for parts in self._parts.values():
             for part in ("config", "info", "host"):
-                yield from names_in(part, document.get(part))
-            del index
+                yield from names_in(part, parts.get(part))
         for found in self._outlines.values():
             yield from names_in("result", found.result)
         for summaries in self._metrics.values():
@@ -140,21 +203,43 @@ class RunFacts:
                 yield f"metrics.{metric}"
 
 
-def _document(folder: RunFolder) -> dict[str, Any]:
-    projection = RunProjection(resolve=blob_resolver(folder.root))
+def _document(folder: RunFolder) -> tuple[dict[str, Any], bool]:
+    """Return the parts of a run's document, and whether its journal alone decides them, and is sound."""
+    resolve = blob_resolver(folder.root)
+    alone = True
+
+    def resolved(reference: BlobReference) -> Any:
+        nonlocal alone
+        alone = False
+        return resolve(reference)
+
+    projection = RunProjection(resolve=resolved)
     try:
         reader = JournalReader(folder.journal, table_decoder=decode_length)
     except (JournalError, OSError):
-        return {}
+        return _parts({}), False
     try:
         for event in reader.read(order="time"):
             if event.type not in _POINTS_AND_OUTPUT:
                 projection.apply(event)
+        alone = alone and not any(map(is_damage, reader.verdicts))
     except (JournalError, OSError):
-        pass  # the outline tells of it; what came before is known
+        alone = False  # the outline tells of it; what came before is known
     finally:
         reader.close()
-    return projection.document()
+    return _parts(projection.document()), alone
+
+
+def _parts(document: dict[str, Any]) -> dict[str, Any]:
+    repositories = (document.get("experiment") or {}).get("repositories") or ()
+    commits = (each.get("commit") for each in repositories if isinstance(each, dict))
+    return {
+        "config": document.get("config"),
+        "info": document.get("info"),
+        "host": document.get("host"),
+        "comment": (document.get("meta") or {}).get("comment"),
+        "commit": next(commits, None),
+    }
 
 
 def _of_outline(found: RunOutline, folder: RunFolder, name: str) -> Any:
@@ -169,15 +254,6 @@ def _of_outline(found: RunOutline, folder: RunFolder, name: str) -> Any:
     return getattr(found, name)
 
 
-def _of_document(document: dict[str, Any], name: str) -> Any:
-    if name == "comment":
-        return (document.get("meta") or {}).get("comment")
-    if name == "seed":
-        return (document.get("config") or {}).get("seed")
-    repositories = (document.get("experiment") or {}).get("repositories") or ()
-    return next((each.get("commit") for each in repositories if isinstance(each, dict)), None)
-
-
 def naive_utc(nanoseconds: Any) -> Any:
     """Return a time as naive UTC, as a query gives it."""
     from datetime import datetime, timedelta
@@ -188,27 +264,3 @@ def naive_utc(nanoseconds: Any) -> Any:
         return datetime(1970, 1, 1) + timedelta(microseconds=nanoseconds // 1000)  # noqa: DTZ001 - naive UTC
     except OverflowError:
         return None
-
-
-def _summaries(
-    folders: Sequence[RunFolder], names: set[str] | None
-) -> Iterator[tuple[int | None, str, dict[str, Any]]]:
-    """Yield run, metric and statistics of runs of one root."""
-    import duckdb
-
-    if names is not None and not names:
-        return
-    connection = duckdb.connect(":memory:")
-    try:
-        where = ""
-        if names is not None:
-            texts = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(names))
-            where = f"where metric in ({texts})"
-        asked = _STATISTICS.format(where=where)
-        Loader(connection, {"metrics"}, Statement(connection, asked), kept=1 << 30).load(folders)
-        cursor = connection.execute(asked)
-        columns = [column[0] for column in cursor.description][2:]
-        for run, metric, *values in cursor.fetchall():
-            yield run, metric, dict(zip(columns, values, strict=True))
-    finally:
-        connection.close()

@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sacred.analysis.fields import RUN_FIELDS, Field, near, unknown
+from sacred.analysis.fields import RUN_FIELDS, STATISTICS, Field, near, unknown
 from sacred.analysis.run_facts import RunFacts
 from sacred.replayers.errors import QueryError
 from sacred.replayers.jsontext import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sacred.journal.root import RunFolder
 
@@ -60,6 +60,7 @@ def run_table(
     sort: Sequence[str] = (),
     last: int | None = None,
     group: Sequence[str] = (),
+    cache: bool = True,
 ) -> RunTable:
     """Return fields of runs.
 
@@ -80,13 +81,27 @@ def run_table(
     group
         Names of fields: a row for each combination of their values instead of for each run, with
         how many runs have it (``runs``), and of each column what :func:`grouped` says.
+    cache
+        Whether what earlier questions kept of ended runs may be used, and more be kept; the answer
+        is the same.
 
     Raises
     ------
     QueryError
         No run has a field of that name, or the condition is wrong; the text says what is near.
     """
-    facts = RunFacts(folders)
+    with RunFacts(folders, cache=cache) as facts:
+        return _table(facts, tuple(columns), where, sort, last, group)
+
+
+def _table(
+    facts: RunFacts,
+    columns: tuple[str, ...],
+    where: str | Sequence[str] | None,
+    sort: Sequence[str],
+    last: int | None,
+    group: Sequence[str],
+) -> RunTable:
     chosen = choose(facts, where=where, sort=() if group else sort, last=None if group else last)
     fields = _fields(facts, columns)
     groups = _fields(facts, group)
@@ -121,7 +136,7 @@ def choose(
     texts = [where] if isinstance(where, str) else list(where or ())
     for text in texts:
         condition = Condition(text)
-        fields = _fields(facts, condition.names)
+        fields = _fields(facts, condition.names, in_condition=True)
         values = _values(facts, chosen, fields)
         held = condition.holds({f.name: values[f.name] for f in fields}, len(chosen))
         chosen = [chosen[row] for row in held]
@@ -134,7 +149,8 @@ def choose(
 
 def _sort_keys(sort: Sequence[str]) -> list[tuple[str, bool]]:
     """Return the names by which it is sorted, and of each whether the greatest comes first."""
-    return [(name.removeprefix("-"), name.startswith("-")) for name in sort]
+    names = [Field.of(name).name if not isinstance(name, str) else name for name in sort]
+    return [(name.removeprefix("-"), name.startswith("-")) for name in names]
 
 
 def _order(count: int, keys: Sequence[tuple[Sequence[Any], bool]]) -> list[int]:
@@ -221,28 +237,42 @@ def _rank(value: Any) -> tuple[int, int, Any]:
     return (0, 2, value if isinstance(value, str) else to_json(value))
 
 
-def _fields(facts: RunFacts, names: Iterable[str]) -> list[Field]:
+def _fields(facts: RunFacts, names: Iterable[str], *, in_condition: bool = False) -> list[Field]:
     """Take names apart; of one that can be none, say what is near among all that the runs have."""
     fields = []
     for name in names:
         try:
             fields.append(Field.of(name))
         except QueryError:
-            if "." in name or name in _PARTS:
+            if not isinstance(name, str) or name.partition(".")[0] in {*_PARTS, "host", "result"}:
                 raise
-            raise QueryError(unknown(name, _known(facts, metrics=True))) from None
+            if in_condition and any(name in texts for texts in _texts(facts)):
+                raise QueryError(f"{name} is a text: it stands in quotes, '{name}'") from None
+            raise QueryError(unknown(name, _known(facts, name, metrics=True))) from None
     return fields
 
 
-def _known(facts: RunFacts, *, metrics: bool) -> list[str]:
-    """Return the names of all fields that the runs have."""
+def _texts(facts: RunFacts) -> Iterator[tuple[Any, ...]]:
+    """Yield what runs are called, which somebody may have written without quotes."""
+    for index in range(len(facts.folders)):
+        found = facts.outline(index)
+        yield found.status, found.name, found.command, found.host, *found.tags
+
+
+def _known(facts: RunFacts, asked: str, *, metrics: bool) -> list[str]:
+    """Return the names of all fields that the runs have; of metrics with the statistic asked for."""
     every = range(len(facts.folders))
     for index in every:
-        facts.document(index)
+        for part in ("config", "info", "host"):
+            facts.part(index, part)
         facts.outline(index)
     if metrics:
         facts.read_metrics(every, None)
-    return [*dict.fromkeys(facts.names()), *RUN_FIELDS]
+    names = [*dict.fromkeys(facts.names()), *RUN_FIELDS]
+    what = asked.rpartition(".")[2]
+    if what in STATISTICS:
+        names += [f"{name}.{what}" for name in names if name.startswith("metrics.")]
+    return names
 
 
 def _values(
@@ -267,12 +297,12 @@ def _check_known(facts: RunFacts, chosen: Sequence[int], field: Field) -> None:
     if not facts.folders:
         return
     metrics = field.part == "metrics"
-    known = _known(facts, metrics=metrics)
+    known = _known(facts, field.name, metrics=metrics)
     others = set(range(len(facts.folders))) - set(chosen)
     if any(facts.value(index, field)[0] for index in others):
         return
     if not metrics and not near(field.name, known):
-        known = _known(facts, metrics=True)
+        known = _known(facts, field.name, metrics=True)
     raise QueryError(unknown(field.name, known))
 
 

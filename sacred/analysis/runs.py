@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from sacred.analysis.comparison import comparison
+from sacred.analysis.fields import split_names
 from sacred.analysis.recorded_run import RecordedRun
 from sacred.analysis.run_facts import RunFacts
 from sacred.analysis.run_table import DEFAULT_COLUMNS, RunTable, choose, run_table
@@ -88,8 +89,8 @@ class Runs(Sequence[RecordedRun]):
 
     def _derived(self, chosen: Callable[[RunFacts], list[int]]) -> Runs:
         def folders() -> list[RunFolder]:
-            facts = RunFacts(self._folders())
-            return [facts.folders[index] for index in chosen(facts)]
+            with RunFacts(self._folders()) as facts:
+                return [facts.folders[index] for index in chosen(facts)]
 
         return Runs(folders, roots=self._roots)
 
@@ -152,9 +153,10 @@ class Runs(Sequence[RecordedRun]):
         Parameters
         ----------
         columns
-            Names of entries; those of a listing if None.
+            Names of entries, as a list or with commas between them; those of a listing if None.
         """
-        return run_table(self._folders(), tuple(columns or DEFAULT_COLUMNS))
+        names = split_names(columns) if isinstance(columns, str) else columns
+        return run_table(self._folders(), tuple(names or DEFAULT_COLUMNS))
 
     def to_pandas(self, columns: Iterable[str] | None = None) -> Any:
         """Return entries of the runs as a pandas ``DataFrame``, a row each; needs pandas."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sacred.journal.root import JournalRoot
 
-__all__ = ["KeptOutlines"]
+__all__ = ["KeptOutlines", "is_plain"]
 
 
 class KeptOutlines:
@@ -100,7 +100,7 @@ def _row_of(found: RunOutline) -> tuple[Any, ...] | None:
         return None
     result = found.result
     if type(result) not in _SCALARS:
-        if not _is_plain(result):
+        if not is_plain(result):
             return None
         result = (pack(result),)
     said = found.annotations
@@ -120,10 +120,10 @@ def _outline_of(number: int, path: str, row: tuple[Any, ...]) -> RunOutline:
     )
 
 
-def _is_plain(value: Any, depth: int = 8) -> bool:
+def is_plain(value: Any, depth: int = 8) -> bool:
     """Tell whether a value is written and read as what it is."""
     if type(value) is list and depth:
-        return all(_is_plain(item, depth - 1) for item in value)
+        return all(is_plain(item, depth - 1) for item in value)
     if type(value) is dict and depth:
-        return all(type(key) is str and _is_plain(item, depth - 1) for key, item in value.items())
+        return all(type(key) is str and is_plain(item, depth - 1) for key, item in value.items())
     return type(value) in _SCALARS

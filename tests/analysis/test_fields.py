@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sacred.analysis.annotation import change_tags
 from sacred.analysis.fields import RUN_FIELDS, Field, entry, near, split_names
 from sacred.analysis.run_table import run_table
 from sacred.journal import EventType, JournalWriter
@@ -128,6 +129,15 @@ def test_several_conditions_have_to_hold_together(runs):
         ("run = 1; drop table t", "is no condition"),
         ("config = 1", "config has entries: name one, such as config.lr"),
         ("config.lr + 1", "can not be judged|is no condition"),
+        ("1) or (1=1", "is no condition: syntax error"),
+        ("run = 1 order by run", "is no condition: syntax error"),
+        ("run = 1; select 1", "is no condition: syntax error"),
+        (" ", "a condition is empty: write one such as"),
+        (["run = 1"], "a condition is a text such as"),
+        ("status = COMPLETED", "COMPLETED is a text: it stands in quotes, 'COMPLETED'"),
+        ("model.kind = 'x'", "there is no model.kind; did you mean "),
+        ("loss.max < 1", "there is no loss.max; did you mean metrics.loss.max?"),
+        ("Config.lr < 1", "there is no Config.lr; did you mean config.lr?"),
     ],
 )
 def test_wrong_conditions(runs, where, sentence):
@@ -136,7 +146,63 @@ def test_wrong_conditions(runs, where, sentence):
         assert 3 == len(run_table(runs, ["run"], where=where).rows)
         return
     with pytest.raises(QueryError, match=sentence.replace("?", r"\?")):
-        run_table(runs, ["run"], where=where)
+        run_table(runs, ["run"], where=[where])
+
+
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ("config.layers = [64, 32]", [1]),
+        ("config.layers = '[64, 32]'", [1]),
+        ("len(config.layers) = 2 and config.layers[2] = 32", [1]),
+        ("'b' in config.words", [1]),
+        ("'a' in tags", [2]),
+        ("len(tags) = 0", [1]),
+        ("list_filter([1, 2], lambda x: x > run) = [2]", [1]),
+        ("[x for x in config.layers if x > 40] = [64]", [1]),
+        ("(result->>'score')::int = 1", [1]),
+        ("config.seed = 36893488147419103233", [1]),
+        ("config.seed = 36893488147419103232", []),
+        ("isnan(config.odd)", [1]),
+        ('config."a b" = 1 and config."it\'s" = 2 and config."quo""te" = 3', [1]),
+        ('metrics."nul\0m" = 4', [1]),
+    ],
+)
+def test_conditions_on_odd_entries(root, where, numbers):
+    """Lists are lists, whole numbers exact, and any name can be asked for."""
+    config = {"layers": [64, 32], "words": ["b"], "seed": 2**65 + 1, "odd": math.nan}
+    names = {"a b": 1, "it's": 2, 'quo"te': 3}
+    points = [("nul\0m", 0, 4.0), ("nul\0m", 1, 4.0)]
+    written(root, config | names, points, result={"score": 1})
+    change_tags(written(root, {"words": ["bb", "abc"]}), add=["a", "other"])
+    change_tags(written(root, {}), add=["abc"])
+    assert numbers == [row[0] for row in run_table(root.runs(), ["run"], where=where).rows]
+
+
+def test_times_of_conditions_are_utc(root, monkeypatch):
+    """Whatever the machine's zone is, a run's start is compared as UTC."""
+    import time
+
+    written(root, {})
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours before UTC
+    time.tzset()
+    try:
+        near = "start > now() - interval 1 hour and start < now() + interval 1 hour"
+        where = f"{near} and start::date >= current_date - 1"
+        assert [(1,)] == run_table(root.runs(), ["run"], where=where).rows
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_entries_of_several_kinds_are_told(root):
+    """Where numbers are compared with texts, the sentence says how to take the numbers."""
+    written(root, {"x": 1})
+    written(root, {"x": "one"})
+    with pytest.raises(QueryError, match=r"try_cast\(config.x as double\) takes the numbers"):
+        run_table(root.runs(), ["run"], where="config.x + 1 > 1")
+    where = "try_cast(config.x as double) = 1"
+    assert [(1,)] == run_table(root.runs(), ["run"], where=where).rows
 
 
 def test_a_condition_can_not_read_files(runs, tmp_path):
@@ -188,16 +254,15 @@ def test_what_is_left_out_is_not_read(runs, monkeypatch):
     read = []
     from sacred.analysis import run_facts
 
-    summaries = run_facts._summaries
+    statistics = run_facts.metric_statistics
     monkeypatch.setattr(
         run_facts,
-        "_summaries",
-        lambda folders, names: read.append((folders, names)) or summaries(folders, names),
+        "metric_statistics",
+        lambda folders, names: read.append(folders) or statistics(folders, names),
     )
     run_table(runs, ["metrics.loss.max"], where="config.lr = 0.5")
-    ((folders, names),) = read
-    assert [3] == [folder.number for folder in folders]
-    assert {"loss", "loss.max"} == names
+    ((folder,),) = read
+    assert folder.number == 3
 
 
 def test_no_duckdb_for_what_the_ends_of_a_run_tell(runs, monkeypatch):

@@ -35,10 +35,10 @@ def filled(root):
 def test_a_choice_is_made_when_it_is_asked_for(filled, monkeypatch):
     """where, sort, last read nothing; what is asked for is there, in its order."""
     read = []
-    from sacred.replayers import listing
+    from sacred.analysis.kept_facts import KeptFacts
 
-    before = listing.outline
-    monkeypatch.setattr("sacred.analysis.run_facts.outline", lambda f: read.append(f) or before(f))
+    before = KeptFacts.outline
+    monkeypatch.setattr(KeptFacts, "outline", lambda k, f: read.append(f) or before(k, f))
     chosen = sacred.runs(filled).where("status = 'COMPLETED'").sort("-metrics.loss.max").last(2)
     assert [] == read
     assert [1, 2] == [run.number for run in chosen]
@@ -353,3 +353,62 @@ def test_a_damaged_run_is_an_object_too(filled):
     assert [] == list(run.metrics)
     assert run.output == ""
     assert "FOREIGN" in run._repr_html_()
+
+
+def test_any_name_of_a_metric_or_an_entry(root):
+    """Names with NUL, quotes, dots and lone surrogates lead to their points; wrong ones to a KeyError."""
+    names = ["nul\0m", "it's", 'quo"te', "a.b c", "ü", "", "\udc80"]
+    written(root, {"a.b": 1, "a": {"b": 2}}, [(name, 0, 1.0) for name in names])
+    run = sacred.runs(root)[0]
+    assert len(names) == len(run.metrics.read())
+    assert [1] * len(names) == [len(run.metrics[name]) for name in run.metrics]
+    assert (1, 1) == (run.config["a.b"], run.config.dotted()["a.b"])
+    assert 2 == run.config["a"]["b"]
+    assert 5 not in run.config
+    assert run.config.get("nothing", 7) == 7
+    for wrong in (5, "lrr"):
+        with pytest.raises(KeyError, match="in config"):
+            run.config[wrong]
+    assert [(1, 1.0)] == sacred.runs(root).table("run,metrics.nul\0m").rows
+
+
+def test_metrics_of_a_page_are_read_together(root, monkeypatch):
+    """A notebook's page of a run opens its journal once for all curves."""
+    from sacred.analysis import recorded_metrics
+
+    written(root, {}, [(f"m{number}", 0, 1.0) for number in range(9)])
+    read = []
+    before = recorded_metrics._series
+    monkeypatch.setattr(
+        recorded_metrics, "_series", lambda f, names: read.append(names) or before(f, names)
+    )
+    sacred.runs(root)[0]._repr_html_()
+    assert [[f"m{number}" for number in range(9)]] == read
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_condition_ends_at_an_interrupt(filled):
+    """Ctrl-C ends a condition that takes long, as the interrupt that it is."""
+    program = (
+        "import os, signal, sys, threading, sacred\n"
+        "from sacred.analysis import condition\n"
+        "runs = sacred.runs(sys.argv[1])\n"
+        "before = condition._rows\n"
+        "def rows(connection, sql):\n"
+        "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    return before(connection, sql)\n"
+        "condition._rows = rows\n"
+        "try:\n"
+        "    len(runs.where('list_sum(list_transform(range(run + 100000000), lambda x: x % 7)) = 1'))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "    os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(filled.path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "interrupted\n" == done.stdout, done.stderr
