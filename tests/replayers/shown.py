@@ -112,7 +112,7 @@ def md5(content):
 def in_bson(value):
     """A plain value as it comes back from MongoDB: times in milliseconds, no integers beyond int64."""
     if isinstance(value, dict):
-        return {key.replace("\0", ""): in_bson(item) for key, item in value.items()}
+        return {key: in_bson(item) for key, item in _without_nul(value)}
     if isinstance(value, list):
         return [in_bson(item) for item in value]
     if isinstance(value, dt.datetime):
@@ -131,6 +131,18 @@ def times_as_text(value):
     if isinstance(value, dt.datetime):
         return value.isoformat(timespec="microseconds")
     return value
+
+
+def _without_nul(tree):
+    """The entries of a map, their keys without NUL: those that had none keep theirs, of others that
+    become the same the second is ``key (2)``."""
+    taken = {key for key in tree if "\0" not in key}
+    for key, item in tree.items():
+        names = [key.replace("\0", "")]
+        names += [f"{names[0]} ({number})" for number in range(2, len(tree) + 2)]
+        name = key if key in taken else next(each for each in names if each not in taken)
+        taken.add(name)
+        yield name, item
 
 
 def in_mongo(folded):
