@@ -45,7 +45,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "plot": "cli_plot:plot",
     },
     "Files": {"artifacts": "cli_files:artifacts", "source": "cli_files:source"},
-    "Ask": {"query": "cli_query:query"},
+    "Ask": {"query": "cli_query:query", "sql": "cli_sql:sql"},
     "Run": {"run": "cli_run:run", "rerun": "cli_rerun:rerun"},
     "Annotate": {"tag": "cli_tag:tag", "note": "cli_tag:note"},
     "Keep": {

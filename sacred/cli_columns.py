@@ -45,6 +45,8 @@ class Asked(NamedTuple):
         Names of fields.
     last
         How many lines at most; None: all.
+    cache
+        Whether what earlier questions kept may be used.
     """
 
     columns: tuple[str, ...]
@@ -53,6 +55,7 @@ class Asked(NamedTuple):
     sort: tuple[str, ...]
     group: tuple[str, ...]
     last: int | None
+    cache: bool = True
 
     @classmethod
     def of(
@@ -104,6 +107,7 @@ class Asked(NamedTuple):
             sort=self.sort,
             last=None if self.sort else self.last,
             group=self.group,
+            cache=self.cache,
         )
         if self.sort and self.last is not None:
             found = found._replace(rows=found.rows[: self.last], folders=found.folders[: self.last])

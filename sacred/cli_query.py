@@ -22,10 +22,11 @@ from sacred.cli_options import (
 from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
+    from sacred.analysis.queries import QueryResult
     from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
 
-__all__ = ["query"]
+__all__ = ["answered", "print_answer", "query"]
 
 #: Bytes of a statement in a file; a longer one is something else.
 _LONGEST = 1 << 20
@@ -66,43 +67,54 @@ def query(
     root: str | None,
 ) -> int:
     """Ask the runs a question in SQL."""
-    from sacred.analysis.queries import StatementError
-    from sacred.analysis.queries import query as ask
-
     if (sql is None) == (file is None):
         both = ", not both" if file is not None else ""
         raise click.UsageError(f"give a statement, or --file with one{both}")
     statement = sql if sql is not None else _read(file or "")
     place = root_of(root)
+    result = answered(statement, place, memory=memory, files=files, at=at, cache=cache)
+    print_answer(result, as_json=as_json)
+    return 0
+
+
+def answered(statement: str, place: JournalRoot, **options: Any) -> QueryResult:
+    """Ask a question; on a terminal the place of an error is shown, and runs with problems are told."""
+    from sacred.analysis.queries import StatementError
+    from sacred.analysis.queries import query as ask
+
     try:
         with Waiting("reading the runs"):
-            result = ask(statement, place, memory=memory, cache=cache, at=at, files=files)
+            result = ask(statement, place, **options)
     except StatementError as error:
         if terminal.is_terminal(sys.stderr):
             for line in error.pointer:
                 print(f"  {terminal.clean(line)}", file=sys.stderr)
         raise
     _tell_problems(result.problems, place)
+    return result
+
+
+def print_answer(result: QueryResult, *, as_json: bool = False, records: bool = False) -> None:
+    """Print an answer: a table, rows one below the other, or JSON."""
     if as_json:
         names = _distinct(result.columns)
         print_records(dict(zip(names, map(_json_value, row), strict=True)) for row in result.rows)
-        return 0
+        return
+    if result.columns == ["explain_key", "explain_value"]:
+        print_lines(line for row in result.rows for line in str(row[1]).splitlines())
+        return
+    if not result.rows and terminal.is_terminal():
+        say(f"no rows; the columns are {terminal.clean(', '.join(result.columns))}")
+        return
     numeric = [
         name
         for number, name in enumerate(result.columns)
         if all(isinstance(row[number], (int, float, type(None))) for row in result.rows)
     ]
-    if result.columns == ["explain_key", "explain_value"]:
-        print_lines(line for row in result.rows for line in str(row[1]).splitlines())
-        return 0
-    if not result.rows and terminal.is_terminal():
-        say(f"no rows; the columns are {terminal.clean(', '.join(result.columns))}")
-        return 0
     table = terminal.Table(result.columns, right=numeric, flexible=result.columns)
     for row in result.rows:
         table.add(*(_cell(value) for value in row))
-    print_lines(table.lines() if table.fits() else table.records())
-    return 0
+    print_lines(table.lines() if table.fits() and not records else table.records())
 
 
 def _read(file: str) -> str:

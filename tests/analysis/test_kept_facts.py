@@ -11,6 +11,7 @@ import pytest
 from sacred.analysis import run_facts
 from sacred.analysis.run_table import run_table
 from sacred.journal import BlobStore, EventType, JournalWriter
+from sacred.journal.codec import pack
 from sacred.replayers import journal_stamps
 from tests.analysis.test_fields import written
 
@@ -133,24 +134,12 @@ def test_a_run_that_goes_on_is_read_each_time(root, reads):
 
 def test_what_lies_in_blobs_is_not_kept(root, reads):
     """A value that the journal only refers to may be gone the next time."""
-    blobs = BlobStore(root.blobs, durable=False)
-    folder = root.claim()
-    writer = JournalWriter.create(folder.journal, durability="process", blobs=blobs)
-    writer.append(
-        EventType.RUN_STARTED,
-        run_id=1,
-        name="x",
-        command="main",
-        config={"text": "a" * (1 << 20)},
-        meta={},
-        experiment={},
-        host={},
-    )
-    writer.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
-    writer.close()
+    root.blobs.mkdir(parents=True)
+    place = BlobStore(root.blobs, durable=False).put_bytes(pack({"text": "a long text"})).blob
+    written(root, place._replace(encoding="msgpack"))
     names = ["config.text"]
-    first = run_table(root.runs(), names).rows[0][0]
-    assert first == run_table(root.runs(), names).rows[0][0]
+    for _ in range(2):
+        assert [("a long text",)] == run_table(root.runs(), names).rows
     assert [1, 1] == reads["documents"]
 
 
@@ -189,3 +178,11 @@ def test_points_are_read_in_portions(filled, monkeypatch):
     shutil.rmtree(filled.path / ".cache")
     monkeypatch.setattr(run_facts, "_TOGETHER", 30)
     assert together == asked(filled)
+
+
+def test_nothing_is_kept_unasked(filled, reads):
+    """Without the cache every journal is read, and nothing is written."""
+    for _ in range(2):
+        run_table(filled.runs(), ["config.lr", "metrics.loss.min"], cache=False)
+    assert [1, 2, 3] * 2 == reads["documents"] == reads["points"]
+    assert not (filled.path / ".cache").exists()
