@@ -20,6 +20,7 @@ from sacred.cli_options import (
     INTERRUPTED,
     NOT_LOOKED,
     SETTINGS,
+    about_run,
     root_option,
     version_option,
 )
@@ -121,7 +122,8 @@ class _Group(click.Group):
 def cli(root: str | None) -> None:
     """Look at the runs of experiments, run queued ones, query them, bring them into views.
 
-    A RUN is the number of its folder, last, last~2 (two before the last), id:X, or a path.
+    A RUN is the number of its folder, last, last~2 (two before the last), id:X, a path, or how its
+    name begins, if no other run's does; NAME~0 is the last of a name.
     """
 
 
@@ -211,6 +213,8 @@ def _failed(name: str, error: Exception) -> int:
     if isinstance(error, JournalError) or code is not None:
         text = str(error.args[-1]) if error.args else str(error)
         print(f"{name}: {terminal.clean(text)}", file=sys.stderr)
+        for line in _candidates(error):
+            print(f"  {line}", file=sys.stderr)
         return int(code or DAMAGED)
     if isinstance(error, OSError) and not _here():
         print(f"{name}: this folder was removed: go to another one", file=sys.stderr)
@@ -230,6 +234,16 @@ def _failed(name: str, error: Exception) -> int:
         file=sys.stderr,
     )
     return DAMAGED
+
+
+def _candidates(error: Exception) -> Iterator[str]:
+    """Yield the runs that may be meant, a line each."""
+    from sacred.replayers.run_names import AmbiguousNameError
+
+    if isinstance(error, AmbiguousNameError):
+        if error.more:
+            yield f"({error.more:,} before these)"
+        yield from map(about_run, error.candidates)
 
 
 def _lacks(error: Exception) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sacred import terminal
 from sacred.__about__ import __version__
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot, RunFolder
+    from sacred.replayers.listing import RunOutline
 
 __all__ = [
     "DAMAGED",
     "INTERRUPTED",
     "NOT_LOOKED",
     "SETTINGS",
+    "about_run",
     "at_option",
     "cache_option",
     "chosen",
@@ -138,7 +141,26 @@ def runs_of(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:
 
     if texts and all(os.sep in text for text in texts):
         return select_runs(tuple(texts), given)
-    return select_runs(tuple(texts), str(root_of(given).path))
+    return select_runs(tuple(texts), str(root_of(given).path), by_name=_by_name)
+
+
+def _by_name(root: JournalRoot, text: str) -> RunFolder:
+    """Find a run by how its name begins, and say which one it is: few letters may be another's."""
+    from sacred.replayers.listing import outline
+    from sacred.replayers.run_names import run_by_name
+    from sacred.waiting import Waiting
+
+    with Waiting("looking for the run of that name"):
+        folder = run_by_name(root, text)
+        found = outline(folder)
+    say(terminal.clean(f"{text} is {about_run(found)}"))
+    return folder
+
+
+def about_run(found: RunOutline) -> str:
+    """Return a run in a line: its number, its name, when it began, what became of it."""
+    facts = (found.name, terminal.local_time(found.start) if found.start else None, found.status)
+    return terminal.clean(f"run {found.run}: {', '.join(filter(None, facts))}")
 
 
 def chosen(given: str | None, texts: Sequence[str], everything: bool) -> Iterable[RunFolder]:

@@ -15,6 +15,7 @@ from sacred.analysis.series import missing
 from sacred.journal.finding import find_runs, looking_root
 from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import QueryError
+from sacred.replayers.run_names import run_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +132,8 @@ class Runs(Sequence[RecordedRun]):
         Parameters
         ----------
         run
-            The number of its folder, ``"last"``, ``"last~2"``, ``"id:X"`` or a path.
+            The number of its folder, ``"last"``, ``"last~2"``, ``"id:X"``, a path, or how its
+            name begins, if no other run's does (``"NAME~0"``: the last of those).
 
         Raises
         ------
@@ -142,7 +144,7 @@ class Runs(Sequence[RecordedRun]):
         """
         if len(self._roots) != 1:
             raise QueryError("these are runs of several roots: sacred.runs(ROOT).get(RUN) of one")
-        (folder,) = find_runs(self._roots[0], (str(run),))
+        (folder,) = find_runs(self._roots[0], (str(run),), by_name=run_by_name)
         return RecordedRun(folder)
 
     # -- as a table ------------------------------------------------------------------------------

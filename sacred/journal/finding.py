@@ -1,4 +1,7 @@
-"""How a person names runs (a number, ``last``, ``id:X``, the path of a folder), and commands for them."""
+"""How a person names runs (a number, ``last``, ``id:X``, the path of a folder), and commands for them.
+
+What is none of these may be a name, which whoever can read many journals fast looks up (``by_name``).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder, find_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    ByName = Callable[[JournalRoot, str], RunFolder]
 
 __all__ = [
     "command_for",
@@ -24,6 +29,7 @@ __all__ = [
     "find_runs",
     "has_journal",
     "looking_root",
+    "names_no_run",
     "select_runs",
     "start_fields",
     "start_time",
@@ -61,7 +67,7 @@ def start_time(folder: RunFolder) -> int | None:
     return found
 
 
-def find_run(root: JournalRoot, text: str) -> RunFolder:
+def find_run(root: JournalRoot, text: str, *, by_name: ByName | None = None) -> RunFolder:
     """Find the run that a person names.
 
     Parameters
@@ -71,6 +77,8 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
     text
         A folder's number, ``last``, ``last~2`` (two before the last), ``id:X`` (the run whose
         ``_run._id`` is X), or the path of a run's folder.
+    by_name
+        Finds what is none of these (``sacred.replayers.run_names``), or raises; None: no run is.
 
     Raises
     ------
@@ -116,10 +124,21 @@ def find_run(root: JournalRoot, text: str) -> RunFolder:
                 f"{numbers}"
             )
         raise RunNotFoundError(f"there is no run with the id {wanted!r} in {root.path}")
-    here = f" (./{text} for the one in this folder)" if os.path.exists(text) else ""
-    raise RunNotFoundError(
-        f"{text!r} names no run: write its number, last, last~2, id:X or the path of its folder"
-        f"{here}"
+    if by_name is not None:
+        return by_name(root, text)
+    raise names_no_run(text)
+
+
+def names_no_run(text: str, near: str | None = None) -> RunNotFoundError:
+    """Return the error of a text that is nobody's name; ``near`` is the name that may be meant."""
+    try:
+        here = f" (./{text} for the one in this folder)" if os.path.exists(text) else ""
+    except ValueError:  # no path at all, such as one with a NUL
+        here = ""
+    meant = f"did you mean {near!r}? Else " if near is not None else ""
+    return RunNotFoundError(
+        f"{text!r} names no run: {meant}write its number, last, last~2, id:X or the path of its "
+        f"folder{here}"
     )
 
 
@@ -197,7 +216,12 @@ def command_on(verb: str, folder: RunFolder) -> str:
     return f"sacred {verb} {shlex.quote(str(folder.path))}"
 
 
-def find_runs(root: JournalRoot, runs: Iterable[str | int | RunFolder]) -> list[RunFolder]:
+def find_runs(
+    root: JournalRoot,
+    runs: Iterable[str | int | RunFolder],
+    *,
+    by_name: ByName | None = None,
+) -> list[RunFolder]:
     """Find the runs that a person or a program names, each once.
 
     Parameters
@@ -206,6 +230,8 @@ def find_runs(root: JournalRoot, runs: Iterable[str | int | RunFolder]) -> list[
         Where the runs are.
     runs
         Each as for ``find_run``, or the folder itself.
+    by_name
+        As for ``find_run``.
 
     Raises
     ------
@@ -213,12 +239,14 @@ def find_runs(root: JournalRoot, runs: Iterable[str | int | RunFolder]) -> list[
     """
     found: dict[Path, RunFolder] = {}
     for run in runs:
-        folder = run if isinstance(run, RunFolder) else find_run(root, str(run))
+        folder = run if isinstance(run, RunFolder) else find_run(root, str(run), by_name=by_name)
         found.setdefault(folder.path, folder)
     return list(found.values())
 
 
-def select_runs(texts: tuple[str, ...], root: str | None = None) -> tuple[RunFolder, ...]:
+def select_runs(
+    texts: tuple[str, ...], root: str | None = None, *, by_name: ByName | None = None
+) -> tuple[RunFolder, ...]:
     """Find the runs that a person names; every run of the root if none is named.
 
     Raises
@@ -234,4 +262,4 @@ def select_runs(texts: tuple[str, ...], root: str | None = None) -> tuple[RunFol
         if not all(os.sep in text for text in texts):
             raise
         found = JournalRoot(os.getcwd())
-    return tuple(find_runs(found, texts))
+    return tuple(find_runs(found, texts, by_name=by_name))
