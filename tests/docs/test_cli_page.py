@@ -46,7 +46,9 @@ def test_each_command_is_shown(name: str) -> None:
     examples = re.findall(
         r"^<!-- test: run -->\n```console\n(.*?)^```", _section(name), re.M | re.S
     )
-    assert any(re.search(rf"^\$ (.*\| )?sacred (--root \S+ )?{name}\b", each, re.M) for each in examples)
+    assert any(
+        re.search(rf"^\$ (.*\| )?sacred (--root \S+ )?{name}\b", each, re.M) for each in examples
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
