@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sacred.analysis.run_table import RunTable
+    from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
 
 __all__ = ["Asked", "cell_text", "field_table", "tell_problems"]
@@ -47,6 +48,8 @@ class Asked(NamedTuple):
         How many lines at most; None: all.
     cache
         Whether what earlier questions kept may be used.
+    at
+        The runs as they were at a moment; None: as they are.
     """
 
     columns: tuple[str, ...]
@@ -56,6 +59,7 @@ class Asked(NamedTuple):
     group: tuple[str, ...]
     last: int | None
     cache: bool = True
+    at: Moment | None = None
 
     @classmethod
     def of(
@@ -108,6 +112,7 @@ class Asked(NamedTuple):
             last=None if self.sort else self.last,
             group=self.group,
             cache=self.cache,
+            at=self.at,
         )
         if self.sort and self.last is not None:
             found = found._replace(rows=found.rows[: self.last], folders=found.folders[: self.last])

@@ -103,7 +103,7 @@ def ls(
     if any(given is not None for given in (columns, where, sort, group)):
         from sacred.cli_columns import Asked
 
-        asked = Asked.of(columns, where, sort, group, last)._replace(cache=cache)
+        asked = Asked.of(columns, where, sort, group, last)._replace(cache=cache, at=at)
         return asked.watched(place) if watch else asked.printed(place, as_json=as_json)
     if watch:
         return watch_it(place, lambda: _pictured(list(outlines(place, last=last, cache=cache))))

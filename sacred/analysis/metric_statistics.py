@@ -14,6 +14,7 @@ from sacred.replayers.plain import plain_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["MetricStatistics", "metric_statistics"]
@@ -52,7 +53,7 @@ class MetricStatistics(NamedTuple):
 
 
 def metric_statistics(
-    folders: Sequence[RunFolder], names: set[str] | None = None
+    folders: Sequence[RunFolder], names: set[str] | None = None, *, at: Moment | None = None
 ) -> MetricStatistics:
     """Read the points of some metrics of runs.
 
@@ -62,6 +63,8 @@ def metric_statistics(
         Of one root. Their points are in memory together.
     names
         Of the metrics; None: of all.
+    at
+        As they were at that moment; None: as they are.
     """
     import duckdb
 
@@ -81,7 +84,8 @@ def metric_statistics(
         )
         quoted = aside.replace("'", "''")
         connection.execute(f"set temp_directory = '{quoted}'")
-        loader = Loader(connection, {"metrics"}, Statement(connection, asked), kept=_KEPT)
+        statement = Statement(connection, asked)
+        loader = Loader(connection, {"metrics"}, statement, kept=_KEPT, at=at)
         loader.load(folders)
         for run, metric, statistics in _answer(connection, asked, _taken):
             result.runs.setdefault(run, {})[metric] = statistics

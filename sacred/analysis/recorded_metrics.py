@@ -12,6 +12,7 @@ from sacred.replayers.plain import plain_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["Metrics"]
@@ -20,8 +21,9 @@ __all__ = ["Metrics"]
 class Metrics(Mapping[str, Series]):
     """The metrics of a run by name. Names come from what ``sacred show`` reads; points when asked for."""
 
-    def __init__(self, folder: RunFolder, names: list[str]) -> None:
+    def __init__(self, folder: RunFolder, names: list[str], at: Moment | None = None) -> None:
         self._folder = folder
+        self._at = at
         self._names = names
         self._series: dict[str, Series] = {}
 
@@ -41,7 +43,7 @@ class Metrics(Mapping[str, Series]):
         wanted = self._names if names is None else list(names)
         missed = [name for name in dict.fromkeys(wanted) if name not in self._series]
         if missed:
-            self._series.update(_series(self._folder, missed))
+            self._series.update(_series(self._folder, missed, self._at))
         return self
 
     def __iter__(self) -> Iterator[str]:
@@ -60,7 +62,7 @@ class Metrics(Mapping[str, Series]):
         return f"<metrics {', '.join(self._names) or 'none'}>"
 
 
-def _series(folder: RunFolder, names: list[str]) -> dict[str, Series]:
+def _series(folder: RunFolder, names: list[str], at: Moment | None) -> dict[str, Series]:
     import duckdb
 
     try:
@@ -80,7 +82,8 @@ def _series(folder: RunFolder, names: list[str]) -> dict[str, Series]:
     found = {}
     connection = duckdb.connect(":memory:")
     try:
-        Loader(connection, {"metrics"}, Statement(connection, sql), kept=1 << 30).load([folder])
+        statement = Statement(connection, sql)
+        Loader(connection, {"metrics"}, statement, kept=1 << 30, at=at).load([folder])
         several = connection.execute("select count(distinct writer) > 1 from metrics").fetchone()
         order = "time, writer, seq" if several and several[0] else "seq"
         for name, text in texts.items():

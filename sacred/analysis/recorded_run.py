@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sacred.analysis.details import Repository, RunDetails
     from sacred.analysis.tail import Point
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["RecordedRun"]
@@ -32,10 +33,13 @@ class RecordedRun:
     ----------
     folder
         Of the run.
+    at
+        As it was at that moment; None: as it is. See ``at()``.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, at: Moment | None = None) -> None:
         self.folder = folder
+        self._at = at
         self._details: RunDetails | None = None
         self._metrics: Metrics | None = None
 
@@ -45,11 +49,32 @@ class RecordedRun:
 
     def __eq__(self, other: object) -> bool:
         """Compare the folders."""
-        return isinstance(other, RecordedRun) and self.folder.path == other.folder.path
+        same = isinstance(other, RecordedRun) and self.folder.path == other.folder.path
+        return same and isinstance(other, RecordedRun) and self._at == other._at
 
     def __hash__(self) -> int:
         """Hash the folder."""
         return hash(self.folder.path)
+
+    def at(self, moment: Moment | str | int | datetime) -> RecordedRun:
+        """Return the run as it was at a moment.
+
+        Parameters
+        ----------
+        moment
+            A time (``"2026-11-23 14:05"``, ``"-10m"``, a ``datetime``, UTC if it has no zone), or
+            the number of an event of its own, as ``--at`` takes it.
+
+        Raises
+        ------
+        QueryError
+            It is no moment.
+        RunNotFoundError
+            When it is asked for: the run had not begun.
+        """
+        from sacred.analysis.moment import moment_of
+
+        return RecordedRun(self.folder, moment_of(moment))
 
     def refresh(self) -> RecordedRun:
         """Forget what was read, and return the run itself."""
@@ -61,7 +86,7 @@ class RecordedRun:
         if self._details is None:
             from sacred.analysis.details import details
 
-            self._details = details(self.folder)
+            self._details = details(self.folder, at=self._at)
         return self._details
 
     def _document(self, part: str) -> Any:
@@ -150,7 +175,8 @@ class RecordedRun:
     def metrics(self) -> Metrics:
         """Its metrics by name."""
         if self._metrics is None:
-            self._metrics = Metrics(self.folder, [each.name for each in self._read.metrics])
+            names = [each.name for each in self._read.metrics]
+            self._metrics = Metrics(self.folder, names, self._at)
         return self._metrics
 
     @property
@@ -168,7 +194,7 @@ class RecordedRun:
         """
         if stream not in {None, "stdout", "stderr"}:
             raise QueryError(f"there is no stream {stream!r}: it is stdout or stderr")
-        rows = _asked(self.folder, "output", "select stream, text from output")
+        rows = _asked(self.folder, self._at, "output", "select stream, text from output")
         return "".join(f"{text}\n" for of, text in rows if stream in {None, of})
 
     @property
@@ -258,7 +284,7 @@ def _time(nanoseconds: Any) -> datetime | None:
     return found
 
 
-def _asked(folder: RunFolder, relation: str, sql: str) -> list[tuple[Any, ...]]:
+def _asked(folder: RunFolder, at: Moment | None, relation: str, sql: str) -> list[tuple[Any, ...]]:
     """Return rows of one relation of one run."""
     import duckdb
 
@@ -267,7 +293,7 @@ def _asked(folder: RunFolder, relation: str, sql: str) -> list[tuple[Any, ...]]:
 
     connection = duckdb.connect(":memory:")
     try:
-        Loader(connection, {relation}, Statement(connection, sql)).load([folder])
+        Loader(connection, {relation}, Statement(connection, sql), at=at).load([folder])
         return connection.execute(sql).fetchall()
     finally:
         connection.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sacred.journal.codec import BlobReference
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
     from sacred.replayers.listing import RunOutline
 
@@ -49,6 +50,9 @@ class RunFacts:
         The runs, in the order of the answers.
     cache
         Whether what is known of ended runs may be used, and kept. The answers are the same.
+    at
+        The runs as they were at a moment, without those that had not begun; None: as they are.
+        Their journals are read whole then.
 
     Attributes
     ----------
@@ -56,9 +60,12 @@ class RunFacts:
         A sentence for each run that could not be read whole.
     """
 
-    def __init__(self, folders: Sequence[RunFolder], *, cache: bool = True) -> None:
+    def __init__(
+        self, folders: Sequence[RunFolder], *, cache: bool = True, at: Moment | None = None
+    ) -> None:
         self.folders = list(folders)
-        self._cache = cache
+        self._at = at
+        self._cache = cache and at is None
         self._kept: dict[str, KeptFacts] = {}
         self._outlines: dict[int, RunOutline] = {}
         self._parts: dict[int, dict[str, Any]] = {}
@@ -66,6 +73,16 @@ class RunFacts:
         #: Of each run the metrics that were read; None: all.
         self._read: dict[int, set[str] | None] = {}
         self._met: dict[int, str] = {}
+        if at is not None:
+            self._look_back(at)
+
+    def _look_back(self, at: Moment) -> None:
+        from sacred.replayers.past_outline import outline_at
+
+        found = [(folder, outline_at(folder, at)) for folder in self.folders]
+        there = [(folder, outline) for folder, outline in found if outline is not None]
+        self.folders = [folder for folder, _ in there]
+        self._outlines = {index: outline for index, (_, outline) in enumerate(there)}
 
     def __enter__(self) -> RunFacts:
         """Return it."""
@@ -109,7 +126,7 @@ class RunFacts:
             if known:
                 parts[name] = value
             else:
-                found, alone = _document(folder)
+                found, alone = _document(folder, self._at)
                 parts.update(found)
                 if alone:
                     kept.keep_document(folder, self.outline(index), found)
@@ -160,7 +177,8 @@ class RunFacts:
             yield portion
 
     def _read_points(self, indices: list[int], names: set[str] | None) -> None:
-        found = metric_statistics([self.folders[index] for index in indices], names)
+        folders = [self.folders[index] for index in indices]
+        found = metric_statistics(folders, names, at=self._at)
         for index in indices:
             folder = self.folders[index]
             metrics = found.runs.get(folder.number, {})
@@ -203,7 +221,7 @@ class RunFacts:
                 yield f"metrics.{metric}"
 
 
-def _document(folder: RunFolder) -> tuple[dict[str, Any], bool]:
+def _document(folder: RunFolder, at: Moment | None = None) -> tuple[dict[str, Any], bool]:
     """Return the parts of a run's document, and whether its journal alone decides them, and is sound."""
     resolve = blob_resolver(folder.root)
     alone = True
@@ -215,7 +233,7 @@ def _document(folder: RunFolder) -> tuple[dict[str, Any], bool]:
 
     projection = RunProjection(resolve=resolved)
     try:
-        reader = JournalReader(folder.journal, table_decoder=decode_length)
+        reader = _reader(folder, at)
     except (JournalError, OSError):
         return _parts({}), False
     try:
@@ -228,6 +246,14 @@ def _document(folder: RunFolder) -> tuple[dict[str, Any], bool]:
     finally:
         reader.close()
     return _parts(projection.document()), alone
+
+
+def _reader(folder: RunFolder, at: Moment | None) -> JournalReader:
+    if at is None:
+        return JournalReader(folder.journal, table_decoder=decode_length)
+    from sacred.journal.past import PastReader
+
+    return PastReader(folder.journal, at, table_decoder=decode_length)
 
 
 def _parts(document: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sacred.replayers.jsontext import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["DEFAULT_COLUMNS", "RunTable", "choose", "grouped", "run_table", "typed_table"]
@@ -61,6 +62,7 @@ def run_table(
     last: int | None = None,
     group: Sequence[str] = (),
     cache: bool = True,
+    at: Moment | None = None,
 ) -> RunTable:
     """Return fields of runs.
 
@@ -84,13 +86,15 @@ def run_table(
     cache
         Whether what earlier questions kept of ended runs may be used, and more be kept; the answer
         is the same.
+    at
+        The runs as they were at a moment; those that had not begun are left out. None: as they are.
 
     Raises
     ------
     QueryError
         No run has a field of that name, or the condition is wrong; the text says what is near.
     """
-    with RunFacts(folders, cache=cache) as facts:
+    with RunFacts(folders, cache=cache, at=at) as facts:
         return _table(facts, tuple(columns), where, sort, last, group)
 
 

@@ -368,3 +368,33 @@ def test_tags_as_they_were(tmp_path):
     said = "select count(*) from events where type = 'annotated'"
     assert [(1,)] == query(said, root, at=at).rows
     assert [(2,)] == query(said, root).rows
+
+
+def test_a_table_of_runs_as_they_were(tmp_path, capfd):
+    """Columns, conditions and metrics of a table of runs, and of one run, are those of the moment."""
+    import sacred
+    from sacred.analysis.run_table import run_table
+    from sacred.cli import main
+
+    root = JournalRoot(tmp_path / "runs")
+    make(root, [(0, 0, ("point", "loss", 5)), (0, 2_000_000, ("point", "loss", 1))])
+    at = Moment(time=START + SECOND)
+    names = ["run", "status", "metrics.loss.min", "metrics.loss.count", "config.a.b"]
+    assert [(1, "RUNNING", 5.0, 1, 1)] == run_table(root.runs(), names, at=at).rows
+    assert [(1, "COMPLETED", 1.0, 2, 1)] == run_table(root.runs(), names).rows
+    where = "metrics.loss.min < 3"
+    assert [] == run_table(root.runs(), ["run"], where=where, at=at).rows
+    assert [] == run_table(root.runs(), ["run"], at=Moment(time=START - SECOND)).rows
+    place = os.fspath(root.path)
+    given = ["-c", "metrics.loss.min", "--at", f"@{START // SECOND + 1}", "--json", "-J", place]
+    assert 0 == main(["ls", *given])
+    assert [{"run": 1, "metrics.loss.min": 5.0}] == json.loads(capfd.readouterr().out)
+    run = sacred.runs(root)[0]
+    then = run.at(dt.datetime.fromtimestamp(START / SECOND + 1, tz=dt.timezone.utc))
+    assert ("RUNNING", "COMPLETED") == (then.status, run.status)
+    assert then != run
+    pytest.importorskip("numpy")
+    assert [5.0] == list(then.metrics["loss"].values)
+    assert [5.0, 1.0] == list(run.metrics["loss"].values)
+    with pytest.raises(RunNotFoundError):
+        _ = run.at("2020-01-01").status
