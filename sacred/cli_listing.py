@@ -158,18 +158,24 @@ def _print_json(found: Iterable[RunOutline], place: JournalRoot, *, views: bool)
 
 def _behind(listed: Iterable[RunOutline]) -> list[Standing]:
     from sacred.journal.root import RunFolder
+
+    every = (RunFolder(outline.path, outline.run) for outline in listed)
+    folders = [folder for folder in every if folder.has_views()]
+    if not folders:
+        return []
     from sacred.replayers.standings import standings
 
-    folders = [RunFolder(outline.path, outline.run) for outline in listed]
     return [view for view in standings(folders, measure=False) if not view.is_well]
 
 
 def _tell_of_runs(listed: list[RunOutline], place: JournalRoot) -> None:
     """Say what is wrong, or odd, with single runs."""
-    from sacred.journal.finding import command_for
-
     wrong = [outline for outline in listed if outline.problem]
     odd = [outline for outline in listed if outline.note and not outline.problem]
+    if not wrong and not odd:
+        return
+    from sacred.journal.finding import command_for
+
     for outline in (wrong + odd)[:_TOLD]:
         say(f"run {outline.run}: {terminal.clean(outline.problem or outline.note or '')}")
     if len(wrong) + len(odd) > _TOLD:
@@ -198,10 +204,10 @@ def _view_record(view: Standing) -> dict[str, Any]:
 
 def _tell_of_views(wrong: list[Standing], place: JournalRoot) -> None:
     """Say in a line which views lack something."""
-    from sacred.journal.finding import command_for
-
     if not wrong:
         return
+    from sacred.journal.finding import command_for
+
     names = Counter(view.view for view in wrong)
     states = Counter(view.state for view in wrong)
     name, count = names.most_common(1)[0]
