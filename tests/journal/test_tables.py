@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sacred.journal.codec import pack, unpack
-from sacred.journal.tables import MAX_ROWS, decode_table, encode_table
+from sacred.journal.tables import MAX_ROWS, decode_table, decode_times, encode_table
 
 ANY_FLOAT = st.integers(0, 2**64 - 1).map(lambda b: struct.unpack("<d", struct.pack("<Q", b))[0])
 ODD = st.integers() | st.text(max_size=5) | st.none() | st.booleans() | st.floats()
@@ -38,6 +38,14 @@ def test_tables_are_bit_exact(rows):
     assert list(map(_bits, table.steps)) == list(map(_bits, steps))
     assert table.times == [time // 1000 for time in times]
     assert list(map(_bits, table.values)) == list(map(_bits, values))
+    assert decode_times(wire) == table.times
+
+
+@pytest.mark.parametrize("rows", [0, -1, MAX_ROWS + 1, None, True, "3"])
+def test_times_of_an_odd_number_of_rows(rows):
+    """Whoever reads the times alone is told as well."""
+    with pytest.raises(ValueError, match="no or too many rows"):
+        decode_times({**encode_table(("a",), (0,), (0,), (0.5,)), "n": rows})
 
 
 def test_reading_needs_no_numpy(tmp_path):
