@@ -319,8 +319,11 @@ class Loader:
 
     def _runs_of_scan(self, scan: Scan) -> set[int] | None:
         wanted: set[int] | None = None
-        own = tuple(each for each in scan.conditions if each.columns <= {"root", "run"})
-        tables = [(scan.alias, own, _RUNS)] if own else []
+        tables = [
+            (each.alias, own, _RUNS)
+            for each in self._meeting(scan)
+            if (own := tuple(c for c in each.conditions if c.columns <= {"root", "run"}))
+        ]
         tables += [(each.alias, each.conditions, each.relation) for each in self._partners(scan)]
         for alias, conditions, table in tables:
             if table != _RUNS and table not in self._loaded:
@@ -330,6 +333,14 @@ class Loader:
             if found is not None:
                 wanted = found if wanted is None else wanted & found
         return wanted
+
+    def _meeting(self, scan: Scan) -> list[Scan]:
+        """Return a scan and those whose rows of the same run alone meet its rows."""
+        if scan.group is None:
+            return [scan]
+        return [
+            each for every in self._scans.values() for each in every if each.group == scan.group
+        ]
 
     def _partners(self, scan: Scan) -> list[Scan]:
         """Return the small relations whose conditions bound the runs of a scan."""

@@ -82,7 +82,7 @@ def test_no_root(tmp_path):
 
 
 def test_several_roots(filled, tmp_path):
-    """The runs of several roots stand one after the other."""
+    """The runs of several roots are chosen together, each with its own root."""
     from sacred.journal.root import JournalRoot
 
     other = JournalRoot(tmp_path / "other")
@@ -91,7 +91,7 @@ def test_several_roots(filled, tmp_path):
     assert [1, 2, 3, 4, 1] == [run.number for run in runs]
     table = runs.where("metrics.loss.max > 1").table(["run", "metrics.loss.max", "root"])
     assert [(3, 2.0, str(filled.path)), (1, 9.0, str(other.path))] == table.rows
-    with pytest.raises(QueryError, match="several roots"):
+    with pytest.raises(RunNotFoundError, match="2 of the roots"):
         runs.get(1)
 
 
