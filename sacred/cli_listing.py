@@ -176,28 +176,33 @@ def _print_json(found: Iterable[RunOutline], choice: RootChoice, *, views: bool)
 
 def _behind(listed: Iterable[RunOutline]) -> list[Standing]:
     from sacred.journal.root import RunFolder
+
+    every = (RunFolder(outline.path, outline.run) for outline in listed)
+    folders = [folder for folder in every if folder.has_views()]
+    if not folders:
+        return []
     from sacred.replayers.standings import standings
 
-    folders = [RunFolder(outline.path, outline.run) for outline in listed]
     return [view for view in standings(folders, measure=False) if not view.is_well]
 
 
 def _tell_of_runs(listed: list[RunOutline], choice: RootChoice) -> None:
     """Say what is wrong, or odd, with single runs."""
+    wrong = [outline for outline in listed if outline.problem]
+    odd = [outline for outline in listed if outline.note and not outline.problem]
+    if not wrong and not odd:
+        return
     from sacred.journal.finding import command_for
     from sacred.journal.root import RunFolder
 
-    wrong = [outline for outline in listed if outline.problem]
-    odd = [outline for outline in listed if outline.note and not outline.problem]
     for outline in (wrong + odd)[:_TOLD]:
         root = f"{choice.name_of(outline.path)}: " if choice.several else ""
         told = outline.problem or outline.note or ""
         say(terminal.clean(f"{root}run {outline.run}: {told}"))
     if len(wrong) + len(odd) > _TOLD:
         more = len(wrong) + len(odd) - _TOLD
-        say(
-            f"and of {more:,} more run{'s' * (more != 1)}: {command_for('ls', '--json', choice.first)}"
-        )
+        whole = command_for("ls", "--json", choice.first)
+        say(f"and of {more:,} more run{'s' * (more != 1)}: {whole}")
     if wrong:
         which = str(wrong[0].run) if len(wrong) == 1 else "--all"
         place = RunFolder(wrong[0].path).root
@@ -222,10 +227,10 @@ def _view_record(view: Standing) -> dict[str, Any]:
 
 def _tell_of_views(wrong: list[Standing], place: JournalRoot) -> None:
     """Say in a line which views lack something."""
-    from sacred.journal.finding import command_for
-
     if not wrong:
         return
+    from sacred.journal.finding import command_for
+
     names = Counter(view.view for view in wrong)
     states = Counter(view.state for view in wrong)
     name, count = names.most_common(1)[0]

@@ -230,7 +230,12 @@ class Table:
 
     def add(self, *cells: str) -> None:
         """Add a row."""
-        self.rows.append([clean(cell) for cell in cells])
+        row, whole = list(cells), "".join(cells)
+        if not (
+            whole.isascii() and whole.isprintable()
+        ):  # seen for all cells at once: 0.3 us for 3
+            row = [clean(cell) for cell in cells]
+        self.rows.append(row)
 
     def colour(self, column: int, colour: str) -> None:
         """Show a cell of the row that was added last in a colour."""

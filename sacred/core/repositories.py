@@ -216,6 +216,14 @@ class _Query:
         except OSError as error:
             self._give_up(f"git can not be started ({error.strerror or error})")
 
+    def __del__(self) -> None:
+        # A run that could not wait let go of it: git and its pipes end with it.
+        try:
+            if not self.done:
+                self._give_up("nobody waited for it")
+        except Exception:
+            pass
+
     def _start(self, *arguments: str, tells_why: bool = True) -> subprocess.Popen[bytes]:
         with IMPORTING:
             import subprocess

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from sacred.journal.errors import JournalError, NoRootError, NotAJournalError, RunNotFoundError
 from sacred.journal.events import EventType
 from sacred.journal.integers import text_of
-from sacred.journal.reader import JournalReader
 from sacred.journal.root import JournalRoot, RunFolder, find_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from sacred.journal.reader import JournalReader
 
     ByName = Callable[[JournalRoot, str], RunFolder]
 
@@ -35,13 +36,20 @@ __all__ = [
     "start_time",
 ]
 
+
 _LAST = re.compile(r"last(?:~(\d{1,9}))?\Z")
+
+
+def _reader_of(folder: RunFolder) -> JournalReader:
+    from sacred.journal.reader import JournalReader  # 10 ms, and a list that is kept needs none
+
+    return JournalReader(folder.journal)
 
 
 def start_fields(folder: RunFolder) -> dict[str, Any]:
     """Return the fields of a run's start, reading no further; empty if none can be read."""
     with contextlib.suppress(JournalError, OSError):
-        reader = JournalReader(folder.journal)
+        reader = _reader_of(folder)
         try:
             for event in reader.read():
                 if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:
@@ -55,7 +63,7 @@ def start_time(folder: RunFolder) -> int | None:
     """Return when a run began (ns since the epoch), or was queued if it did not; None if unknown."""
     found: int | None = None
     with contextlib.suppress(JournalError, OSError):
-        reader = JournalReader(folder.journal)
+        reader = _reader_of(folder)
         try:
             for event in reader.read():
                 if event.type in {EventType.RUN_STARTED, EventType.RUN_QUEUED}:

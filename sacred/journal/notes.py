@@ -26,7 +26,7 @@ from sacred.journal.liveness import lock_is_held
 from sacred.journal.named_tuple import NamedTuple
 from sacred.journal.position import WriterPosition
 from sacred.journal.reader import JournalReader
-from sacred.journal.root import epoch_file_name, fsync_folder, parse_epoch_file_name
+from sacred.journal.root import NOTES, epoch_file_name, fsync_folder, parse_epoch_file_name
 from sacred.journal.verdicts import is_damage
 from sacred.journal.writer import JournalWriter, new_journal_id
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COPY_MARK",
-    "NOTES",
     "Notes",
     "Said",
     "annotate",
@@ -48,8 +47,6 @@ __all__ = [
     "read_notes",
 ]
 
-#: The folder, beside ``journal``.
-NOTES = "notes"
 #: What a copy of a run has: its original goes on, and brings its notes.
 COPY_MARK = "copy.json"
 #: For so long a file without a whole frame may be one that is being begun on another machine (s).

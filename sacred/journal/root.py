@@ -39,6 +39,8 @@ DEFAULT_NAME = "sacred_runs"
 NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: What the system says where nothing can be made durable, or no folder: no error of a disk.
 CAN_NOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+#: The folder beside ``journal`` with what people say of the run.
+NOTES = "notes"
 LAYOUT_VERSION = 1
 #: What stands in the file that marks a root.
 _MARK = f'{{"layout": {LAYOUT_VERSION}}}'
@@ -193,6 +195,10 @@ class RunFolder:
     def views(self) -> Path:
         """The folder of what replayers remember about the run on this machine: logs, states."""
         return self.path / "views"
+
+    def has_views(self) -> bool:
+        """Tell whether there may be such a folder: in 2 us, where listing what is not there takes 15."""
+        return os.access(f"{self.place}{os.sep}views", os.F_OK)
 
     @property
     def root(self) -> JournalRoot:

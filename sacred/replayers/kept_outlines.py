@@ -7,11 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.codec import pack, unpack
-from sacred.journal.notes import NOTES
-from sacred.journal.root import RunFolder
+from sacred.journal.root import NOTES, RunFolder
 from sacred.replayers.annotations import Annotations
 from sacred.replayers.journal_stamps import JournalStamps
-from sacred.replayers.listing import RunOutline, read_outline, take_notes
+from sacred.replayers.listing import RunOutline
 from sacred.replayers.question_cache import KeptRows
 
 if TYPE_CHECKING:
@@ -48,11 +47,15 @@ class KeptOutlines:
         row = self._rows.get(number) if self._rows is not None else None
         found = _outline_of(number, path, row) if row is not None else self._read(number, path)
         # What people say of a run lies beside its journal, and is read each time.
-        if os.path.isdir(f"{path}{os.sep}{NOTES}"):
+        if os.access(f"{path}{_NOTES}", os.F_OK):  # in 1.5 us; a stat takes 3
+            from sacred.replayers.outline_reading import take_notes
+
             take_notes(RunFolder(path, number), found)
         return found
 
     def _read(self, number: int, path: str) -> RunOutline:
+        from sacred.replayers.outline_reading import read_outline
+
         found, ended = read_outline(RunFolder(path, number))
         if ended and self._rows is not None and (row := _row_of(found)) is not None:
             self._rows.put(number, row)
@@ -81,6 +84,7 @@ class KeptOutlines:
         self.close()
 
 
+_NOTES = f"{os.sep}{NOTES}"
 #: What is kept of an outline besides its id and its result.
 _KEPT = (
     *("journal_id", "name", "command", "status", "start", "stop", "last", "duration", "points"),

@@ -11,16 +11,12 @@ from sacred.journal.liveness import Liveness
 from sacred.journal.past import PastReader
 from sacred.journal.tables import decode_length
 from sacred.journal.verdicts import is_damage
-from sacred.replayers.listing import (
-    DIED,
-    FOREIGN,
-    NEWER,
-    UNREADABLE,
-    RunOutline,
-    _duration,
-    _first,
-    _fold,
-    _judge,
+from sacred.replayers.listing import DIED, FOREIGN, NEWER, UNREADABLE, RunOutline
+from sacred.replayers.outline_reading import (
+    duration_of,
+    first_told,
+    fold_events,
+    judge,
     take_notes,
 )
 
@@ -77,12 +73,12 @@ def outline_at(
         found.status, found.problem = FOREIGN, str(error)
         return found
     try:
-        state = _fold(reader, found, visit)
+        state = fold_events(reader, found, visit)
         if not reader.held and (reader.journal_id or reader.behind is not None):
             return None
         if reader.behind is None:
             now = time.time_ns()
-            _judge(reader, found, state, now if reader.time is None else min(now, reader.time))
+            judge(reader, found, state, now if reader.time is None else min(now, reader.time))
         else:
             _judge_past(reader, found, state, reader.behind)
         take_notes(folder, found, until=reader.time)
@@ -102,10 +98,10 @@ def _judge_past(reader: PastReader, found: RunOutline, state: Liveness, behind: 
         found.status, alive = DIED, False
     elif alive and not found.id and found.start is None:
         found.status = "RUNNING"
-    found.problem = _first(
+    found.problem = first_told(
         [v for v in reader.verdicts if is_damage(v) and not getattr(v, "superseded", False)]
     )
-    found.duration = _duration(found, alive=alive, now=reader.time)
+    found.duration = duration_of(found, alive=alive, now=reader.time)
 
 
 def outlines_at(root: JournalRoot, at: Moment, *, last: int | None = None) -> Iterator[RunOutline]:

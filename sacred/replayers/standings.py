@@ -177,9 +177,7 @@ def standings(
     """
     clock = time.time_ns() if now is None else now
     for folder in folders:
-        # Most runs of a root without views have no such folder: said in 3 us, and not in 15.
-        has_views = os.path.isdir(os.path.join(folder.place, "views"))
-        memos = memos_by_key(folder.views) if has_views else {}
+        memos = memos_by_key(folder.views) if folder.has_views() else {}
         if not memos:
             continue
         size, notes = JournalSize.of(folder.journal), notes_size(folder.path)

@@ -258,7 +258,7 @@ def test_what_is_left_out_is_not_read(runs, monkeypatch):
     monkeypatch.setattr(
         run_facts,
         "metric_statistics",
-        lambda folders, names: read.append(folders) or statistics(folders, names),
+        lambda folders, names, *, at: read.append(folders) or statistics(folders, names, at=at),
     )
     run_table(runs, ["metrics.loss.max"], where="config.lr = 0.5")
     ((folder,),) = read

@@ -36,14 +36,14 @@ def reads(monkeypatch):
     monkeypatch.setattr(
         run_facts,
         "_document",
-        lambda folder: found["documents"].append(folder.number) or document(folder),
+        lambda folder, at: found["documents"].append(folder.number) or document(folder, at),
     )
     monkeypatch.setattr(
         run_facts,
         "metric_statistics",
-        lambda folders, names: (
+        lambda folders, names, *, at: (
             found["points"].extend(folder.number for folder in folders)
-            or statistics(folders, names)
+            or statistics(folders, names, at=at)
         ),
     )
     return found
@@ -158,8 +158,8 @@ def test_damage_in_points_is_told_and_not_kept(filled):
     """A problem that only reading the points meets is told each time."""
     before = run_facts.metric_statistics
 
-    def damaged(folders, names):
-        found = before(folders, names)
+    def damaged(folders, names, *, at):
+        found = before(folders, names, at=at)
         found.problems[2] = "a frame is damaged"
         return found
 

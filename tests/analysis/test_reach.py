@@ -197,7 +197,7 @@ def reach_of(condition):
         ("time = '2026-03-01'", START, START),
         ("time between '2026-03-01' and '2026-03-02'", START, START + dt.timedelta(days=1)),
         ("time::date = '2026-03-01'", START, START + dt.timedelta(days=1)),
-        ("time > '2026-03-01 01:00+01:00'::timestamptz", START, None),
+        ("time > '2026-03-01 01:00:00+01:00'::timestamptz", START, None),
     ],
 )
 def test_how_far_a_condition_reaches(condition, first, last):

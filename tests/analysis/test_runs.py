@@ -380,7 +380,7 @@ def test_metrics_of_a_page_are_read_together(root, monkeypatch):
     read = []
     before = recorded_metrics._series
     monkeypatch.setattr(
-        recorded_metrics, "_series", lambda f, names: read.append(names) or before(f, names)
+        recorded_metrics, "_series", lambda f, names, at: read.append(names) or before(f, names, at)
     )
     sacred.runs(root)[0]._repr_html_()
     assert [[f"m{number}" for number in range(9)]] == read

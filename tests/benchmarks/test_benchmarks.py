@@ -280,6 +280,8 @@ def test_every_budget_is_measured(laboratory, name):
         values = {column.key: column.value(row.samples) for column in made.columns}
         if name == "B2" and "view" not in row.case:
             del values["incomplete"]
+        if name == "B8" and "live" not in row.name:
+            del values["times"]
         assert all(value is not None and math.isfinite(value) for value in values.values()), values
     lines = [line for line in made.markdown().splitlines() if line.startswith("|")]
     assert len(made.rows) + 2 == len(lines)

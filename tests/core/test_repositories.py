@@ -129,6 +129,18 @@ def test_a_git_that_hangs(repository, monkeypatch, tmp_path):
     assert query._status.returncode is not None
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_query_that_nobody_waits_for(repository, monkeypatch, tmp_path):
+    """Its processes end with it."""
+    slow_git(tmp_path, "import time; time.sleep(60)", monkeypatch)
+    pending = start_git_query([str(repository / "main.py")])
+    (query,) = pending.queries.values()
+    processes = [query._status, query._config]
+    repositories._queries.clear()
+    del pending, query
+    assert [True, True] == [process.returncode is not None for process in processes]
+
+
 @pytest.mark.parametrize("kind", ["no git", "no repository", "no commit", "broken"])
 def test_no_state_is_no_error(kind, repository, tmp_path, monkeypatch, caplog):
     """SRC-04 [!]: a missing git, no repository, no commit: a note, never an error."""

@@ -29,11 +29,14 @@ def test_the_package_is_typed() -> None:
 def test_the_dependencies_are_those_of_the_design() -> None:
     """Nobody pays for more than the chosen packages without an extra; Python 3.10 has no reader of TOML."""
     names = {
-        re.split(r"[^\w-]", requirement)[0].lower()
+        re.split(r"[^\w-]", requirement)[0].lower().replace("-", "_")
         for requirement in DISTRIBUTION.requires or []
         if "extra ==" not in requirement
     }
-    expected = "click duckdb gitpython msgpack psutil pymongo pytz tomli watchdog xxhash zstandard"
+    expected = (
+        "click duckdb gitpython msgpack prompt_toolkit psutil pymongo pytz tomli watchdog xxhash "
+        "zstandard"
+    )
     (tomli,) = (one for one in DISTRIBUTION.requires or [] if one.startswith("tomli"))
     assert re.search(r"; *python_version *< *.3\.11", tomli)
     assert set(expected.split()) == names

@@ -244,3 +244,10 @@ def test_a_cut_is_noticed(
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(StoredRunError, match="its metrics.json is damaged: "):
         _columns(path)
+
+
+def test_a_cut_inside_of_a_key_that_is_a_bracket(tmp_path: Any) -> None:
+    """What is left of the key is no bracket."""
+    (tmp_path / "metrics.json").write_text('{"}')
+    with pytest.raises(StoredRunError, match="the text at byte 1 has no end"):
+        _columns(tmp_path / "metrics.json")

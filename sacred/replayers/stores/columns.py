@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnFile"]
 
-#: Strings, which may hold brackets, and brackets.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+#: Strings, which may hold brackets, brackets, and the quote of a string that has no end.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]|"', re.DOTALL)
 _PIECE = 256 * 1024
 #: A value that is larger is no point of a metric.
 _MOST = 256 << 20
@@ -86,6 +86,8 @@ class ColumnFile:
         depth = len(prefix) + 2  # of the object of a metric
         for token in _TOKEN.finditer(content):
             found = token[0]
+            if found == b'"':
+                raise self._damaged(f"the text at byte {token.start()} has no end")
             if not opened and (end or found != b"{" or content[: token.start()].strip()):
                 raise self._damaged(f"something else stands at byte {end}")
             if found in _OPENING:
