@@ -136,10 +136,14 @@ class Asked(NamedTuple):
         elif not found.rows:
             say("there is no such run" if self.where else "there are no runs yet")
         else:
-            print_lines(self._lines(found))
+            print_lines(self._lines(found, choice))
         return 0
 
-    def _lines(self, found: RunTable) -> list[str]:
+    def _lines(self, found: RunTable, choice: RootChoice) -> list[str]:
+        if choice.several and "root" in found.columns and terminal.is_terminal():
+            at = found.columns.index("root")
+            rows = [(*r[:at], r[at] and choice.short(r[at]), *r[at + 1 :]) for r in found.rows]
+            found = found._replace(rows=rows)
         table = field_table(found, grouped=len(self.group), optional=self.optional)
         return table.lines() if table.fits() else table.records()
 
@@ -148,7 +152,7 @@ class Asked(NamedTuple):
 
         def picture() -> Picture:
             found = self.table(choice)
-            lines = self._lines(found)
+            lines = self._lines(found, choice)
             counts = Counter[str]()
             if "status" in found.columns and not self.group:
                 at = found.columns.index("status")

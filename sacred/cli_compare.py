@@ -81,7 +81,7 @@ def compare(
     else:
         if len(found.rows) > 1 and not any(name.startswith("config.") for name in found.columns):
             say("no entry of their configuration differs")
-        print_lines(_side_by_side(found, which))
+        print_lines(_side_by_side(found, which, choice))
     return 0
 
 
@@ -133,8 +133,12 @@ def _check_metrics(found: RunTable, which: dict[str, str]) -> None:
             raise click.UsageError(f"none of the runs has a metric {metric}{text}")
 
 
-def _side_by_side(found: RunTable, which: dict[str, str]) -> list[str]:
+def _side_by_side(found: RunTable, which: dict[str, str], choice: RootChoice) -> list[str]:
     """Return tables with a column for each run, as many below each other as the width needs."""
+    if "root" in found.columns:
+        at = found.columns.index("root")
+        shown = [(*r[:at], choice.short(r[at]), *r[at + 1 :]) for r in found.rows]
+        found = found._replace(rows=shown)
     rows = [row for row in _rows(found, which) if any(row[1])]
     width = terminal.columns()
     widest = max(terminal.width_of(name) for name, *_ in rows)

@@ -278,7 +278,8 @@ def _listing(listed: list[RunOutline], choice: RootChoice) -> list[str]:
             "" if outline.result is None else to_json(outline.result),
         ]
         if choice.several:
-            cells.insert(0, choice.name_of(outline.path))
+            name = choice.name_of(outline.path)
+            cells.insert(0, name if whole else choice.short(name))
         table.add(*cells, *([outline.problem or outline.note or ""] if whole else []))
     return table.lines()
 

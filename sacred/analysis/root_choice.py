@@ -155,6 +155,17 @@ class RootChoice:
         """What the roots are called in a line."""
         return ", ".join(name for name, _ in self.roots) if self.several else str(self.first.path)
 
+    def short(self, name: str) -> str:
+        """Return the part of a root's name that tells it from the others', for narrow tables."""
+        names = [each for each, _ in self.roots]
+        if name not in names:
+            return name
+        try:
+            above = os.path.commonpath([os.path.dirname(each) for each in names])
+        except ValueError:  # relative ones and absolute ones
+            return name
+        return os.path.relpath(name, above) if above else name
+
     def told_of(self, problems: Sequence[str]) -> JournalRoot:
         """Return the first root that one of the sentences about runs is about."""
         if self.several:

@@ -110,6 +110,29 @@ def test_the_same_root_counts_once(roots, tmp_path):
     assert ["a", "b"] == [name for name, _ in RootChoice.of(given).roots]
 
 
+@pytest.mark.parametrize(
+    ("given", "short"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["x/y/a", "x/y/b"], ["a", "b"]),
+        (["x/a/runs", "x/b/runs"], ["a/runs", "b/runs"]),
+        (["a", "x/b"], ["a", "x/b"]),
+        (["x/y/a"], ["a"]),
+    ],
+)
+def test_names_are_shortened_by_what_they_share(tmp_path, monkeypatch, given, short):
+    """A narrow table shows the part of a path that tells one root from another."""
+    monkeypatch.chdir(tmp_path)
+    for place in given:
+        JournalRoot(tmp_path / place).create()
+    choice = RootChoice.of([os.path.join(*place.split("/")) for place in given])
+    names = [name for name, _ in choice.roots]
+    assert short == [choice.short(name).replace(os.sep, "/") for name in names]
+    mixed = RootChoice.of([names[0], str(tmp_path / given[-1]), str(tmp_path / given[0])])
+    if len(mixed.roots) > 1:
+        assert names[0] == mixed.short(names[0])
+
+
 _CONDITIONS = [
     *("{0}root = 'ROOT'", "{0}root <> 'ROOT'", "{0}root in ('ROOT', 'x')", "{0}root like '%b'"),
     *(
