@@ -22,7 +22,7 @@ from sacred.cli_options import (
     NOT_LOOKED,
     SETTINGS,
     about_run,
-    root_option,
+    roots_option,
     version_option,
 )
 
@@ -122,9 +122,9 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings=SETTINGS)
-@root_option
+@roots_option
 @version_option
-def cli(root: str | None) -> None:
+def cli(root: tuple[str, ...]) -> None:
     """Look at the runs of experiments, run queued ones, query them, bring them into views.
 
     A RUN is the number of its folder, last, last~2 (two before the last), id:X, a path, or how its
@@ -254,7 +254,12 @@ def _candidates(error: Exception) -> Iterator[str]:
     if isinstance(error, AmbiguousNameError):
         if error.more:
             yield f"({error.more:,} before these)"
-        yield from map(about_run, error.candidates)
+        places = getattr(error, "places", None)  # where they are of several roots
+        if places is None:
+            yield from map(about_run, error.candidates)
+        else:
+            for place, found in zip(places, error.candidates, strict=True):
+                yield terminal.clean(f"{place}: {about_run(found).partition(': ')[2]}")
 
 
 def _lacks(error: Exception) -> str | None:

@@ -16,9 +16,9 @@ from sacred.waiting import Waiting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.analysis.run_table import RunTable
     from sacred.journal.past import Moment
-    from sacred.journal.root import JournalRoot
 
 __all__ = ["Asked", "cell_text", "field_table", "tell_problems"]
 
@@ -94,7 +94,7 @@ class Asked(NamedTuple):
         names = dict.fromkeys(name for name in chosen if name not in groups)
         return cls(tuple(names), optional, where, tuple(split_names(sort or "")), groups, last)
 
-    def table(self, place: JournalRoot) -> RunTable:
+    def table(self, choice: RootChoice) -> RunTable:
         """Read the runs and return their table.
 
         Raises
@@ -105,42 +105,54 @@ class Asked(NamedTuple):
         from sacred.analysis.run_table import run_table
 
         found = run_table(
-            place.runs(),
-            self.columns,
+            choice.folders(cache=self.cache),
+            self._columns_of(choice),
             where=self.where,
             sort=self.sort,
             last=None if self.sort else self.last,
             group=self.group,
             cache=self.cache,
             at=self.at,
+            choice=choice,
         )
         if self.sort and self.last is not None:
             found = found._replace(rows=found.rows[: self.last], folders=found.folders[: self.last])
         return found
 
-    def printed(self, place: JournalRoot, *, as_json: bool) -> int:
+    def _columns_of(self, choice: RootChoice) -> tuple[str, ...]:
+        """Return the columns; of runs of several roots the root stands in front."""
+        named = "root" in (*self.columns, *self.group)
+        if not choice.several or named or (self.group and "run" not in self.columns):
+            return self.columns
+        return ("root", *self.columns)
+
+    def printed(self, choice: RootChoice, *, as_json: bool) -> int:
         """Print it as a command's result; return the exit code."""
         with Waiting("reading the runs"):
-            found = self.table(place)
-        tell_problems(found.problems, place)
+            found = self.table(choice)
+        tell_problems(found.problems, choice)
         if as_json:
             print_records(found.records())
         elif not found.rows:
             say("there is no such run" if self.where else "there are no runs yet")
         else:
-            print_lines(self._lines(found))
+            print_lines(self._lines(found, choice))
         return 0
 
-    def _lines(self, found: RunTable) -> list[str]:
+    def _lines(self, found: RunTable, choice: RootChoice) -> list[str]:
+        if choice.several and "root" in found.columns and terminal.is_terminal():
+            at = found.columns.index("root")
+            rows = [(*r[:at], r[at] and choice.short(r[at]), *r[at + 1 :]) for r in found.rows]
+            found = found._replace(rows=rows)
         table = field_table(found, grouped=len(self.group), optional=self.optional)
         return table.lines() if table.fits() else table.records()
 
-    def watched(self, place: JournalRoot) -> int:
+    def watched(self, choice: RootChoice) -> int:
         """Draw it on the terminal until somebody has seen enough; return the exit code."""
 
         def picture() -> Picture:
-            found = self.table(place)
-            lines = self._lines(found)
+            found = self.table(choice)
+            lines = self._lines(found, choice)
             counts = Counter[str]()
             if "status" in found.columns and not self.group:
                 at = found.columns.index("status")
@@ -149,7 +161,7 @@ class Asked(NamedTuple):
             summary = counts_text(counts) or f"{len(found.rows):,} {kind}"
             return Picture(summary, lines[:1], lines[1:], first=bool(self.sort or self.group))
 
-        return watch(place, picture)
+        return watch(choice.title, picture)
 
 
 #: What of the usual columns a narrow terminal leaves out where others are shown, too.
@@ -248,7 +260,7 @@ def _nanoseconds(value: Any) -> int:
     return int(value.replace(tzinfo=timezone.utc).timestamp()) * 10**9
 
 
-def tell_problems(problems: Sequence[str], place: JournalRoot) -> None:
+def tell_problems(problems: Sequence[str], choice: RootChoice) -> None:
     """Say which runs could not be read whole."""
     from sacred.journal.finding import command_for
 
@@ -257,4 +269,5 @@ def tell_problems(problems: Sequence[str], place: JournalRoot) -> None:
     if len(problems) > _TOLD:
         say(f"and {len(problems) - _TOLD:,} more runs")
     if problems:
-        say(f"{command_for('verify', '--all', place)} says what to do")
+        root = choice.told_of(problems)
+        say(f"{command_for('verify', '--all', root)} says what to do")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +13,9 @@ from sacred.cli_options import (
     json_option,
     print_lines,
     print_records,
-    root_of,
-    root_option,
-    runs_of,
+    roots_of,
+    roots_option,
+    runs_among,
     say,
 )
 from sacred.waiting import Waiting
@@ -22,6 +23,7 @@ from sacred.waiting import Waiting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.analysis.run_table import RunTable
     from sacred.journal.root import RunFolder
 
@@ -50,24 +52,26 @@ _ABOUT = ("name", "status")
     "--best", multiple=True, metavar="METRIC=min|max", help="Which value is best; may be repeated."
 )
 @json_option
-@root_option
+@roots_option
 def compare(
     runs: tuple[str, ...],
     where: str | None,
     last: int | None,
     best: tuple[str, ...],
     as_json: bool,
-    root: str | None,
+    root: tuple[str, ...],
 ) -> int:
     """Put runs side by side: what of their config differs, and their metrics."""
     from sacred.analysis.comparison import comparison
 
     which = dict(map(_which, best))
+    _check_asked(runs, where, last)
+    choice = roots_of(root, runs)
     with Waiting("reading the runs"):
-        folders = _chosen(root, runs, where, last)
-        found = comparison(folders, best=which)
+        folders = _chosen(choice, runs, where, last)
+        found = comparison(folders, best=which, choice=choice)
     _check_metrics(found, which)
-    tell_problems(found.problems, folders[0].root if folders else root_of(root))
+    tell_problems(found.problems, choice)
     if as_json:
         print_records(found.records())
     elif not found.rows:
@@ -77,25 +81,27 @@ def compare(
     else:
         if len(found.rows) > 1 and not any(name.startswith("config.") for name in found.columns):
             say("no entry of their configuration differs")
-        print_lines(_side_by_side(found, which))
+        print_lines(_side_by_side(found, which, choice))
     return 0
 
 
-def _chosen(
-    root: str | None, texts: tuple[str, ...], where: str | None, last: int | None
-) -> list[RunFolder]:
+def _check_asked(texts: tuple[str, ...], where: str | None, last: int | None) -> None:
     if where is not None and not where.strip():
         raise click.UsageError("--filter needs a condition")
     if not texts and where is None and last is None:
         raise click.UsageError("name the runs to compare, or give --filter or -n")
     if len(set(texts)) == 1:
         raise click.UsageError("one run alone can not be compared: name two or more")
-    folders = list(runs_of(root, texts) if texts else root_of(root).runs())
-    folders = list({folder.path: folder for folder in folders}.values())
+
+
+def _chosen(
+    choice: RootChoice, texts: tuple[str, ...], where: str | None, last: int | None
+) -> list[RunFolder]:
+    folders = list(runs_among(choice, texts)) if texts else choice.folders()
     if where is not None:
         from sacred.analysis.run_table import run_table
 
-        folders = run_table(folders, ("run",), where=where).folders
+        folders = run_table(folders, ("run",), where=where, choice=choice).folders
     return folders if last is None else folders[max(0, len(folders) - last) :]
 
 
@@ -127,8 +133,12 @@ def _check_metrics(found: RunTable, which: dict[str, str]) -> None:
             raise click.UsageError(f"none of the runs has a metric {metric}{text}")
 
 
-def _side_by_side(found: RunTable, which: dict[str, str]) -> list[str]:
+def _side_by_side(found: RunTable, which: dict[str, str], choice: RootChoice) -> list[str]:
     """Return tables with a column for each run, as many below each other as the width needs."""
+    if "root" in found.columns:
+        at = found.columns.index("root")
+        shown = [(*r[:at], choice.short(r[at]), *r[at + 1 :]) for r in found.rows]
+        found = found._replace(rows=shown)
     rows = [row for row in _rows(found, which) if any(row[1])]
     width = terminal.columns()
     widest = max(terminal.width_of(name) for name, *_ in rows)
@@ -155,7 +165,7 @@ def _rows(found: RunTable, which: dict[str, str]) -> list[_Row]:
     rows: list[_Row] = []
     for number, name in enumerate(found.columns):
         values = [row[number] for row in found.rows]
-        if name == "run" or (name == "name" and len(set(values)) == 1):
+        if name in {"root", "run"} or (name == "name" and len(set(values)) == 1):
             continue
         title, winners = name, set[int]()
         if name.startswith("metrics."):
@@ -186,6 +196,9 @@ def _titles(found: RunTable) -> list[str]:
     """Return what the runs are called: their numbers, or their folders where they have the same."""
     at = found.columns.index("run")
     numbers = [str(row[at]) for row in found.rows]
+    if "root" in found.columns:
+        named = found.columns.index("root")
+        return [os.path.join(str(row[named]), str(row[at])) for row in found.rows]
     if len(set(numbers)) == len(numbers):
         return numbers
     return [str(folder.path) for folder in found.folders]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sacred import terminal
-from sacred.cli_options import json_option, print_lines, root_option, runs_of, say
+from sacred.cli_options import at_option, json_option, print_lines, root_option, runs_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sacred.analysis.difference import Change, Difference, MetricChange, TextChange
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["diff"]
@@ -46,17 +47,24 @@ _SECTIONS = ("run", "config", "metrics", "sources", "dependencies", "git", "host
     help="Only this section; may be repeated.",
 )
 @click.option("--exit-code", "tells", is_flag=True, help="Exit with 1 if anything differs.")
+@at_option
 @json_option
 @root_option
 def diff(
-    a: str, b: str, only: tuple[str, ...], tells: bool, as_json: bool, root: str | None
+    a: str,
+    b: str,
+    only: tuple[str, ...],
+    tells: bool,
+    at: Moment | None,
+    as_json: bool,
+    root: str | None,
 ) -> int:
     """Show what is different between two runs."""
     from sacred.analysis.difference import difference
 
     # One after the other: a run may be compared with itself.
     (one,), (other,) = runs_of(root, (a,)), runs_of(root, (b,))
-    found = difference(one, other)
+    found = difference(one, other, at=at)
     sections = only or _SECTIONS
     parts = found.parts()
     differs = any(parts[name] for name in sections)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sacred import terminal
-from sacred.cli_options import DAMAGED, chosen, named_runs, root_option, say
+from sacred.cli_options import DAMAGED, chosen_among, named_runs, roots_of, roots_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.bundle_writer import Bundled
     from sacred.journal.root import RunFolder
 
@@ -35,7 +36,7 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a page or a 
       sacred export 7 --bundle run7.tar         journal and stored files, for sacred import
 
     The lines are those of sacred events; those of several runs begin with the
-    run. A bundle is one file (tar): the run as it is, and the way back in. A
+    run, and with --root repeated with its root, as every table does then. A bundle is one file (tar): the run as it is, and the way back in. A
     page needs no other file, and runs no script.
 
     What is exported appears when it is whole. A run that is still written is
@@ -60,7 +61,7 @@ _EXPORT_HELP = """Write runs as files for other programs, or one as a page or a 
     "--bundle", metavar="FILE", help="Write one run into FILE, for sacred import. - is stdout."
 )
 @click.option("--force", is_flag=True, help="Also over an earlier export.")
-@root_option
+@roots_option
 def export(
     runs: tuple[str, ...],
     everything: bool,
@@ -70,7 +71,7 @@ def export(
     page: str | None,
     bundle: str | None,
     force: bool,
-    root: str | None,
+    root: tuple[str, ...],
 ) -> int:
     """Write runs as files for other programs, or one as a page or a bundle."""
     from sacred.journal.finding import command_for, command_on
@@ -92,24 +93,25 @@ def export(
         raise click.UsageError("a bundle is no text: name a file, or have a program read it")
     if form == "parquet" and output in {None, "-"}:
         raise click.UsageError("Parquet needs a folder to write to: -o DIR")
-    folders = list(chosen(root, runs, everything))
+    choice = roots_of(root, runs)
+    folders = list(chosen_among(choice, runs, everything))
     if bundle is not None:
         problems = [f"{_named(folders[0])}: {it}" for it in _bundled(folders[0], bundle, force)]
     elif page is not None:
         problems = _as_page(folders[0], page, force)
     elif database is not None or form == "parquet" or (form == "csv" and output not in {None, "-"}):
-        problems = _as_tables(folders, form, str(database or output), force)
+        problems = _as_tables(folders, form, str(database or output), force, choice)
     elif form == "csv":
-        problems = _as_csv_lines(folders)
+        problems = _as_csv_lines(folders, choice)
     else:
         several = everything or len(runs) > 1
-        problems = _as_lines(folders, output, several, force)
+        problems = _as_lines(folders, output, several, force, choice)
     for problem in problems:
         say(terminal.clean(problem))
     if problems:
         which = command_on("verify", folders[0])
         if len(folders) > 1:
-            which = command_for("verify", "--all", folders[0].root)
+            which = command_for("verify", "--all", choice.told_of(problems))
         say(f"not all of it could be exported: {which} says what to do")
     return DAMAGED if problems else 0
 
@@ -184,7 +186,7 @@ def _as_page(folder: RunFolder, path: str, force: bool) -> list[str]:
     return [f"{_named(folder)}: {problem}" for problem in done.problems]
 
 
-def _as_csv_lines(folders: list[RunFolder]) -> list[str]:
+def _as_csv_lines(folders: list[RunFolder], choice: RootChoice) -> list[str]:
     """Write the metrics to stdout, when they are whole."""
     import shutil
     import tempfile
@@ -192,20 +194,22 @@ def _as_csv_lines(folders: list[RunFolder]) -> list[str]:
     from sacred.analysis.export import csv_tables
 
     with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
-        done = csv_tables(folders, os.path.join(aside, "tables"))
+        done = csv_tables(folders, os.path.join(aside, "tables"), choice=choice)
         with open(done.path / "metrics.csv", "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.buffer.flush()
     return done.problems
 
 
-def _as_tables(folders: list[RunFolder], form: str | None, path: str, force: bool) -> list[str]:
+def _as_tables(
+    folders: list[RunFolder], form: str | None, path: str, force: bool, choice: RootChoice
+) -> list[str]:
     from sacred.analysis.export import csv_tables, parquet, snapshot
     from sacred.journal.wording import counted
 
     write = {"csv": csv_tables, "parquet": parquet}.get(form or "", snapshot)
     with _progress() as watch:
-        done = write(folders, path, overwrite=force, told=watch)
+        done = write(folders, path, overwrite=force, told=watch, choice=choice)
     rows = done.rows if isinstance(done.rows, dict) else {}
     # "1 metric", but "1 output" and "3 output", as the tables are called.
     told = ", ".join(
@@ -217,17 +221,21 @@ def _as_tables(folders: list[RunFolder], form: str | None, path: str, force: boo
     return done.problems
 
 
-def _as_lines(folders: list[RunFolder], path: str | None, several: bool, force: bool) -> list[str]:
+def _as_lines(
+    folders: list[RunFolder], path: str | None, several: bool, force: bool, choice: RootChoice
+) -> list[str]:
     from sacred.analysis.export import run_lines, write_lines
     from sacred.journal.wording import counted
 
     if path not in {None, "-"}:
         with _progress() as told:
-            done = write_lines(folders, str(path), numbered=several, overwrite=force, told=told)
+            done = write_lines(
+                folders, str(path), numbered=several, overwrite=force, told=told, choice=choice
+            )
         lines = counted(done.rows if isinstance(done.rows, int) else 0, "line")
         print(f"{lines} in {terminal.clean(str(done.path))}")
         return done.problems
     problems: list[str] = []
-    for line in run_lines(folders, problems, numbered=several):
+    for line in run_lines(folders, problems, numbered=several, choice=choice):
         sys.stdout.write(line + "\n")
     return problems

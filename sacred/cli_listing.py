@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +18,9 @@ from sacred.cli_options import (
     json_option,
     print_lines,
     print_records,
-    root_of,
     root_option,
+    roots_of,
+    roots_option,
     runs_of,
     say,
 )
@@ -29,6 +31,7 @@ from sacred.journal.integers import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot
     from sacred.replayers.listing import RunOutline
@@ -58,6 +61,8 @@ _LS_HELP = """List the runs and what became of them.
     Of a group: the mean of numbers, the least of .min, the greatest of .max,
     the sum of points and .count; of others what all its runs have in common.
 
+    With --root repeated the runs of all, as they began, with their root.
+
     Times are those of this machine's zone; --json and SQL have UTC. Views that
     are behind or failed are told of in one line on stderr.
     """
@@ -79,7 +84,7 @@ _LS_HELP = """List the runs and what became of them.
 @at_option
 @cache_option
 @json_option
-@root_option
+@roots_option
 def ls(
     last: int | None,
     columns: str | None,
@@ -90,44 +95,54 @@ def ls(
     at: Moment | None,
     cache: bool,
     as_json: bool,
-    root: str | None,
+    root: tuple[str, ...],
 ) -> int:
     """List the runs and what became of them."""
-    from sacred.replayers.listing import outlines
-
     if watch and as_json:
         raise click.UsageError("--watch draws for people, --json is for programs: give one")
-    place = root_of(root)
+    choice = roots_of(root)
     if at is not None and watch:
         raise click.UsageError("--watch shows what goes on, --at what was: give one of the two")
     if any(given is not None for given in (columns, where, sort, group)):
         from sacred.cli_columns import Asked
 
         asked = Asked.of(columns, where, sort, group, last)._replace(cache=cache, at=at)
-        return asked.watched(place) if watch else asked.printed(place, as_json=as_json)
+        return asked.watched(choice) if watch else asked.printed(choice, as_json=as_json)
     if watch:
-        return watch_it(place, lambda: _pictured(list(outlines(place, last=last, cache=cache))))
-    found = outlines(place, last=last, cache=cache, at=at)
+        drawn = partial(choice.outlines, last=last, cache=cache)
+        return watch_it(choice.title, lambda: _pictured(list(drawn()), choice))
+    found = choice.outlines(last=last, cache=cache, at=at)
     if as_json:
-        return _print_json(found, place, views=at is None)
-    listed = _read(found, place, last)
+        return _print_json(found, choice, views=at is None)
+    listed = _read(found, choice, last)
     if not listed:
         say("there are no runs yet" if at is None else f"no run had begun at {at}")
         return 0
-    print_lines(_listing(listed))
+    print_lines(_listing(listed, choice))
     if terminal.is_terminal():
-        _tell_of_runs(listed, place)
+        _tell_of_runs(listed, choice)
     if at is None:  # how the views stood then nobody knows
-        _tell_of_views(_behind(listed), place)
+        for place, of_root in _by_root(listed, choice):
+            _tell_of_views(_behind(of_root), place)
     return 0
 
 
-def _read(found: Iterable[RunOutline], place: JournalRoot, last: int | None) -> list[RunOutline]:
+def _by_root(
+    listed: list[RunOutline], choice: RootChoice
+) -> Iterator[tuple[JournalRoot, list[RunOutline]]]:
+    if not choice.several:
+        yield choice.first, listed
+        return
+    for name, root in choice.roots:
+        yield root, [found for found in listed if choice.name_of(found.path) == name]
+
+
+def _read(found: Iterable[RunOutline], choice: RootChoice, last: int | None) -> list[RunOutline]:
     """Return all outlines; on a terminal it is shown how far that is."""
     bar = terminal.Progress(after=1.0)
     if not bar.visible:
         return list(found)
-    total = len(place.numbers())
+    total = sum(len(root.numbers()) for _, root in choice.roots)
     total, listed = min(total, last or total), []
     try:
         for outline in found:
@@ -138,21 +153,24 @@ def _read(found: Iterable[RunOutline], place: JournalRoot, last: int | None) -> 
     return listed
 
 
-def _print_json(found: Iterable[RunOutline], place: JournalRoot, *, views: bool) -> int:
+def _print_json(found: Iterable[RunOutline], choice: RootChoice, *, views: bool) -> int:
     from sacred.journal.root import RunFolder
     from sacred.replayers.standings import standings
 
-    wrong: list[Standing] = []
+    wrong: dict[str, list[Standing]] = {}
 
     def records() -> Iterator[dict[str, Any]]:
         for outline in found:
             folder = RunFolder(outline.path, outline.run)
             stand = list(standings([folder], measure=False)) if views else []
-            wrong.extend(view for view in stand if not view.is_well)
-            yield {**outline.record(), "views": [_view_record(view) for view in stand]}
+            root = choice.name_of(outline.path)
+            wrong.setdefault(root, []).extend(view for view in stand if not view.is_well)
+            record = {**outline.record(), "views": [_view_record(view) for view in stand]}
+            yield {"root": root, **record} if choice.several else record
 
     print_records(records())
-    _tell_of_views(wrong, place)
+    for name, place in choice.roots:
+        _tell_of_views(wrong.get(name, []), place)
     return 0
 
 
@@ -168,27 +186,32 @@ def _behind(listed: Iterable[RunOutline]) -> list[Standing]:
     return [view for view in standings(folders, measure=False) if not view.is_well]
 
 
-def _tell_of_runs(listed: list[RunOutline], place: JournalRoot) -> None:
+def _tell_of_runs(listed: list[RunOutline], choice: RootChoice) -> None:
     """Say what is wrong, or odd, with single runs."""
     wrong = [outline for outline in listed if outline.problem]
     odd = [outline for outline in listed if outline.note and not outline.problem]
     if not wrong and not odd:
         return
     from sacred.journal.finding import command_for
+    from sacred.journal.root import RunFolder
 
     for outline in (wrong + odd)[:_TOLD]:
-        say(f"run {outline.run}: {terminal.clean(outline.problem or outline.note or '')}")
+        root = f"{choice.name_of(outline.path)}: " if choice.several else ""
+        told = outline.problem or outline.note or ""
+        say(terminal.clean(f"{root}run {outline.run}: {told}"))
     if len(wrong) + len(odd) > _TOLD:
         more = len(wrong) + len(odd) - _TOLD
-        say(f"and of {more:,} more run{'s' * (more != 1)}: {command_for('ls', '--json', place)}")
+        whole = command_for("ls", "--json", choice.first)
+        say(f"and of {more:,} more run{'s' * (more != 1)}: {whole}")
     if wrong:
         which = str(wrong[0].run) if len(wrong) == 1 else "--all"
+        place = RunFolder(wrong[0].path).root
         say(f"{command_for('verify', which, place)} says what to do")
 
 
-def _pictured(listed: list[RunOutline]) -> Picture:
+def _pictured(listed: list[RunOutline], choice: RootChoice) -> Picture:
     statuses = Counter(outline.status for outline in listed)
-    lines = _listing(listed) if listed else ["there are no runs yet"]
+    lines = _listing(listed, choice) if listed else ["there are no runs yet"]
     return Picture(counts_text(statuses), lines[:1], lines[1:])
 
 
@@ -224,11 +247,13 @@ def _tell_of_views(wrong: list[Standing], place: JournalRoot) -> None:
 _IS = {"behind": "is behind", "failed": "failed"}
 
 
-def _listing(listed: list[RunOutline]) -> list[str]:
+def _listing(listed: list[RunOutline], choice: RootChoice) -> list[str]:
     from sacred.replayers.jsontext import to_json
 
     whole = not terminal.is_terminal()
     header = ["RUN", "ID", "STATUS", "STARTED", "TIME", "NAME", "COMMAND", "POINTS", "RESULT"]
+    if choice.several:
+        header.insert(0, "ROOT")
     if whole:
         header.append("PROBLEM")
     optional = ["COMMAND", "STARTED", "TIME", "RESULT", "NAME"]
@@ -237,7 +262,7 @@ def _listing(listed: list[RunOutline]) -> list[str]:
     table = terminal.Table(
         header,
         right=("RUN", "TIME", "POINTS"),
-        flexible=("ID", "NAME", "COMMAND", "RESULT"),
+        flexible=("ROOT", "ID", "NAME", "COMMAND", "RESULT"),
         optional=optional,
     )
     for outline in listed:
@@ -252,6 +277,9 @@ def _listing(listed: list[RunOutline]) -> list[str]:
             str(outline.points),
             "" if outline.result is None else to_json(outline.result),
         ]
+        if choice.several:
+            name = choice.name_of(outline.path)
+            cells.insert(0, name if whole else choice.short(name))
         table.add(*cells, *([outline.problem or outline.note or ""] if whole else []))
     return table.lines()
 

@@ -18,6 +18,7 @@ from sacred.__about__ import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.past import Moment
     from sacred.journal.root import JournalRoot, RunFolder
     from sacred.replayers.listing import RunOutline
@@ -31,6 +32,7 @@ __all__ = [
     "at_option",
     "cache_option",
     "chosen",
+    "chosen_among",
     "first_of",
     "force_option",
     "json_option",
@@ -39,6 +41,9 @@ __all__ = [
     "print_records",
     "root_of",
     "root_option",
+    "roots_of",
+    "roots_option",
+    "runs_among",
     "runs_of",
     "say",
     "version_option",
@@ -52,24 +57,44 @@ _SHOWN_PROBLEMS = 20
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def _given_root(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Return the folder that was named behind the command, else the one that was named before it."""
-    if value == "":
+def _given_roots(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the folders that were named behind the command, else those named before it."""
+    if "" in value:
         raise click.BadParameter("a folder is needed, not an empty text", ctx, param)
-    if value is None and ctx.parent is not None:
-        value = ctx.parent.params.get("root")
+    if not value and ctx.parent is not None:
+        value = ctx.parent.params.get("root") or ()
     return value
 
 
-#: The group has it, too, so that it may stand before the command.
+def _given_root(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str | None:
+    """Return the one folder that was named."""
+    named = _given_roots(ctx, param, value)
+    if len({os.path.realpath(name) for name in named}) > 1:
+        raise click.UsageError(
+            f"{ctx.info_name} is about the runs of one root: give --root once "
+            f"(ls, query, sql, compare and export take several)"
+        )
+    return named[0] if named else None
+
+
+_ROOT_NAMES = ("-J", "--journal", "--root", "root")
 root_option = click.option(
-    "-J",
-    "--journal",
-    "--root",
-    "root",
+    *_ROOT_NAMES,
     metavar="DIR",
+    multiple=True,
     callback=_given_root,
     help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above).",
+)
+#: The group has it, too, so that it may stand before the command.
+roots_option = click.option(
+    *_ROOT_NAMES,
+    metavar="DIR",
+    multiple=True,
+    callback=_given_roots,
+    help="The folder of the runs (else $SACRED_JOURNAL_ROOT, ./sacred_runs or one above); "
+    "repeated: the runs of several.",
 )
 
 
@@ -122,6 +147,27 @@ def root_of(given: str | None) -> JournalRoot:
     return root
 
 
+def roots_of(given: tuple[str, ...], texts: Sequence[str] = ()) -> RootChoice:
+    """Find the roots of a command that takes several, and say which they are where that is not plain.
+
+    Runs that are named by paths alone (``texts``) need no root around them.
+    """
+    from sacred.analysis.root_choice import NamedRoot, RootChoice
+
+    if texts and not given and all(os.sep in text for text in texts):
+        from sacred.journal.root import RunFolder
+
+        root = RunFolder.at(texts[0]).root
+        return RootChoice([NamedRoot(str(root.path), root)], several=False)
+    if len(given) < 2:
+        return RootChoice.of(root_of(given[0] if given else None))
+    choice = RootChoice.of(given)
+    for name, root in choice.roots:
+        if os.path.abspath(root.path) != os.path.abspath(name):
+            say(terminal.clean(f"the runs of {name} are in {root.path}"))
+    return choice
+
+
 def writing_root(given: str | None) -> JournalRoot:
     """Return the root into which a program that is started here would write."""
     from sacred.journal.root import DEFAULT_NAME, JournalRoot
@@ -142,6 +188,12 @@ def runs_of(given: str | None, texts: Sequence[str]) -> tuple[RunFolder, ...]:
     if texts and all(os.sep in text for text in texts):
         return select_runs(tuple(texts), given)
     return select_runs(tuple(texts), str(root_of(given).path), by_name=_by_name)
+
+
+def runs_among(choice: RootChoice, texts: Sequence[str]) -> tuple[RunFolder, ...]:
+    """Find the runs of some roots that were named, each once."""
+    found = [choice.find(text, by_name=_by_name) for text in texts]
+    return tuple({folder.path: folder for folder in found}.values())
 
 
 def _by_name(root: JournalRoot, text: str) -> RunFolder:
@@ -165,11 +217,21 @@ def about_run(found: RunOutline) -> str:
 
 def chosen(given: str | None, texts: Sequence[str], everything: bool) -> Iterable[RunFolder]:
     """Find the runs that were named to a command that changes or checks them, or all."""
+    _check_chosen(texts, everything)
+    return root_of(given).runs() if everything else runs_of(given, texts)
+
+
+def chosen_among(choice: RootChoice, texts: Sequence[str], everything: bool) -> Sequence[RunFolder]:
+    """Do so for a command that takes several roots."""
+    _check_chosen(texts, everything)
+    return choice.folders() if everything else runs_among(choice, texts)
+
+
+def _check_chosen(texts: Sequence[str], everything: bool) -> None:
     if everything == bool(texts):
         verb = click.get_current_context().info_name
         both = ", not both" if texts else ""
         raise click.UsageError(f"name the runs to {verb}, or give --all{both}")
-    return root_of(given).runs() if everything else runs_of(given, texts)
 
 
 def say(text: str) -> None:

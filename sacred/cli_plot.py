@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from sacred import terminal
-from sacred.cli_options import DAMAGED, json_option, print_lines, root_option, runs_of, say
+from sacred.cli_options import (
+    DAMAGED,
+    at_option,
+    json_option,
+    print_lines,
+    root_option,
+    runs_of,
+    say,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sacred.analysis.curves import Curve, RunCurves
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["plot"]
@@ -59,6 +68,7 @@ _HEIGHT = 16
 @click.option(
     "--height", type=click.IntRange(6, 200), metavar="LINES", help="Of each in a terminal."
 )
+@at_option
 @json_option
 @root_option
 def plot(
@@ -70,6 +80,7 @@ def plot(
     picture: str | None,
     force: bool,
     height: int | None,
+    at: Moment | None,
     as_json: bool,
     root: str | None,
 ) -> int:
@@ -86,7 +97,7 @@ def plot(
 
         picture_kind(picture)
     folders = runs_of(root, texts)
-    runs = _read(folders, names, x)
+    runs = _read(folders, names, x, at)
     found = panels(runs, names, together=together)
     if log:
         found = [[curve.above_zero() for curve in panel] for panel in found]
@@ -131,7 +142,9 @@ def _named(folder: RunFolder) -> str:
     return str(folder.path) if folder.number is None else f"run {folder.number}"
 
 
-def _read(folders: Sequence[RunFolder], names: Sequence[str], x: str) -> list[RunCurves]:
+def _read(
+    folders: Sequence[RunFolder], names: Sequence[str], x: str, at: Moment | None
+) -> list[RunCurves]:
     from sacred.analysis.curves import run_curves
 
     runs = []
@@ -140,7 +153,7 @@ def _read(folders: Sequence[RunFolder], names: Sequence[str], x: str) -> list[Ru
         for number, folder in enumerate(folders):
             if len(folders) > 1:
                 progress.draw(number, len(folders), _named(folder))
-            runs.append(run_curves(folder, names, x))
+            runs.append(run_curves(folder, names, x, at=at))
     finally:
         progress.close()
     return runs

@@ -15,8 +15,8 @@ from sacred.cli_options import (
     json_option,
     print_lines,
     print_records,
-    root_of,
-    root_option,
+    roots_of,
+    roots_option,
     say,
 )
 from sacred.waiting import Waiting
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sacred.analysis.queries import QueryResult
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.past import Moment
-    from sacred.journal.root import JournalRoot
 
 __all__ = ["answered", "print_answer", "query"]
 
@@ -42,6 +42,9 @@ _QUERY_HELP = """Ask the runs a question in SQL.
     \b
       sacred query "select run, name, status, duration from runs"
       sacred query "select run, metric, min(value) from metrics group by all"
+
+    With --root repeated every table has a column root in front, and the runs of
+    all: join and group by root and run.
     """
 
 
@@ -57,7 +60,7 @@ _QUERY_HELP = """Ask the runs a question in SQL.
 @at_option
 @cache_option
 @json_option
-@root_option
+@roots_option
 def query(
     sql: str | None,
     file: str | None,
@@ -66,20 +69,20 @@ def query(
     at: Moment | None,
     cache: bool,
     as_json: bool,
-    root: str | None,
+    root: tuple[str, ...],
 ) -> int:
     """Ask the runs a question in SQL."""
     if (sql is None) == (file is None):
         both = ", not both" if file is not None else ""
         raise click.UsageError(f"give a statement, or --file with one{both}")
     statement = sql if sql is not None else _read(file or "")
-    place = root_of(root)
+    place = roots_of(root)
     result = answered(statement, place, memory=memory, files=files, at=at, cache=cache)
     print_answer(result, as_json=as_json)
     return 0
 
 
-def answered(statement: str, place: JournalRoot, **options: Any) -> QueryResult:
+def answered(statement: str, place: RootChoice, **options: Any) -> QueryResult:
     """Ask a question; on a terminal the place of an error is shown, and runs with problems are told."""
     from sacred.analysis.queries import StatementError
     from sacred.analysis.queries import query as ask
@@ -141,10 +144,11 @@ def _read(file: str) -> str:
         raise click.UsageError(f"{file} is no text in UTF-8") from None
 
 
-def _tell_problems(problems: list[str], root: JournalRoot) -> None:
+def _tell_problems(problems: list[str], choice: RootChoice) -> None:
     from sacred.journal.finding import command_for
 
-    one = re.match(r"run (\d+): ", problems[0]) if len(problems) == 1 else None
+    one = re.search(r"(?:^|: )run (\d+): ", problems[0]) if len(problems) == 1 else None
+    root = choice.told_of(problems)
     verify = f"{command_for('verify', one[1] if one else '--all', root)} says what to do"
     if len(problems) > 1:
         say(

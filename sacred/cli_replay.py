@@ -29,7 +29,7 @@ def _given_roots(
     if "" in values:
         raise click.BadParameter("a folder is needed, not an empty text", ctx, param)
     if not values and ctx.parent is not None and ctx.parent.params.get("root"):
-        return (ctx.parent.params["root"],)
+        return tuple(ctx.parent.params["root"])
     return values
 
 

@@ -16,8 +16,8 @@ from sacred.cli_options import (
     at_option,
     cache_option,
     print_lines,
-    root_of,
-    root_option,
+    roots_of,
+    roots_option,
     say,
 )
 from sacred.cli_query import answered, print_answer
@@ -25,9 +25,9 @@ from sacred.cli_query import answered, print_answer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.analysis.statement_words import StatementWords
     from sacred.journal.past import Moment
-    from sacred.journal.root import JournalRoot
 
 __all__ = ["sql"]
 
@@ -53,19 +53,21 @@ _HELP = """Ask question after question in SQL, at a prompt.
 @click.option("--files", is_flag=True, help="Let statements read files of this machine.")
 @at_option
 @cache_option
-@root_option
-def sql(memory: str | None, files: bool, at: Moment | None, cache: bool, root: str | None) -> int:
+@roots_option
+def sql(
+    memory: str | None, files: bool, at: Moment | None, cache: bool, root: tuple[str, ...]
+) -> int:
     """Ask question after question in SQL, at a prompt."""
     from sacred.analysis.statement_words import StatementWords
 
-    place = root_of(root)
-    asking = _Asking(place, {"memory": memory, "files": files, "at": at, "cache": cache})
+    choice = roots_of(root)
+    asking = _Asking(choice, {"memory": memory, "files": files, "at": at, "cache": cache})
     if not sys.stdin.isatty():
         return asking.answer_all(sys.stdin.read())
-    words = StatementWords(place)
-    count = len(place.numbers())
+    words = StatementWords(choice)
+    count = sum(len(root.numbers()) for _, root in choice.roots)
     runs = "1 run" if count == 1 else f"{count:,} runs"
-    say(f"{runs} in {terminal.clean(str(place.path))}; \\? helps, Ctrl-D ends")
+    say(f"{runs} in {terminal.clean(choice.title)}; \\? helps, Ctrl-D ends")
     for text in _typed(words):
         if not asking.take(text):
             break
@@ -82,8 +84,8 @@ class _Shape(NamedTuple):
 class _Asking:
     """Statements and commands, one after the other, about the runs of a root."""
 
-    def __init__(self, place: JournalRoot, options: dict[str, Any]) -> None:
-        self._place = place
+    def __init__(self, choice: RootChoice, options: dict[str, Any]) -> None:
+        self._choice = choice
         self._options = options
         self._shape = _Shape()
 
@@ -129,7 +131,7 @@ class _Asking:
         return 0
 
     def _answer(self, statement: str) -> None:
-        result = answered(statement, self._place, **self._options)
+        result = answered(statement, self._choice, **self._options)
         print_answer(result, as_json=self._shape.as_json, records=self._shape.records)
         sys.stdout.flush()
 
@@ -158,7 +160,7 @@ class _Asking:
     def _describe(self, name: str) -> None:
         from difflib import get_close_matches
 
-        from sacred.replayers.relations import RELATIONS
+        from sacred.replayers.relations import RELATIONS, ROOT
 
         relation = RELATIONS.get(name.lower())
         if relation is None:
@@ -167,6 +169,8 @@ class _Asking:
             say(f"there is no table {terminal.clean(name)}: {hint}")
             return
         table = terminal.Table(("COLUMN", "TYPE", "WHAT"), flexible=("WHAT",))
+        if self._choice.several:
+            table.add(*ROOT)
         for column in relation.columns:
             table.add(column.name, column.type, column.doc)
         print_lines(table.lines())

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sacred import terminal
-from sacred.cli_options import json_option, root_option, runs_of, say
+from sacred.cli_options import at_option, json_option, root_option, runs_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sacred.analysis.tail import Point, RunTail
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
     from sacred.replayers.lines import Line
     from sacred.replayers.listing import RunOutline
@@ -34,6 +35,8 @@ _TAIL_HELP = """Show the end of what a run printed, and with -f what comes, as i
     both --output and --metrics lines and points come one below the other, by
     time; a pipe gets the output alone unless asked for more. What a killed run
     printed last is shown, too.
+
+    With --at the lines and points up to that moment.
 
     -f ends when the run ends, and says how; the exit code is 0 however it
     ended. Ctrl-C leaves the run alone (exit code 130).
@@ -67,6 +70,7 @@ class _Count(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 )
 @click.option("--output", "output", is_flag=True, help="What it prints.")
 @click.option("--metrics", "metrics", is_flag=True, help="Its metric points, a line each.")
+@at_option
 @json_option
 @root_option
 def tail(
@@ -75,22 +79,26 @@ def tail(
     most: int | str,
     output: bool,
     metrics: bool,
+    at: Moment | None,
     as_json: bool,
     root: str | None,
 ) -> int:
     """Show the end of what a run printed, and with -f what comes, as it comes."""
+    from sacred.analysis.details import outline_then
     from sacred.analysis.tail import RunTail
     from sacred.journal.errors import NotAJournalError
     from sacred.replayers.listing import outline
 
+    if at is not None and follow:
+        raise click.UsageError("-f shows what comes, --at what was: give one of the two")
     (folder,) = runs_of(root, (run,))
-    found = outline(folder)
+    found = outline_then(folder, at)
     if found.status in _UNSEEN:
         raise NotAJournalError(f"{_named(folder)} has nothing to show: {found.problem}")
     lines = output or not metrics
     points = metrics or (as_json and not output)
     shows = _Lines(as_json) if as_json or not (follow and _is_live()) else _Screen(folder)
-    ended = RunTail(folder, lines=lines, points=points)
+    ended = RunTail(folder, lines=lines, points=points, at=at)
     try:
         shows.add(ended.last(None if isinstance(most, str) else most))
         if follow and found.status in _GOING_ON:

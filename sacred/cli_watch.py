@@ -12,7 +12,6 @@ from sacred import terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sacred.journal.root import JournalRoot
     from sacred.live_screen import LiveScreen
 
 __all__ = ["Picture", "counts_text", "watch"]
@@ -48,13 +47,13 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[status]:,} {status}" for status in running)
 
 
-def watch(place: JournalRoot, picture: Callable[[], Picture]) -> int:
+def watch(place: str, picture: Callable[[], Picture]) -> int:
     """Draw a picture every second until somebody has seen enough.
 
     Parameters
     ----------
     place
-        The root, for the line at the top.
+        What the root is called in the line at the top, or the roots.
     picture
         Reads and returns it.
 
@@ -81,7 +80,7 @@ def watch(place: JournalRoot, picture: Callable[[], Picture]) -> int:
     return 0
 
 
-def _draw(screen: LiveScreen, place: JournalRoot, seen: Picture) -> None:
+def _draw(screen: LiveScreen, place: str, seen: Picture) -> None:
     now = time.strftime("%H:%M:%S")
     width = terminal.columns()
     room = screen.height - 1 - len(seen.head)
@@ -91,6 +90,6 @@ def _draw(screen: LiveScreen, place: JournalRoot, seen: Picture) -> None:
         rows = rows[: room - 1] if seen.first else rows[left + 1 :]
         more = terminal.paint(f"{left + 1:,} more {'below' if seen.first else 'above'}", "dim")
         rows = [*rows, more] if seen.first else [more, *rows]
-    title = terminal.fitted(f"{now}  {seen.summary}  {terminal.clean(str(place.path))}", width - 10)
+    title = terminal.fitted(f"{now}  {seen.summary}  {terminal.clean(place)}", width - 10)
     title += " " * (width - 9 - terminal.width_of(title)) + " q: quit"
     screen.draw(terminal.paint(title, "dim"), [*seen.head, *rows])

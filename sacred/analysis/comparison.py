@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sacred.analysis.fields import Field
 from sacred.analysis.run_facts import RunFacts
 from sacred.analysis.run_table import RunTable, typed_table
 from sacred.replayers.errors import QueryError
@@ -13,6 +14,8 @@ from sacred.replayers.jsontext import leaves, to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sacred.analysis.root_choice import RootChoice
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["best_of", "comparison"]
@@ -42,9 +45,16 @@ _LESS_IS_BETTER = frozenset(
     ]
 )
 _ALWAYS = ("run", "name", "status")
+_OF_SEVERAL = ("root", *_ALWAYS)
 
 
-def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None = None) -> RunTable:
+def comparison(
+    folders: Sequence[RunFolder],
+    *,
+    best: Mapping[str, str] | None = None,
+    at: Moment | None = None,
+    choice: RootChoice | None = None,
+) -> RunTable:
     """Return a row for each run: config entries that differ, and last, best and mean of each metric.
 
     Parameters
@@ -53,10 +63,14 @@ def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None =
         The runs, in the order of the rows.
     best
         For metrics by name, ``min`` or ``max``: which value is best. Of others :func:`best_of` says.
+    at
+        The runs as they were at a moment, without those that had not begun; None: as they are.
+    choice
+        The roots of the runs, where several were asked for; see ``RunFacts``.
 
     Returns
     -------
-    Columns: ``run``, ``name``, ``status``; ``config.X`` for each entry that not all runs have with
+    Columns: ``root`` of several roots, ``run``, ``name``, ``status``; ``config.X`` for each entry that not all runs have with
     the same value (an entry that one lacks is None there); ``metrics.X.last``, ``metrics.X.best``
     and ``metrics.X.mean`` of the values that are numbers.
 
@@ -69,11 +83,12 @@ def comparison(folders: Sequence[RunFolder], *, best: Mapping[str, str] | None =
     for name, which in best.items():
         if which not in {"min", "max"}:
             raise QueryError(f"the best value of {name} is its min or its max, not {which!r}")
-    with RunFacts(folders) as facts:
-        return _compared(facts, best)
+    with RunFacts(folders, at=at, choice=choice) as facts:
+        several = choice is not None and choice.several
+        return _compared(facts, best, _OF_SEVERAL if several else _ALWAYS)
 
 
-def _compared(facts: RunFacts, best: Mapping[str, str]) -> RunTable:
+def _compared(facts: RunFacts, best: Mapping[str, str], always: Sequence[str]) -> RunTable:
     every = range(len(facts.folders))
     configs = [dict(leaves(facts.part(index, "config") or {})) for index in every]
     facts.read_metrics(every, None)
@@ -81,13 +96,12 @@ def _compared(facts: RunFacts, best: Mapping[str, str]) -> RunTable:
         key for key in _in_order(configs) if _differs([config.get(key, ...) for config in configs])
     ]
     metrics = _in_order([facts.metrics(index) for index in every])
-    columns = [*_ALWAYS, *(f"config.{key}" for key in keys)]
+    columns = [*always, *(f"config.{key}" for key in keys)]
     for metric in metrics:
         columns += [f"metrics.{metric}.{what}" for what in ("last", "best", "mean")]
     rows = []
     for index in every:
-        outline = facts.outline(index)
-        row: list[Any] = [outline.run, outline.name, outline.status]
+        row: list[Any] = [facts.value(index, Field.of(name))[1] for name in always]
         row += [configs[index].get(key) for key in keys]
         for metric in metrics:
             found = facts.metrics(index).get(metric, {})

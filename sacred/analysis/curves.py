@@ -7,9 +7,10 @@ from array import array
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sacred.analysis.details import not_begun
 from sacred.journal.errors import JournalError
 from sacred.journal.events import EventType
-from sacred.journal.reader import JournalReader
+from sacred.journal.past import reader_at
 from sacred.journal.verdicts import is_damage
 from sacred.replayers.counted_table import CountedTable
 from sacred.replayers.errors import QueryError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["AXES", "Curve", "RunCurves", "panels", "reduced", "run_curves"]
@@ -108,7 +110,9 @@ def _finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def run_curves(folder: RunFolder, names: Sequence[str] = (), x: str = "step") -> RunCurves:
+def run_curves(
+    folder: RunFolder, names: Sequence[str] = (), x: str = "step", *, at: Moment | None = None
+) -> RunCurves:
     """Read the points of some metrics of a run, as its journal is now.
 
     Parameters
@@ -120,11 +124,15 @@ def run_curves(folder: RunFolder, names: Sequence[str] = (), x: str = "step") ->
         have give no curve.
     x
         ``step``; ``time``; or ``relative``, to the start of the run.
+    at
+        As its journal was at that moment; None: now.
 
     Raises
     ------
     NotAJournalError, NewerFormatError, JournalUnreadableError
         There is no journal that can be read.
+    RunNotFoundError
+        The run had not begun at that moment.
 
     Notes
     -----
@@ -134,7 +142,7 @@ def run_curves(folder: RunFolder, names: Sequence[str] = (), x: str = "step") ->
     units: dict[str, str] = {}
     problems: list[str] = []
     begin: int | None = None
-    reader = JournalReader(folder.journal, table_decoder=CountedTable)
+    reader = reader_at(folder, at, CountedTable)
     try:
         for event in reader.read(order="time"):
             if event.type in _KINDS:
@@ -151,6 +159,8 @@ def run_curves(folder: RunFolder, names: Sequence[str] = (), x: str = "step") ->
         problems.append("the run was removed while it was read")
     finally:
         reader.close()
+    if at is not None and begin is None and not problems:
+        raise not_begun(folder, at)
     run = f"run {folder.number}" if folder.number is not None else folder.path.name
     curves = [
         Curve(run, name, units.get(name), *_sorted(points), points.skipped)

@@ -47,6 +47,8 @@ __all__ = [
     "event_lines",
     "patches",
     "repository_of",
+    "not_begun",
+    "outline_then",
     "spool_beyond",
 ]
 
@@ -353,9 +355,7 @@ def details(folder: RunFolder, *, at: Moment | None = None) -> RunDetails:
     RunNotFoundError
         The run had not begun at that moment.
     """
-    then = outline(folder) if at is None else outline_at(folder, at)
-    if then is None:
-        raise RunNotFoundError(f"run {folder.number or folder.path} had not begun at {at}")
+    then = outline_then(folder, at)
     found = RunDetails(then)
     projection = RunProjection(resolve=blob_resolver(folder.root))
     tail = _OutputTail()
@@ -468,6 +468,25 @@ def _metric(metrics: dict[str, MetricSummary], name: Any) -> MetricSummary:
     if found is None:
         found = metrics[text] = MetricSummary(text)
     return found
+
+
+def outline_then(folder: RunFolder, at: Moment | None) -> RunOutline:
+    """Return what began and ended a run, as it is, or was at a moment.
+
+    Raises
+    ------
+    RunNotFoundError
+        The run had not begun at that moment.
+    """
+    found = outline(folder) if at is None else outline_at(folder, at)
+    if found is None:
+        raise not_begun(folder, at)
+    return found
+
+
+def not_begun(folder: RunFolder, at: Moment | None) -> RunNotFoundError:
+    """Return the error of whoever asks for a run before it began."""
+    return RunNotFoundError(f"run {folder.number or folder.path} had not begun at {at}")
 
 
 def spool_beyond(

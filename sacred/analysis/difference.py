@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sacred.analysis.details import Repository
     from sacred.analysis.metric_summary import MetricSummary
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["SECTIONS", "Change", "Difference", "MetricChange", "TextChange", "difference"]
@@ -186,11 +187,13 @@ class Difference(NamedTuple):
         }
 
 
-def difference(a: RunFolder, b: RunFolder) -> Difference:
-    """Compare two runs as their journals are now.
+def difference(a: RunFolder, b: RunFolder, *, at: Moment | None = None) -> Difference:
+    """Compare two runs as their journals are now, or were at a moment.
 
     Raises
     ------
+    RunNotFoundError
+        One of them had not begun at that moment.
     NotAJournalError
         One of them holds nothing to compare; the text says why.
 
@@ -199,7 +202,7 @@ def difference(a: RunFolder, b: RunFolder) -> Difference:
     Values are the same if they are written alike: ``1`` and ``1.0`` are not, two NaN are. Memory:
     the documents of both, and two texts of a megabyte at most.
     """
-    first, second = details(a), details(b)
+    first, second = details(a, at=at), details(b, at=at)
     for found in (first, second):
         if found.outline.status in _UNSEEN:
             name = found.outline.path if found.outline.run is None else f"run {found.outline.run}"

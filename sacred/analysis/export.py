@@ -12,18 +12,22 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from sacred.analysis.details import event_lines
-from sacred.analysis.loader import Loader
+from sacred.analysis.loader import Loader, create_relations
 from sacred.journal.errors import JournalError, OutputPlaceError
 from sacred.journal.new_file import free_place, new_file
 from sacred.journal.root import RunFolder, fsync_folder
 from sacred.replayers.errors import QueryError
+from sacred.replayers.jsontext import to_json
 from sacred.replayers.parquet_files import copy_rows, quoted, set_up
-from sacred.replayers.relations import RELATIONS
+from sacred.replayers.plain import plain_text
+from sacred.replayers.relations import RELATIONS, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Any
+
+    from sacred.analysis.root_choice import RootChoice
 
     #: Is called before each run with how many were read, how many there are, and which comes.
     Told = Callable[[int, int, RunFolder], object]
@@ -60,6 +64,13 @@ class _Watched(list[RunFolder]):
         super().__init__(folders)
         self._tell = told
 
+    def part(self, folders: Sequence[RunFolder], before: int) -> _Watched:
+        """Return a part of them, before which so many are walked through."""
+        tell = self._tell
+        if tell is None:
+            return _Watched(folders, None)
+        return _Watched(folders, lambda done, _, folder: tell(before + done, len(self), folder))
+
     def __iter__(self) -> Iterator[RunFolder]:
         for number, folder in enumerate(super().__iter__()):
             if self._tell is not None:
@@ -68,7 +79,11 @@ class _Watched(list[RunFolder]):
 
 
 def run_lines(
-    folders: Sequence[RunFolder], problems: list[str], *, numbered: bool
+    folders: Sequence[RunFolder],
+    problems: list[str],
+    *,
+    numbered: bool,
+    choice: RootChoice | None = None,
 ) -> Iterator[str]:
     """Yield every event of some runs as a line of JSON, run after run.
 
@@ -81,6 +96,9 @@ def run_lines(
     numbered
         Have each line begin with the number of its run. Without, the lines are those of
         ``sacred events``.
+    choice
+        The roots of the runs: where several were asked for, each line has the run's root, too, and
+        so has each sentence.
 
     Notes
     -----
@@ -90,7 +108,9 @@ def run_lines(
         if folder.holds_nothing():
             continue
         run = folder.number if folder.number is not None else folder.path
-        head = f'{{"run": {"null" if folder.number is None else folder.number}, '
+        root = _root_name(folder, choice)
+        named = "" if root is None else f'"root": {to_json(plain_text(root))}, '
+        head = f'{{{named}"run": {"null" if folder.number is None else folder.number}, '
         wrong: list[str] = []
         try:
             for line in event_lines(folder, wrong):
@@ -99,7 +119,13 @@ def run_lines(
             if len(folders) == 1:
                 raise
             wrong.append(str(error))
-        problems += [f"run {run}: {problem}" for problem in wrong]
+        said = f"run {run}" if root is None else f"{root}: run {run}"
+        problems += [f"{said}: {problem}" for problem in wrong]
+
+
+def _root_name(folder: RunFolder, choice: RootChoice | None) -> str | None:
+    """Return what a run's root is called, where that is to be told."""
+    return choice.name_of(folder.place) if choice is not None and choice.several else None
 
 
 def write_lines(
@@ -109,6 +135,7 @@ def write_lines(
     numbered: bool,
     overwrite: bool = False,
     told: Told | None = None,
+    choice: RootChoice | None = None,
 ) -> Exported:
     """Write every event of some runs into a file of JSON Lines, in UTF-8.
 
@@ -127,7 +154,8 @@ def write_lines(
     problems: list[str] = []
     count = 0
     with new_file(path, overwrite=overwrite) as file:
-        for line in run_lines(_Watched(folders, told), problems, numbered=numbered):
+        watched = _Watched(folders, told)
+        for line in run_lines(watched, problems, numbered=numbered, choice=choice):
             # As on stdout: what is no Unicode is shown as an escape.
             file.write(line.encode("utf-8", "backslashreplace") + b"\n")
             count += 1
@@ -140,6 +168,7 @@ def parquet(
     *,
     overwrite: bool = False,
     told: Told | None = None,
+    choice: RootChoice | None = None,
 ) -> Exported:
     """Write some runs into a folder of Parquet files, one a table of ``docs/queries.md``.
 
@@ -153,6 +182,8 @@ def parquet(
         Also in the place of an earlier export. A folder that holds anything else is left alone.
     told
         Is called before each run with how many were read, how many there are, and which comes.
+    choice
+        The roots of the runs: where several were asked for, every table has a column ``root``.
 
     Raises
     ------
@@ -168,7 +199,9 @@ def parquet(
     Columns and types are those of the tables. Numbers come bit for bit, but every NaN as the same
     one. Memory: 512 MB for DuckDB, and the document of one run; the rest waits on the disk.
     """
-    return _folder_of_tables(folders, path, "parquet", copy_rows, overwrite=overwrite, told=told)
+    return _folder_of_tables(
+        folders, path, "parquet", copy_rows, overwrite=overwrite, told=told, choice=choice
+    )
 
 
 def csv_tables(
@@ -177,6 +210,7 @@ def csv_tables(
     *,
     overwrite: bool = False,
     told: Told | None = None,
+    choice: RootChoice | None = None,
 ) -> Exported:
     """Write some runs into a folder of CSV files, one a table of ``docs/queries.md``.
 
@@ -186,7 +220,9 @@ def csv_tables(
 
     For the parameters and what may be raised see ``parquet``.
     """
-    return _folder_of_tables(folders, path, "csv", _copy_csv, overwrite=overwrite, told=told)
+    return _folder_of_tables(
+        folders, path, "csv", _copy_csv, overwrite=overwrite, told=told, choice=choice
+    )
 
 
 def snapshot(
@@ -195,6 +231,7 @@ def snapshot(
     *,
     overwrite: bool = False,
     told: Told | None = None,
+    choice: RootChoice | None = None,
 ) -> Exported:
     """Write some runs into a database of DuckDB, with the tables of ``docs/queries.md``.
 
@@ -210,6 +247,8 @@ def snapshot(
         Also in the place of another file.
     told
         Is called before each run with how many were read, how many there are, and which comes.
+    choice
+        The roots of the runs: where several were asked for, every table has a column ``root``.
 
     Raises
     ------
@@ -225,16 +264,18 @@ def snapshot(
     It can be opened by the version of DuckDB that wrote it, and by later ones. Memory: 512 MB, and the
     document of one run; the rest waits on the disk.
     """
-    runs = _numbered(folders)
+    runs = _numbered(folders, choice)
     target = _free_file(path, overwrite=overwrite)
     with _aside(target) as aside:
         written = aside / "snapshot"
         rows: dict[str, int] = {}
-        with _filled(_Watched(runs, told), aside, str(written)) as (connection, problems):
+        watched = _Watched(runs, told)
+        with _filled(watched, aside, str(written), choice) as (connection, problems):
             for relation in RELATIONS.values():
                 table = f'"{relation.name}"'
                 connection.execute(f"comment on table {table} is {quoted(relation.doc)}")
-                for column in relation.columns:
+                several = choice is not None and choice.several
+                for column in (ROOT, *relation.columns) if several else relation.columns:
                     place = f'{table}."{column.name}"'
                     connection.execute(f"comment on column {place} is {quoted(column.doc)}")
                 found = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608 - ours
@@ -255,15 +296,17 @@ def _folder_of_tables(
     *,
     overwrite: bool,
     told: Told | None,
+    choice: RootChoice | None,
 ) -> Exported:
     """Write the tables as files of one kind into a folder."""
-    runs = _numbered(folders)
+    runs = _numbered(folders, choice)
     target = _free_folder(path, suffix, overwrite=overwrite)
     rows = {}
     with _aside(target) as aside:
         tables = aside / "tables"
         tables.mkdir()
-        with _filled(_Watched(runs, told), aside, str(aside / "duckdb")) as (connection, problems):
+        watched = _Watched(runs, told)
+        with _filled(watched, aside, str(aside / "duckdb"), choice) as (connection, problems):
             for name in RELATIONS:
                 file = tables / f"{name}.{suffix}"
                 rows[name] = copy(connection, f'"{name}"', str(file))
@@ -274,10 +317,10 @@ def _folder_of_tables(
     return Exported(target, rows, problems)
 
 
-def _numbered(folders: Sequence[RunFolder]) -> list[RunFolder]:
+def _numbered(folders: Sequence[RunFolder], choice: RootChoice | None) -> list[RunFolder]:
     # A journal that lies in no root has no number, and its rows need one.
     runs = [RunFolder(f.path, f.number or 0) for f in folders if not f.holds_nothing()]
-    numbers = [folder.number for folder in runs]
+    numbers = [(_root_name(folder, choice), folder.number) for folder in runs]
     if len(set(numbers)) < len(numbers):
         raise QueryError("two of these runs have the same number: export them one by one")
     return runs
@@ -308,7 +351,7 @@ def _aside(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _filled(
-    runs: Sequence[RunFolder], aside: Path, database: str
+    runs: _Watched, aside: Path, database: str, choice: RootChoice | None
 ) -> Iterator[tuple[Any, list[str]]]:
     """Give a database in a file with the tables of some runs, and what is wrong with these."""
     import duckdb
@@ -317,13 +360,37 @@ def _filled(
         with duckdb.connect(database) as connection:
             set_up(connection, memory=_MEMORY, threads=2, spilled=str(aside / "spilled"))
             connection.begin()  # else every few thousand rows are made durable
-            loader = Loader(connection)
-            loader.load(runs)
+            problems = _load(connection, runs, choice)
             connection.commit()
-            yield connection, loader.problems
+            yield connection, problems
     except duckdb.Error as error:
         text = " ".join(str(error).split())
         raise OutputPlaceError(f"no tables can be written in {aside.parent}: {text}") from None
+
+
+def _load(connection: Any, runs: _Watched, choice: RootChoice | None) -> list[str]:
+    """Fill the tables; return what is wrong with the runs."""
+    if choice is None or not choice.several:
+        loader = Loader(connection)
+        loader.load(runs)
+        return loader.problems
+    problems: list[str] = []
+    create_relations(connection, several=True)
+    of_root: dict[str, list[RunFolder]] = {}
+    for number in range(len(runs)):  # walking through them would be told of
+        of_root.setdefault(choice.name_of(runs[number].place), []).append(runs[number])
+    before = 0
+    for root, folders in of_root.items():
+        for name in RELATIONS:
+            said = quoted(plain_text(root))
+            connection.execute(f'alter table "{name}" alter column root set default {said}')
+        loader = Loader(connection, create=False)
+        loader.load(runs.part(folders, before))
+        before += len(folders)
+        problems += [f"{root}: {problem}" for problem in loader.problems]
+    for name in RELATIONS:
+        connection.execute(f'alter table "{name}" alter column root drop default')
+    return problems
 
 
 def _free_file(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

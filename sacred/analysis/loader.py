@@ -25,7 +25,7 @@ from sacred.replayers.past_outline import outline_at
 from sacred.replayers.plain import plain_text
 from sacred.replayers.points import PointLoader
 from sacred.replayers.projection import RunProjection
-from sacred.replayers.relations import RELATIONS
+from sacred.replayers.relations import RELATIONS, ROOT
 from sacred.replayers.rows import file_row, leaf_row
 from sacred.replayers.standings import standings
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sacred.journal.seal_index import SealedFrame
     from sacred.replayers.listing import RunOutline
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "create_relations"]
 
 #: Rows collected before they go to DuckDB.
 _ROWS = 8192
@@ -50,6 +50,14 @@ _BESIDE_JOURNAL = frozenset({"views"})
 _LONG = frozenset({"metrics", "output", "events"})
 #: Tables of a loader's own: of a statement's conditions it asks DuckDB which runs satisfy them.
 _RUNS, _METRICS = "sacred_run_numbers", "sacred_asked_names"
+
+
+def create_relations(connection: Any, *, several: bool = False) -> None:
+    """Make the relations, empty; of several roots each has the column ``root``."""
+    for relation in RELATIONS.values():
+        every = (ROOT, *relation.columns) if several else relation.columns
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in every)
+        connection.execute(f'create table "{relation.name}" ({columns})')
 
 
 class Loader:
@@ -70,6 +78,14 @@ class Loader:
     at
         The runs as they were at that moment; those that had not begun are left out. None: as they
         are.
+    root
+        What conditions on ``root`` are about: the name of the root all runs are of, where a
+        statement is about several. The relations have no such column here.
+    space
+        Begins the names of what is the connection's own, where it has several loaders: each in a
+        schema of its own, which has to be the one that names mean while it reads.
+    create
+        Whether to make the relations; else they are there, with any columns more.
 
     Attributes
     ----------
@@ -86,10 +102,12 @@ class Loader:
         *,
         cache: bool = False,
         at: Moment | None = None,
+        root: str | None = None,
+        space: str = "",
+        create: bool = True,
     ) -> None:
-        for relation in RELATIONS.values():
-            columns = ", ".join(f'"{column.name}" {column.type}' for column in relation.columns)
-            connection.execute(f'create table "{relation.name}" ({columns})')
+        if create:
+            create_relations(connection)
         self._connection = connection
         self._reaches: dict[str, list[Reach]] = {}
         self._names = frozenset(names)
@@ -98,7 +116,7 @@ class Loader:
         self._loaded: set[str] = set()
         wanted_of = self._wanted_metrics if self._metrics_of() else None
         columns_read = None if statement is None else statement.columns("metrics")
-        self._points = PointLoader(connection, columns_read, wanted_of, kept)
+        self._points = PointLoader(connection, columns_read, wanted_of, kept, space)
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._names}
         #: What may be read of each relation: the rest stays NULL.
         self._columns = {
@@ -110,11 +128,17 @@ class Loader:
         self._told: set[int | None] = set()
         self._cache = cache
         self._at = at
+        self._root = root
         #: Runs that had not begun at the moment that is asked about.
         self._absent: set[int | None] = set()
         #: By root.
         self._outlines: dict[str, KeptOutlines] = {}
         self.problems: list[str] = []
+
+    @property
+    def room(self) -> int:
+        """Bytes of metric points that may still stay in arrays."""
+        return self._points.room
 
     def load(self, folders: Sequence[RunFolder]) -> None:
         """Read runs. What is wrong with one is a problem to tell, and no error.
@@ -295,17 +319,28 @@ class Loader:
 
     def _runs_of_scan(self, scan: Scan) -> set[int] | None:
         wanted: set[int] | None = None
-        own = tuple(each for each in scan.conditions if each.columns == {"run"})
-        tables = [(scan.alias, own, _RUNS)] if own else []
+        tables = [
+            (each.alias, own, _RUNS)
+            for each in self._meeting(scan)
+            if (own := tuple(c for c in each.conditions if c.columns <= {"root", "run"}))
+        ]
         tables += [(each.alias, each.conditions, each.relation) for each in self._partners(scan)]
         for alias, conditions, table in tables:
             if table != _RUNS and table not in self._loaded:
                 continue
             assert self._statement is not None
-            found = self._statement.rows_where(alias, conditions, table, "run")
+            found = self._statement.rows_where(alias, conditions, table, "run", root=self._root)
             if found is not None:
                 wanted = found if wanted is None else wanted & found
         return wanted
+
+    def _meeting(self, scan: Scan) -> list[Scan]:
+        """Return a scan and those whose rows of the same run alone meet its rows."""
+        if scan.group is None:
+            return [scan]
+        return [
+            each for every in self._scans.values() for each in every if each.group == scan.group
+        ]
 
     def _partners(self, scan: Scan) -> list[Scan]:
         """Return the small relations whose conditions bound the runs of a scan."""

@@ -12,19 +12,23 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from sacred.analysis.loader import Loader
+from sacred.analysis.mixed_runs import refuse_mixed_runs
 from sacred.analysis.moment import moment_of
+from sacred.analysis.root_choice import RootChoice
 from sacred.analysis.statement import Statement
-from sacred.journal.finding import looking_root
-from sacred.journal.root import JournalRoot
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
+from sacred.replayers.plain import plain_text
 from sacred.replayers.relations import RELATIONS
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sacred.journal.past import Moment
+    from sacred.journal.root import JournalRoot
+
+    Place = JournalRoot | str | os.PathLike[str]
 
 __all__ = ["READ_ONLY", "QueryResult", "StatementError", "query", "sentence"]
 
@@ -112,7 +116,7 @@ class QueryResult:
 
 def query(
     sql: str,
-    root: JournalRoot | str | os.PathLike[str] | None = None,
+    root: Place | Sequence[Place] | RootChoice | None = None,
     *,
     memory: int | str | None = None,
     cache: bool = True,
@@ -127,7 +131,8 @@ def query(
         One statement that reads: ``select``, ``from``, ``with``, ``pivot``, ``describe``,
         ``summarize``, ``explain``.
     root
-        Where the runs are; found as ``sacred ls`` finds it if None.
+        Where the runs are; found as ``sacred ls`` finds it if None. Of a list of roots all runs
+        are there, and every relation has a column ``root`` in front: the path as it was given.
     memory
         What the question may take, in bytes or as text (``"500MB"``, ``"4GiB"``): a third for
         points as they are read, two thirds for DuckDB, which puts aside what is more, in the
@@ -148,19 +153,17 @@ def query(
     Raises
     ------
     QueryError
-        The statement is wrong, or does not read; ``memory`` is no size, or ``at`` no moment.
+        The statement is wrong, or does not read; ``memory`` is no size, or ``at`` no moment; or
+        it joins or groups runs of several roots by their numbers alone.
     NoRootError
-        There is no root of journals.
+        There is no root of journals, or one of those that were named is none.
 
     Notes
     -----
     The answer is that of the journals as they are now. What the statement can not use is not read:
     columns, runs and metrics that its conditions leave out.
     """
-    if not isinstance(root, JournalRoot):
-        root = looking_root(None if root is None else str(root))
-    elif not root.exists():
-        root = looking_root(str(root.path))
+    choice = root if isinstance(root, RootChoice) else RootChoice.of(root)
     import duckdb
 
     _check(sql)
@@ -173,19 +176,58 @@ def query(
         connection.execute("set threads = 1")  # each takes its part of the memory
     aside = os.path.join(tempfile.gettempdir(), f"sacred-query-{os.getpid()}-{os.urandom(4).hex()}")
     connection.execute(f"set temp_directory = {_literal(aside)}")  # made when it is needed
-    statement = Statement(connection, sql)
+    statement = Statement(connection, sql, several=choice.several)
+    if len(choice.roots) > 1 and statement.relations:
+        refuse_mixed_runs(statement.tree)
     if moment is not None and "views" in statement.relations:
         raise QueryError("how views stood in the past nobody knows: ask for them without a moment")
     try:
-        loader = Loader(
-            connection, statement.relations, statement, limit // 3, cache=cache, at=moment
-        )
-        loader.load(root.runs())
+        load = _load_several if choice.several else _load_one
+        problems = load(connection, statement, choice, limit // 3, cache=cache, at=moment)
     except duckdb.Error as error:
         raise _refusal(error) from None
     for setting in READ_ONLY if files else (_NO_FILES, *READ_ONLY):
         connection.execute(setting)
-    return QueryResult(connection, sql, loader.problems)
+    return QueryResult(connection, sql, problems)
+
+
+def _load_one(
+    connection: Any, statement: Statement, choice: RootChoice, kept: int, **options: Any
+) -> list[str]:
+    """Fill the relations from a root; return what is wrong with its runs."""
+    loader = Loader(connection, statement.relations, statement, kept, **options)
+    loader.load(choice.first.runs())
+    return loader.problems
+
+
+def _load_several(
+    connection: Any, statement: Statement, choice: RootChoice, kept: int, **options: Any
+) -> list[str]:
+    """Do so from several: a schema for each, and views over all of them.
+
+    So that what is known of runs by their numbers (conditions, what is kept, what was told) stays
+    that of one root.
+    """
+    problems: list[str] = []
+    spaces: list[tuple[str, str]] = []
+    for number, (name, root) in enumerate(choice.roots):
+        space, said = f"sacred_root_{number}", plain_text(name)
+        spaces.append((space, said))
+        connection.execute(f"create schema {space}")
+        connection.execute(f"set schema = '{space}'")
+        options |= {"root": said, "space": f"{space}_"}
+        loader = Loader(connection, statement.relations, statement, kept, **options)
+        loader.load(root.runs())
+        kept = loader.room
+        problems += [f"{name}: {problem}" for problem in loader.problems]
+    connection.execute("set schema = 'main'")
+    for relation in RELATIONS:
+        parts = [
+            f'select {_literal(said)} as root, * from {space}."{relation}"'  # noqa: S608 - our own names
+            for space, said in spaces
+        ]
+        connection.execute(f'create view "{relation}" as {" union all ".join(parts)}')
+    return problems
 
 
 def _bytes(memory: int | str) -> int:

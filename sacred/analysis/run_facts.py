@@ -19,6 +19,7 @@ from sacred.replayers.projection import RunProjection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.codec import BlobReference
     from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
@@ -53,6 +54,9 @@ class RunFacts:
     at
         The runs as they were at a moment, without those that had not begun; None: as they are.
         Their journals are read whole then.
+    choice
+        The roots that the runs are of, where several were asked for: by what they are called there
+        answers name a run's root. None: by its folder.
 
     Attributes
     ----------
@@ -61,10 +65,16 @@ class RunFacts:
     """
 
     def __init__(
-        self, folders: Sequence[RunFolder], *, cache: bool = True, at: Moment | None = None
+        self,
+        folders: Sequence[RunFolder],
+        *,
+        cache: bool = True,
+        at: Moment | None = None,
+        choice: RootChoice | None = None,
     ) -> None:
         self.folders = list(folders)
         self._at = at
+        self._choice = choice if choice is not None and choice.several else None
         self._cache = cache and at is None
         self._kept: dict[str, KeptFacts] = {}
         self._outlines: dict[int, RunOutline] = {}
@@ -109,7 +119,12 @@ class RunFacts:
         """A sentence for each run that was looked at and could not be read whole."""
         told = dict(self._met)
         told.update({i: found.problem for i, found in self._outlines.items() if found.problem})
-        return [f"run {self.folders[index].number}: {told[index]}" for index in sorted(told)]
+        return [f"{self._named(index)}: {told[index]}" for index in sorted(told)]
+
+    def _named(self, index: int) -> str:
+        folder = self.folders[index]
+        root = "" if self._choice is None else f"{self._choice.name_of(folder.place)}: "
+        return f"{root}run {folder.number}"
 
     def outline(self, index: int) -> RunOutline:
         """Return what began and ended a run."""
@@ -199,6 +214,8 @@ class RunFacts:
         """Return whether a run has an entry, and its value; metrics have to be read before."""
         if field.part == "metrics":
             return statistics(self.metrics(index), field)
+        if field.path == "root" and field.part == "run" and self._choice is not None:
+            return True, self._choice.name_of(self.folders[index].place)
         if field.part == "run" and not field.of_the_document:
             return True, _of_outline(self.outline(index), self.folders[index], field.path)
         if field.part == "result":

@@ -14,6 +14,7 @@ from sacred.replayers.jsontext import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sacred.analysis.root_choice import RootChoice
     from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
@@ -63,6 +64,7 @@ def run_table(
     group: Sequence[str] = (),
     cache: bool = True,
     at: Moment | None = None,
+    choice: RootChoice | None = None,
 ) -> RunTable:
     """Return fields of runs.
 
@@ -88,13 +90,15 @@ def run_table(
         is the same.
     at
         The runs as they were at a moment; those that had not begun are left out. None: as they are.
+    choice
+        The roots of the runs, where several were asked for; see ``RunFacts``.
 
     Raises
     ------
     QueryError
         No run has a field of that name, or the condition is wrong; the text says what is near.
     """
-    with RunFacts(folders, cache=cache, at=at) as facts:
+    with RunFacts(folders, cache=cache, at=at, choice=choice) as facts:
         return _table(facts, tuple(columns), where, sort, last, group)
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from sacred.analysis.comparison import comparison
 from sacred.analysis.fields import split_names
 from sacred.analysis.recorded_run import RecordedRun
+from sacred.analysis.root_choice import RootChoice
 from sacred.analysis.run_facts import RunFacts
 from sacred.analysis.run_table import DEFAULT_COLUMNS, RunTable, choose, run_table
 from sacred.analysis.series import missing
-from sacred.journal.finding import find_runs, looking_root
-from sacred.journal.root import JournalRoot, RunFolder
 from sacred.replayers.errors import QueryError
-from sacred.replayers.run_names import run_by_name
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from sacred.journal.past import Moment
+    from sacred.journal.root import JournalRoot, RunFolder
 
     Place = JournalRoot | str | os.PathLike[str]
 
@@ -38,11 +40,13 @@ class Runs(Sequence[RecordedRun]):
     def __init__(
         self,
         folders: Callable[[], list[RunFolder]],
+        choice: RootChoice,
         *,
-        roots: tuple[JournalRoot, ...] = (),
+        at: Moment | None = None,
     ) -> None:
         self._source = folders
-        self._roots = roots
+        self._choice = choice
+        self._at = at
         self._found: list[RunFolder] | None = None
 
     # -- choosing --------------------------------------------------------------------------------
@@ -90,15 +94,43 @@ class Runs(Sequence[RecordedRun]):
 
     def _derived(self, chosen: Callable[[RunFacts], list[int]]) -> Runs:
         def folders() -> list[RunFolder]:
-            with RunFacts(self._folders()) as facts:
+            with RunFacts(self._folders(), at=self._at, choice=self._choice) as facts:
                 return [facts.folders[index] for index in chosen(facts)]
 
-        return Runs(folders, roots=self._roots)
+        return Runs(folders, self._choice, at=self._at)
+
+    def at(self, moment: Moment | str | int | datetime | None) -> Runs:
+        """Return the runs as they were at a moment, without those that had not begun.
+
+        What was chosen before is chosen by how they are now, and what is chosen of the result by
+        how they were: ``runs.at("-1h").where("status = 'RUNNING'")``.
+
+        Parameters
+        ----------
+        moment
+            A time (``"2026-11-23 14:05"``, ``"-10m"``, a ``datetime``, UTC if it has no zone), or
+            the number of an event of each run, as ``--at`` takes it. None: as they are.
+
+        Raises
+        ------
+        QueryError
+            It is no moment.
+        """
+        from sacred.analysis.moment import moment_of
+
+        if moment is None:
+            return Runs(self._folders, self._choice)
+        asked = moment_of(moment)
+
+        def folders() -> list[RunFolder]:
+            with RunFacts(self._folders(), at=asked, choice=self._choice) as facts:
+                return facts.folders
+
+        return Runs(folders, self._choice, at=asked)
 
     def refresh(self) -> Runs:
         """Return the same choice, looked for anew."""
-        source = self._source
-        return Runs(source, roots=self._roots)
+        return Runs(self._source, self._choice, at=self._at)
 
     # -- as a sequence ---------------------------------------------------------------------------
 
@@ -113,7 +145,7 @@ class Runs(Sequence[RecordedRun]):
 
     def __iter__(self) -> Iterator[RecordedRun]:
         """Iterate over them."""
-        return (RecordedRun(folder) for folder in self._folders())
+        return (RecordedRun(folder, self._at) for folder in self._folders())
 
     @overload
     def __getitem__(self, index: int) -> RecordedRun: ...
@@ -123,8 +155,8 @@ class Runs(Sequence[RecordedRun]):
         """Return one by its place in this choice, or a part of it; ``get`` finds by number."""
         if isinstance(index, slice):
             part = self._folders()[index]
-            return Runs(lambda: part, roots=self._roots)
-        return RecordedRun(self._folders()[index])
+            return Runs(lambda: part, self._choice, at=self._at)
+        return RecordedRun(self._folders()[index], self._at)
 
     def get(self, run: int | str) -> RecordedRun:
         """Return a run of the roots by its name on the command line.
@@ -133,19 +165,15 @@ class Runs(Sequence[RecordedRun]):
         ----------
         run
             The number of its folder, ``"last"``, ``"last~2"``, ``"id:X"``, a path, or how its
-            name begins, if no other run's does (``"NAME~0"``: the last of those).
+            name begins, if no other run's does (``"NAME~0"``: the last of those). Of several
+            roots ``"last"`` is the one that began last.
 
         Raises
         ------
         RunNotFoundError
-            There is none.
-        QueryError
-            There are several roots: ask one of them.
+            There is none, or several roots have one: name its folder then.
         """
-        if len(self._roots) != 1:
-            raise QueryError("these are runs of several roots: sacred.runs(ROOT).get(RUN) of one")
-        (folder,) = find_runs(self._roots[0], (str(run),), by_name=run_by_name)
-        return RecordedRun(folder)
+        return RecordedRun(self._choice.find(str(run)), self._at)
 
     # -- as a table ------------------------------------------------------------------------------
 
@@ -158,7 +186,9 @@ class Runs(Sequence[RecordedRun]):
             Names of entries, as a list or with commas between them; those of a listing if None.
         """
         names = split_names(columns) if isinstance(columns, str) else columns
-        return run_table(self._folders(), tuple(names or DEFAULT_COLUMNS))
+        usual = ("root", *DEFAULT_COLUMNS) if self._choice.several else DEFAULT_COLUMNS
+        chosen = tuple(names or usual)
+        return run_table(self._folders(), chosen, at=self._at, choice=self._choice)
 
     def to_pandas(self, columns: Iterable[str] | None = None) -> Any:
         """Return entries of the runs as a pandas ``DataFrame``, a row each; needs pandas."""
@@ -224,12 +254,13 @@ def runs(root: Place | Sequence[Place] | None = None) -> Runs:
     Parameters
     ----------
     root
-        A folder of runs, or several; found as ``sacred ls`` finds it if None.
+        A folder of runs; found as ``sacred ls`` finds it if None. Of a list of several the runs come
+        as they began, and each entry ``root`` is the path as it was given.
 
     Raises
     ------
     NoRootError
-        There is no root.
+        There is no root, or one of the list is none.
 
     Examples
     --------
@@ -238,22 +269,16 @@ def runs(root: Place | Sequence[Place] | None = None) -> Runs:
         best = sacred.runs().where("status = 'COMPLETED'").sort("metrics.loss.min")[0]
         best.config["model.lr"], best.metrics["loss"].values
     """
-    given = [root] if root is None or isinstance(root, (str, os.PathLike, JournalRoot)) else root
-    roots = tuple(_root(place) for place in given)
-    return Runs(lambda: [folder for place in roots for folder in place.runs()], roots=roots)
-
-
-def _root(place: Place | None) -> JournalRoot:
-    if isinstance(place, JournalRoot):
-        return place if place.exists() else looking_root(str(place.path))
-    return looking_root(None if place is None else os.fspath(place))
+    choice = RootChoice.of(root)
+    return Runs(choice.folders, choice)
 
 
 def compare(runs: Runs | Iterable[RecordedRun], *, best: Mapping[str, str] | None = None) -> Any:
     """Return runs side by side: a pandas ``DataFrame`` with a row for each.
 
     Its columns are ``name`` and ``status``, each entry of the configuration that not all have with
-    the same value, and of each metric ``last``, ``best`` and ``mean``. Its index is the runs' numbers.
+    the same value, and of each metric ``last``, ``best`` and ``mean``. Its index is the runs' numbers
+    (``root`` and number, of several roots).
     Without pandas, ``sacred.analysis.comparison.comparison`` gives the same as plain rows.
 
     Parameters
@@ -273,8 +298,19 @@ def compare(runs: Runs | Iterable[RecordedRun], *, best: Mapping[str, str] | Non
         import pandas as pd
     except ImportError:
         raise missing("pandas") from None
-    table = comparison([run.folder for run in runs], best=best)
-    return pd.DataFrame(table.records(), columns=list(table.columns)).set_index("run")
+    table = _compared(runs, best)
+    index = ["root", "run"] if "root" in table.columns else "run"
+    return pd.DataFrame(table.records(), columns=list(table.columns)).set_index(index)
+
+
+def _compared(runs: Runs | Iterable[RecordedRun], best: Mapping[str, str] | None) -> RunTable:
+    if isinstance(runs, Runs):
+        return comparison(runs._folders(), best=best, at=runs._at, choice=runs._choice)
+    listed = list(runs)
+    moments = {run._at for run in listed}
+    if len(moments) > 1:
+        raise QueryError("these are runs at several moments: compare them at one")
+    return comparison([run.folder for run in listed], best=best, at=next(iter(moments), None))
 
 
 def _cell(value: Any) -> str:

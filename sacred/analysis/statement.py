@@ -69,11 +69,16 @@ class Statement:
         Of DuckDB.
     sql
         One statement that DuckDB's parser takes.
+    several
+        Whether it is about several roots: each relation has a column ``root`` then, and only rows
+        of the same root and run are of one run.
 
     Attributes
     ----------
     connection
         As given.
+    tree
+        As DuckDB takes it apart; None if it does not say.
     relations
         Those it may read.
     scans
@@ -81,8 +86,10 @@ class Statement:
         read in a way that is not understood: it has to be whole.
     """
 
-    def __init__(self, connection: Any, sql: str) -> None:
+    def __init__(self, connection: Any, sql: str, *, several: bool = False) -> None:
         self.connection = connection
+        self._several = several
+        self.tree: dict[str, Any] | None = None
         self._groups = 0
         self._names: set[str] = set()
         self._last: set[str] = set()  # the last parts of names: the column's, if it has no entries
@@ -92,7 +99,8 @@ class Statement:
         self.relations: set[str] = set()
         self.scans: dict[str, list[Scan]] = {}
         try:
-            known = self._understood(_tree(connection, sql))
+            self.tree = _tree(connection, sql)
+            known = self._understood(self.tree)
         except RecursionError:
             known = False
         if not known:
@@ -119,7 +127,13 @@ class Statement:
         return every if self._every_column else every & self._names
 
     def rows_where(
-        self, alias: str, conditions: Sequence[Condition], table: str, column: str
+        self,
+        alias: str,
+        conditions: Sequence[Condition],
+        table: str,
+        column: str,
+        *,
+        root: str | None = None,
     ) -> set[Any] | None:
         """Return the values of a column of a table in rows that satisfy conditions of a scan.
 
@@ -133,6 +147,8 @@ class Statement:
             A table of the connection that has the columns the conditions are over.
         column
             Of that table.
+        root
+            What the column ``root`` says there; None: there is none.
 
         Returns
         -------
@@ -140,7 +156,11 @@ class Statement:
         """
         import duckdb
 
-        every = f"select distinct {_quoted(column)} from {_quoted(table)} as {_quoted(alias)}"  # noqa: S608 - quoted
+        source = _quoted(table)
+        if root is not None:
+            text = "'" + root.replace("'", "''") + "'"
+            source = f"(select {text} as root, * from {source})"  # noqa: S608 - quoted
+        every = f"select distinct {_quoted(column)} from {source} as {_quoted(alias)}"  # noqa: S608 - quoted
         tree = _tree(self.connection, every)
         if tree is None:
             return None
@@ -209,7 +229,7 @@ class Statement:
         self._note(node)
         for entry in (node.get("cte_map") or {}).get("map") or ():
             self._common.add(str(entry.get("key", "")).lower())
-        source = _Source(node.get("from_table"))
+        source = _Source(node.get("from_table"), several=self._several)
         if source.is_plain and not node.get("sample"):
             conditions = [*source.conditions, *_conjuncts(node.get("where_clause"))]
             group = None
@@ -249,10 +269,12 @@ class _Source:
         Whether it is nothing but that.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, *, several: bool = False) -> None:
         self.tables: list[dict[str, Any]] = []
         self.conditions: list[Any] = []
-        self._by_run = 0
+        #: By which columns rows are of one run, and how many joins name each behind "using".
+        self._by = dict.fromkeys(("root", "run") if several else ("run",), 0)
+        self._several = several
         self.is_plain = self._take(node)
 
     def _take(self, node: Any) -> bool:
@@ -266,34 +288,36 @@ class _Source:
             return False
         if node.get("ref_type") not in {"REGULAR", "CROSS"}:
             return False
-        if "run" in [str(name).lower() for name in node.get("using_columns") or ()]:
-            self._by_run += 1
+        for name in node.get("using_columns") or ():
+            if str(name).lower() in self._by:
+                self._by[str(name).lower()] += 1
         self.conditions += _conjuncts(node.get("condition"))
         return self._take(node.get("left")) and self._take(node.get("right"))
 
     def meet_by_run(self, conditions: list[Any]) -> bool:
         """Tell whether only rows of one run meet, for all its tables together."""
-        joins = len(self.tables) - 1
-        if joins < 1:
-            return False
-        if self._by_run == joins:
+        return len(self.tables) > 1 and all(self._meet_by(name, conditions) for name in self._by)
+
+    def _meet_by(self, column: str, conditions: list[Any]) -> bool:
+        """Tell whether only rows meet that have the same in a column."""
+        if self._by[column] == len(self.tables) - 1:
             return True
         reached = {_alias_of(self.tables[0]).lower()}
-        pairs = [pair for c in conditions if (pair := self._equal_runs(c))]
+        pairs = [pair for c in conditions if (pair := self._equal(c, column))]
         for _ in self.tables:
             for pair in pairs:
                 if pair & reached:
                     reached |= pair
         return reached == {_alias_of(table).lower() for table in self.tables}
 
-    def _equal_runs(self, condition: Any) -> frozenset[str] | None:
-        """Return the two tables whose runs a condition has be the same."""
+    def _equal(self, condition: Any, column: str) -> frozenset[str] | None:
+        """Return the two tables that a condition has be the same in a column."""
         if not isinstance(condition, dict) or condition.get("type") != "COMPARE_EQUAL":
             return None
         sides = []
         for side in (condition.get("left"), condition.get("right")):
             names = side.get("column_names") if isinstance(side, dict) else None
-            if not names or len(names) != 2 or str(names[1]).lower() != "run":
+            if not names or len(names) != 2 or str(names[1]).lower() != column:
                 return None
             sides.append(str(names[0]).lower())
         return frozenset(sides)
@@ -303,7 +327,8 @@ class _Source:
         if not is_of_the_row(condition) or not keeps_holding(condition):
             return False
         named = list(references(condition))
-        shared = [["run"]] if self._by_run == len(self.tables) - 1 else []
+        joins = len(self.tables) - 1
+        shared = [[name] for name, count in self._by.items() if count == joins]
         return bool(named) and all(
             names in shared or self._table_of(names) is table for names in named
         )
@@ -313,12 +338,16 @@ class _Source:
         if len(names) == 2:
             having = [t for t in self.tables if _alias_of(t).lower() == names[0].lower()]
         elif len(names) == 1:
-            having = [t for t in self.tables if names[0].lower() in _EVERY[_name_of(t)]]
+            having = [t for t in self.tables if self._has(t, names[0])]
         else:
             return None
-        if len(having) != 1 or names[-1].lower() not in _EVERY[_name_of(having[0])]:
+        if len(having) != 1 or not self._has(having[0], names[-1]):
             return None
         return having[0]
+
+    def _has(self, table: dict[str, Any], column: str) -> bool:
+        name = column.lower()
+        return name in _EVERY[_name_of(table)] or (self._several and name == "root")
 
 
 def _tree(connection: Any, sql: str) -> dict[str, Any] | None:

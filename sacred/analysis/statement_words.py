@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from sacred.analysis.root_choice import NamedRoot, RootChoice
 from sacred.journal.errors import JournalError
 from sacred.replayers.errors import QueryError
 from sacred.replayers.relations import RELATIONS
@@ -69,18 +70,24 @@ def split_statements(text: str) -> tuple[list[str], str]:
 
 
 class StatementWords:
-    """What may stand at the end of a statement about the runs of a root.
+    """What may stand at the end of a statement about the runs of some roots.
 
     Parameters
     ----------
-    root
-        Whose metrics, entries and experiments are offered. Those of a kind are read when they are
+    choice
+        The roots whose metrics, entries and experiments are offered. Those of a kind are read when they are
         asked for, once: of the last twenty runs, as the prompt waits.
     """
 
-    def __init__(self, root: JournalRoot) -> None:
-        self._root = root
+    def __init__(self, choice: RootChoice | JournalRoot) -> None:
+        if not isinstance(choice, RootChoice):
+            choice = RootChoice([NamedRoot(str(choice.path), choice)], several=False)
+        self._choice = choice
         self._names: dict[str, list[str]] = {}
+        self._of_every: tuple[str, ...] = ()
+        if choice.several:
+            self._of_every = ("root",)
+            self._names["root"] = [name for name, _ in choice.roots]
 
     def _names_of(self, column: str) -> list[str]:
         from sacred.analysis.queries import query
@@ -88,10 +95,13 @@ class StatementWords:
         if column not in self._names:
             self._names[column] = []
             try:
-                numbers = self._root.numbers()
-                after = numbers[-_RUNS] - 1 if len(numbers) >= _RUNS else 0
-                rows = query(_NAMED[column].format(after=after), self._root).rows
-                self._names[column] = sorted(str(row[0]) for row in rows if row[0] is not None)
+                found: set[str] = set()
+                for _, root in self._choice.roots:
+                    numbers = root.numbers()
+                    after = numbers[-_RUNS] - 1 if len(numbers) >= _RUNS else 0
+                    rows = query(_NAMED[column].format(after=after), root).rows
+                    found.update(str(row[0]) for row in rows if row[0] is not None)
+                self._names[column] = sorted(found)
             except (JournalError, QueryError, OSError):
                 pass  # there is less to offer
         return self._names[column]
@@ -115,7 +125,8 @@ class StatementWords:
         if re.search(r"\b(from|join|describe|summarize)\s+$", before, re.IGNORECASE):
             return _fitting([(name, "table") for name in RELATIONS], word)
         named = _relations_in(text)
-        columns = [c.name for name in named or RELATIONS for c in RELATIONS[name].columns]
+        columns = [*self._of_every]
+        columns += [c.name for name in named or RELATIONS for c in RELATIONS[name].columns]
         words = [(name, "column") for name in dict.fromkeys(columns)]
         words += [(name, "table") for name in RELATIONS]
         words += [(name, "keyword") for name in _KEYWORDS]
@@ -125,13 +136,14 @@ class StatementWords:
         alias, _, part = word.rpartition(".")
         names = [alias] if alias in RELATIONS else []
         names += re.findall(rf"\b({'|'.join(RELATIONS)})\s+(?:as\s+)?{re.escape(alias)}\b", text)
-        columns = [column.name for name in names for column in RELATIONS[name].columns]
+        columns = [*self._of_every] if names else []
+        columns += [column.name for name in names for column in RELATIONS[name].columns]
         return _fitting([(name, "column") for name in columns], part)
 
     def _values(self, before: str, typed: str) -> list[Word]:
         named = re.search(r"(\w+)\s*(?:=|<>|!=|like|in\s*\([^()]*)\s*$", before, re.IGNORECASE)
         column = named[1].lower() if named else ""
-        columns = [column] if column in _NAMED else []
+        columns = [column] if column in _NAMED or column in self._of_every else []
         words = [(value, name) for name in columns for value in self._names_of(name)]
         return _fitting(words, typed)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sacred.journal.events import EventType
 from sacred.journal.following import events_and_pauses
-from sacred.journal.reader import JournalReader
+from sacred.journal.past import PastReader, reader_at
 from sacred.journal.spool import SPOOL, spooled_to, tolerant_chunks
 from sacred.replayers.counted_table import CountedTable
 from sacred.replayers.jsontext import instant, jsonable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sacred.journal.events import Event
+    from sacred.journal.past import Moment
     from sacred.journal.root import RunFolder
 
 __all__ = ["Point", "RunTail", "item_record"]
@@ -71,6 +72,8 @@ class RunTail:
         Of the run.
     lines, points
         What is handed out.
+    at
+        The run as it was at that moment: ``last`` ends there. None: as it is.
 
     Attributes
     ----------
@@ -92,9 +95,16 @@ class RunTail:
     ended.
     """
 
-    def __init__(self, folder: RunFolder, *, lines: bool = True, points: bool = True) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        lines: bool = True,
+        points: bool = True,
+        at: Moment | None = None,
+    ) -> None:
         self._spool = folder.journal / SPOOL
-        self._reader = JournalReader(folder.journal, table_decoder=CountedTable)
+        self._reader = reader_at(folder, at, CountedTable)
         self._output = OutputLines()
         self._lines = lines
         self._points = points
@@ -227,6 +237,8 @@ class RunTail:
     def _spooled(self) -> Iterator[Line]:
         """Yield the lines that only the spool holds yet."""
         for chunk in tolerant_chunks(self._spool, self._offset, []):
+            if isinstance(self._reader, PastReader) and not self._reader.had_spooled(chunk.time_ns):
+                return
             self._offset = chunk.end
             if self._lines:
                 yield from self._output.add(0, None, chunk.time_ns, chunk.stream, chunk.data)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sacred.journal.cursor import Frame
+    from sacred.journal.root import RunFolder
 
-__all__ = ["Moment", "PastReader"]
+__all__ = ["Moment", "PastReader", "reader_at"]
 
 
 class Moment(NamedTuple):
@@ -44,6 +45,15 @@ class Moment(NamedTuple):
     def __str__(self) -> str:
         """Return it as it was said."""
         return self.text or (f"event {self.seq}" if self.time is None else f"{self.time} ns")
+
+
+def reader_at(
+    folder: RunFolder, at: Moment | None, table_decoder: Callable[[dict[str, Any]], Any]
+) -> JournalReader:
+    """Return what reads a run's journal as it was at a moment; None: as it is."""
+    if at is None:
+        return JournalReader(folder.journal, table_decoder=table_decoder)
+    return PastReader(folder.journal, at, table_decoder=table_decoder)
 
 
 class _Dated(NamedTuple):

@@ -75,6 +75,8 @@ class PointLoader:
     kept
         Bytes of points that may be kept as arrays, which DuckDB reads where they are: ten times as
         fast as inserting them. What is more is inserted, so that DuckDB can put it aside. 0: all.
+    space
+        Begins the names of the arrays, which are the connection's.
 
     Notes
     -----
@@ -88,6 +90,7 @@ class PointLoader:
         columns: Collection[str] | None = None,
         wanted_of: Callable[[Sequence[str]], Collection[str]] | None = None,
         kept: int = 0,
+        space: str = "",
     ) -> None:
         self._wanted_of = wanted_of
         self._wanted: dict[str, bool] = {}
@@ -99,7 +102,12 @@ class PointLoader:
         else:
             every = frozenset(_KEYS)
             wanted = every if columns is None else every & frozenset(columns)
-            self._points = _Arrays(np, connection, wanted, kept)
+            self._points = _Arrays(np, connection, wanted, kept, space)
+
+    @property
+    def room(self) -> int:
+        """Bytes of points that may still be kept as arrays."""
+        return self._points.room
 
     @property
     def decode(self) -> Callable[[dict[str, Any]], Any]:
@@ -162,6 +170,7 @@ class _Lists:
     # DuckDB 1 takes a NaN in a list for NULL, so that what is one is told beside.
     _insert = """
     insert into metrics
+      (run, writer, seq, metric, step, step_text, value, value_text, time)
     select c0, c1, c2, c3, if(n4, 'nan'::double, c4), c5, if(n6, 'nan'::double, c6), c7,
       make_timestamp(c8)
     from (select unnest($c0::bigint[]) as c0, unnest($c1::int[]) as c1, unnest($c2::bigint[]) as c2,
@@ -178,6 +187,8 @@ class _Lists:
         self._columns: list[list[Any]] = [[] for _ in range(9)]
 
     decode = staticmethod(decode_table)
+    #: None are kept as arrays.
+    room = 0
 
     def add(self, run: int | None, event: Event) -> None:
         """Take in an event."""
@@ -235,7 +246,12 @@ class _Arrays:
     """
 
     def __init__(
-        self, np: Any, connection: Any, columns: Collection[str] = frozenset(_KEYS), kept: int = 0
+        self,
+        np: Any,
+        connection: Any,
+        columns: Collection[str] = frozenset(_KEYS),
+        kept: int = 0,
+        space: str = "",
     ) -> None:
         self._np = np
         self._connection = connection
@@ -244,7 +260,8 @@ class _Arrays:
         self._keys = {"r", "m", *(_KEYS[name] for name in columns)}
         #: Whether rows of one table may stand grouped by metric.
         self._in_order = not kept or bool(self._keys & {"q", "x"})
-        self._room = kept
+        self.room = kept
+        self._chunk = space + _CHUNK_NAME
         self._names: dict[str, int] = {}
         #: How each chunk that is kept is read.
         self._views: list[str] = []
@@ -408,18 +425,18 @@ class _Arrays:
         types = {column.name: column.type for column in RELATIONS["metrics"].columns}
         chosen = ", ".join(f'{terms[name]}::{types[name]} as "{name}"' for name in _KEYS)
         size = sum(column.nbytes for column in chunk.values())
-        if size <= self._room:
-            self._room -= size
-            place = _CHUNK_NAME.format(len(self._views))
+        if size <= self.room:
+            self.room -= size
+            place = self._chunk.format(len(self._views))
             self._connection.register(place, chunk)
             self._views.append(f"select {chosen} from {place} join {_NAMES} using (m)")  # noqa: S608 - our own names
             return
-        place = _CHUNK_NAME.format("once")
+        place = self._chunk.format("once")
         self._connection.register(place, chunk)
         try:
             chosen = chosen.replace("metric::", "$names[m + 1]::")
             self._connection.execute(
-                f"insert into metrics select {chosen} from {place}",  # noqa: S608 - our own names
+                f"insert into metrics ({', '.join(_KEYS)}) select {chosen} from {place}",  # noqa: S608 - our own names
                 {"names": list(self._names)},
             )
         finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["RELATIONS", "Column", "Relation", "relations_page"]
+__all__ = ["RELATIONS", "ROOT", "Column", "Relation", "relations_page"]
 
 
 class Column(NamedTuple):
@@ -26,6 +26,8 @@ class Relation(NamedTuple):
     columns: tuple[Column, ...]
 
 
+#: Stands in front of every relation where several roots are asked about.
+ROOT = Column("root", "VARCHAR", "the root of the run: the path as it was given")
 _RUN = Column("run", "BIGINT", "the run: the number of its folder")
 _WRITER = Column("writer", "INTEGER", "the process that wrote it; 0 is the run's own")
 _SEQ = Column("seq", "BIGINT", "its sequence number within the writer")

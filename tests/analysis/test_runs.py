@@ -82,7 +82,7 @@ def test_no_root(tmp_path):
 
 
 def test_several_roots(filled, tmp_path):
-    """The runs of several roots stand one after the other."""
+    """The runs of several roots are chosen together, each with its own root."""
     from sacred.journal.root import JournalRoot
 
     other = JournalRoot(tmp_path / "other")
@@ -91,7 +91,7 @@ def test_several_roots(filled, tmp_path):
     assert [1, 2, 3, 4, 1] == [run.number for run in runs]
     table = runs.where("metrics.loss.max > 1").table(["run", "metrics.loss.max", "root"])
     assert [(3, 2.0, str(filled.path)), (1, 9.0, str(other.path))] == table.rows
-    with pytest.raises(QueryError, match="several roots"):
+    with pytest.raises(RunNotFoundError, match="2 of the roots"):
         runs.get(1)
 
 
@@ -412,3 +412,83 @@ def test_a_condition_ends_at_an_interrupt(filled):
         check=False,
     )
     assert "interrupted\n" == done.stdout, done.stderr
+
+
+START = 1_700_000_000 * 10**9
+SECOND = 10**9
+
+
+@pytest.fixture
+def dated(root):
+    """Three runs, a minute apart: each goes on for ten minutes, with a point a minute."""
+    for number in range(3):
+        folder = root.claim()
+        begun = START + number * 60 * SECOND
+        writer = JournalWriter.create(folder.journal, durability="process")
+        about = {"run_id": folder.number, "name": "train", "command": "main", "host": {}}
+        about |= {"config": {"lr": number}, "meta": {}, "experiment": {"name": "train"}}
+        writer.append(EventType.RUN_STARTED, time_ns=begun, **about)
+        for step in range(1, 10):
+            at = begun + step * 60 * SECOND
+            point = {"metric": "loss", "step": step, "value": float(10 * number + step)}
+            writer.append(EventType.METRIC_POINT, time_ns=at, **point)
+        end = {"how": "completed", "status": "COMPLETED", "result": number}
+        writer.append(EventType.RUN_ENDED, time_ns=begun + 600 * SECOND, **end)
+        writer.close()
+    return root
+
+
+def _after(seconds):
+    """Return the moment so many seconds after the first run began."""
+    return f"@{START // SECOND + seconds}"
+
+
+def test_runs_as_they_were(dated):
+    """At a moment those are there that had begun, with what they were then; at None all, as now."""
+    then = sacred.runs(dated).at(_after(90))
+    assert [1, 2] == [run.number for run in then]
+    assert ["RUNNING", "RUNNING"] == [run.status for run in then]
+    assert [1, 0] == [len(run.metrics["loss"]) if "loss" in run.metrics else 0 for run in then]
+    names = ["run", "status", "result", "metrics.loss.max"]
+    assert [(1, "RUNNING", None, 1.0), (2, "RUNNING", None, None)] == then.table(names).rows
+    assert 0 == len(sacred.runs(dated).at(_after(-1)))
+    assert "0 runs" in repr(sacred.runs(dated).at(_after(-1)))
+    assert [0, 1] == [run.result for run in then.at(None)]
+    assert then[0] == sacred.runs(dated)[0].at(_after(90)) != sacred.runs(dated)[0]
+
+
+def test_what_is_chosen_before_a_moment_and_behind_it(dated):
+    """Conditions in front of at are about the present, those behind it about then."""
+    runs = sacred.runs(dated)
+    over = runs.where("status = 'COMPLETED'").at(_after(610))
+    assert ["COMPLETED", "RUNNING", "RUNNING"] == [run.status for run in over]
+    assert [1] == [r.number for r in runs.at(_after(610)).where("status = 'COMPLETED'")]
+    assert [3, 2] == [r.number for r in runs.at(_after(200)).sort("-metrics.loss.last").first(2)]
+    assert [2] == [r.number for r in runs.at(_after(200))[1:2]]
+    assert [2, 3] == [r.number for r in runs.at(_after(200)).last(2)]
+    assert ["RUNNING"] == [runs.at(_after(200)).get("last").status]
+
+
+def test_a_moment_by_the_number_of_an_event(dated):
+    """Each run is as it was at its own event of that number; the present again is at None."""
+    then = sacred.runs(dated).at(3)
+    assert [3, 3, 3] == [run.metrics["loss"].steps[-1] for run in then]
+    assert [13.0] == [v for r, v in then.table(["run", "metrics.loss.last"]).rows if r == 2]
+    assert [0, 1, 2] == [run.result for run in then.at(None)]
+
+
+def test_runs_side_by_side_as_they_were(dated):
+    """A comparison of runs at a moment is that of then; at several moments it is refused."""
+    pytest.importorskip("pandas")
+    runs = sacred.runs(dated)
+    assert [1.0, 10.0 + 1] == [float(v) for v in runs.first(2).at(1).compare()["metrics.loss.last"]]
+    frame = sacred.compare([runs[0].at(2), runs[1].at(2)])
+    assert [2.0, 12.0] == list(frame["metrics.loss.last"])
+    with pytest.raises(QueryError, match="several moments"):
+        sacred.compare([runs[0].at(2), runs[1]])
+
+
+def test_no_moment(dated):
+    """What names no moment is told at once."""
+    with pytest.raises(QueryError, match="is no moment"):
+        sacred.runs(dated).at("soonish")

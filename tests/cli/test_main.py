@@ -121,7 +121,7 @@ def test_defect(root, monkeypatch, capsys):
     def fail(*_, **__):
         raise TypeError("odd\nthing")
 
-    monkeypatch.setattr("sacred.replayers.listing.outlines", fail)
+    monkeypatch.setattr("sacred.analysis.root_choice.outlines", fail)
     assert 1 == cli.main(["ls"])
     err = capsys.readouterr().err
     assert "TypeError: odd\\nthing (SACRED_DEBUG=1 shows where)" in err
