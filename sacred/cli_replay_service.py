@@ -34,9 +34,13 @@ def serve_plan(plan: Plan, asked: Asked, *, rebuild: bool) -> int:
 
     def load() -> DaemonPlan:
         try:
-            return _service(asked.plan())
+            found = asked.plan()
+            again = _service(found)
         except click.UsageError as error:
             raise ReplayConfigError(error.format_message()) from None
+        for warning in found.warnings:
+            say(terminal.clean(warning))
+        return again
 
     if not plan.roots:
         plan = plan._replace(roots=(str(root_here(None).path),))

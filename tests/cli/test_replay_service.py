@@ -182,6 +182,32 @@ def test_reload(root, tmp_path, serve):
     assert not (tmp_path / "a" / "3").exists()
 
 
+def test_a_reload_warns_of_open_secrets(root, tmp_path, serve):
+    """A file of secrets that everybody may read is told of at SIGHUP, too, and not at each step."""
+    root.completed()
+    secret = tmp_path / "secret"
+    secret.write_text("out\n")
+    secret.chmod(0o600)
+    settings(tmp_path, '[views.a]\nto = "file:${file:secret}"\n')
+    service = serve()
+    service.until("run 1 -> a as 1: up to date")
+    places = [one for one in (*tmp_path.parents, tmp_path) if not one.stat().st_mode & 0o001]
+    for one in places:  # the folders of tests are their user's alone
+        one.chmod(one.stat().st_mode | 0o011)
+    try:
+        secret.chmod(0o644)
+        for _ in range(2):
+            service.process.send_signal(signal.SIGHUP)
+            service.until("settings read again")
+        assert 0 == service.end()
+    finally:
+        for one in places:
+            one.chmod(one.stat().st_mode & ~0o011)
+    told = [line for line in service.errors if line and "everybody here may read" in line]
+    assert 2 == len(told), service.errors
+    assert f"chmod 600 {secret}" in told[0]
+
+
 def test_two_services_on_one_root(root, tmp_path, serve):
     """The lock: a living run has one of two services as its writer; the other takes it up when that dies."""
     writer = root.writer()

@@ -16,6 +16,7 @@ from sacred.journal.root import JournalRoot
 from sacred.replayers.contract import write_run
 from sacred.replayers.replay import ReplaySummary, replay
 from sacred.replayers.sink import SinkSpec
+from sacred.replayers.sinks.parquet import orphans
 
 
 def _other(path: Path) -> None:
@@ -292,6 +293,59 @@ class TestParquet(places.ParquetPlace):
         assert _states(summary) == ["current", "failed", "current"]
         assert "put a copy of either back" in (summary.outcomes[1].error or "")
         assert self.document(spec, 4) is None
+
+    @pytest.mark.parametrize("rebuild", [False, True])
+    @pytest.mark.parametrize("notes", [True, False])
+    @pytest.mark.parametrize("what", ["all", "one run"])
+    def test_a_copy_without_hidden_files(
+        self, tmp_path: Path, spec: SinkSpec, what: str, rebuild: bool, notes: bool
+    ) -> None:
+        """The rows say which journals they are of: written anew under their numbers, none doubled."""
+        root = _root(tmp_path)
+        other = JournalRoot(tmp_path / "other")
+        write_run(other.claim())
+        replay(other, None, [spec])
+        numbers = [
+            1,
+            2,
+            3,
+            4,
+        ]  # the root's runs 1 to 3 are 2 to 4 here: their own numbers tell nothing
+        assert [2, 3, 4] == [one.view_id for one in replay(root, None, [spec]).outcomes]
+        before = [self.document(spec, number) for number in numbers]
+        own = Path(spec.url) / ".journal"
+        if what == "all":
+            shutil.rmtree(own)
+        else:
+            shutil.rmtree(own / (own / "ids" / "3").read_text())
+            (own / "ids" / "3").unlink()
+            orphans.forget_orphans(spec.url)  # as another process would
+        if not notes:  # on another machine
+            for folder in root.runs():
+                shutil.rmtree(folder.views)
+        summary = replay(root, None, [spec], rebuild=rebuild)
+        assert [2, 3, 4] == [one.view_id for one in summary.outcomes]
+        assert _states(summary) == ["current"] * 3
+        mended = [one.mended or "" for one in summary.outcomes]
+        assert "hidden folder .journal was gone" in mended[1]
+        assert (what == "all") == ("hidden" in mended[0])
+        assert [self.document(spec, number) for number in numbers] == before
+        assert self.document(spec, 5) is None
+        assert not any(one.mended for one in replay(root, None, [spec]).outcomes)
+
+    def test_rows_of_another_program(self, tmp_path: Path, spec: SinkSpec) -> None:
+        """Files that nobody can read, in a tree without hidden files, are left and taken for nobody's."""
+        root = _root(tmp_path)
+        assert replay(root, None, [spec]).exit_code == 0
+        shutil.rmtree(Path(spec.url) / ".journal")
+        for folder in Path(spec.url).glob("*/*/run=2"):
+            shutil.rmtree(folder)
+        path = Path(spec.url) / "runs" / "experiment=theirs" / "run=2" / "part-0-00000.parquet"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"no parquet")
+        summary = replay(root, None, [spec])
+        assert [1, 4, 3] == [one.view_id for one in summary.outcomes]
+        assert path.read_bytes() == b"no parquet"
 
 
 class TestTinyDb(places.TinyDbPlace):

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from servers.tls import TlsFront
-from servers.web import make_certificate
+from servers.web import HttpServer, make_certificate
 
 from sacred.journal.blobs import BlobStore
 from sacred.journal.events import EventType
@@ -742,6 +742,18 @@ def test_a_server_that_is_not_there(root, run_writer):
     assert status.state == "behind"
     assert "mongo:db@127.0.0.1:1 does not answer" in status.error
     assert "Timeout" not in status.error
+
+
+def test_a_server_of_another_kind(root, run_writer):
+    """At a mistyped port a web server answers: who reads "does not answer" alone looks for the wrong thing."""
+    folder = root.claim()
+    run_writer(folder)
+    with HttpServer() as web:
+        options = {"client": {"serverSelectionTimeoutMS": 500}}
+        status = once(folder, mongo_spec(f"mongodb://127.0.0.1:{web.port}/db", **options))
+    assert status.state == "behind"
+    assert "does not answer as a MongoDB does" in status.error
+    assert "check host and port" in status.error
 
 
 def test_pushes_are_cut_by_size(monkeypatch):

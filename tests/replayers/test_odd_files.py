@@ -86,9 +86,20 @@ def model(tmp_path_factory):
     recorder = Recorder(root.path)
     recorder.folder = folder
     recorder.note_id("an id")
+    view = f"file:{place / 'view'}"
+    about = {"name": "odd", "command": "main", "config": {}, "meta": {}, "host": {}, "run_id": 3}
+    live = JournalWriter.create(
+        root.claim().journal
+    )  # of which the view is written twice: its lock
+    live.append(EventType.RUN_STARTED, experiment={"name": "odd", "sources": []}, **about)
+    live.flush()
+    replay(root, [3], [view])
+    live.append(EventType.RUN_ENDED, how="completed", status="COMPLETED")
+    live.close()
+    replay(root, [3], [view])
     write_bundle(other, place / "bundle")
     import_bundle(place / "bundle", root)
-    replay(root, None, [f"file:{place / 'view'}"])
+    replay(root, None, [view])
     return place
 
 
@@ -155,7 +166,7 @@ def test_all_tools_work_where_nothing_is_odd(model, tmp_path, monkeypatch):
     for what, tool in everything(tmp_path / "copy"):
         tool()
         done.append(what)
-    assert 23 == len(done)
+    assert 30 == len(done)
 
 
 @pytest.mark.slow
@@ -167,7 +178,7 @@ def test_no_tool_waits_at_any_name(model, tmp_path, monkeypatch, caplog, kind):
     elsewhere = tmp_path / "elsewhere"
     found = names(model)
     wanted = {"bundle", "root/.high-water", "root/.sacred-journal", "root/1/journal/w0000.spool"}
-    wanted |= {"root/1/views/odd.json", "root/.import.lock", "view/1/.journal/lock"}
+    wanted |= {"root/1/views/odd.json", "root/.import.lock", "view/3/.journal/lock"}
     assert wanted <= {*found}
     for name in found:
         elsewhere.write_bytes(b"of somebody else")

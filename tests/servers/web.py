@@ -162,6 +162,10 @@ class HttpServer:
                 pass
 
         class Server(ThreadingHTTPServer):
+            # Five, the default, are full at once where the machine is busy: the system then drops who
+            # connects, and tries again after 1, 3 and 7 s, as long as a sink waits.
+            request_queue_size = 128
+
             def handle_error(self, *_: Any) -> None:  # connections are broken on purpose
                 pass
 

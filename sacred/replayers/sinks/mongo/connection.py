@@ -32,6 +32,8 @@ _RETRYABLE = frozenset(
 )
 REFUSED = frozenset({13, 18, 8000})
 _COMMAND_NOT_FOUND = 59
+#: What the driver says of bytes that are no MongoDB's: of a web server, say, at a mistyped port.
+_ALIEN = re.compile(r"Got response id|Message length \(|Got opcode|Unknown opcode")
 
 _clients: dict[tuple[int, str, str], list[Any]] = {}
 _clients_lock = threading.Lock()
@@ -208,6 +210,10 @@ class MongoConnection:
             if "certificate" in text or "SSL handshake" in text:
                 return TerminalSinkError(
                     f"{place} was not trusted ({text}): check tlsCAFile and the server's name"
+                )
+            if _ALIEN.search(text):
+                return TransientSinkError(
+                    f"{place} does not answer as a MongoDB does ({text}): check host and port"
                 )
             return TransientSinkError(f"{place} does not answer: {text}")
         if isinstance(error, errors.OperationFailure):

@@ -36,6 +36,7 @@ from sacred.replayers.sinks.parquet.disk import (
     sync,
 )
 from sacred.replayers.sinks.parquet.layout import OWN, TABLES, part_name, part_of, table_of
+from sacred.replayers.sinks.parquet.orphans import forget_orphans, orphan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,11 +267,33 @@ class RunStates:
         if kept is None:
             kept, damaged = self._damaged(run.journal_id), True
         if kept is None:
-            self.known.pop(run.journal_id, None)
-            return None
+            return self._adopt(run)
         state = self.known[run.journal_id] = RunState(self.base, kept)
         state.damaged = damaged
         return state
+
+    def _adopt(self, run: RunKey) -> RunState | None:
+        """Take up a run that only its rows know; None if there is none, or another process was faster."""
+        self.known.pop(run.journal_id, None)
+        found = orphan(self.base, run.journal_id)
+        if found is None or not _JOURNAL_ID.fullmatch(run.journal_id):
+            return None
+        number, folder = found
+        kept: dict[str, Any] = {
+            **_empty(run.journal_id, number),
+            "folder": folder,
+            "flaw": "its hidden folder .journal was gone",
+        }
+        if run.run_id is not None:
+            kept["id"] = plain_text(text_of(run.run_id))
+        state = RunState(self.base, kept)
+        os.makedirs(state.own, exist_ok=True)
+        with locked_file(os.path.join(state.own, "lock")):
+            if _load(self.base, run.journal_id) is None:
+                # The number behind the position: after a kill in between the run is still found so.
+                state.commit({})
+                replace(os.path.join(self.base, OWN, "ids", str(number)), run.journal_id.encode())
+        return self.find(run)
 
     def _damaged(self, journal_id: str) -> dict[str, Any] | None:
         """Return what stands for a ``position.json`` that can not be read; None if none is there."""
@@ -290,16 +313,7 @@ class RunStates:
                 "this is: put a copy of either back, or remove that folder and the run's rows, and "
                 "replay with --rebuild"
             )
-        kept: dict[str, Any] = {
-            "format": 1,
-            "journal_id": journal_id,
-            "view_id": number,
-            "claimed": False,
-            **cleared(),
-            "metrics": None,
-            "output": None,
-            "flaw": "its position.json was damaged",
-        }
+        kept = {**_empty(journal_id, number), "flaw": "its position.json was damaged"}
         for table in TABLES:
             for folder in glob.glob(
                 os.path.join(glob.escape(self.base), table, "*", f"run={number}")
@@ -310,6 +324,8 @@ class RunStates:
     def own_folder(self) -> str:
         """Make the folder that no reader looks into, and return it."""
         own = os.path.join(self.base, OWN)
+        if not os.path.isdir(os.path.join(own, "ids")):
+            forget_orphans(self.base)
         os.makedirs(os.path.join(own, "ids"), exist_ok=True)
         return own
 
@@ -434,6 +450,19 @@ class RunStates:
             kept = _load(self.base, journal_id or "")
             if kept is not None and isinstance(kept.get("claimed"), dict):
                 yield RunState(self.base, kept)
+
+
+def _empty(journal_id: str, number: int) -> dict[str, Any]:
+    """Return how a run stands of which only the number is known."""
+    return {
+        "format": 1,
+        "journal_id": journal_id,
+        "view_id": number,
+        "claimed": False,
+        **cleared(),
+        "metrics": None,
+        "output": None,
+    }
 
 
 def cleared() -> dict[str, Any]:

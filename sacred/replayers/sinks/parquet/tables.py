@@ -17,7 +17,7 @@ from sacred.replayers.sinks.parquet.layout import columns_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["TableWriter"]
+__all__ = ["TableWriter", "journals_of"]
 
 _LOCK = threading.Lock()
 _DATABASES: dict[int, Any] = {}
@@ -125,6 +125,22 @@ class TableWriter:
                     f"{text}. Make it writable, or choose another folder"
                 ) from error
             raise TransientSinkError(text) from error
+
+
+def journals_of(paths: Sequence[str]) -> list[str]:
+    """Return the column ``journal_id`` of files of the table ``runs``; of what is none, nothing."""
+    import duckdb
+
+    found: list[str] = []
+    cursor = _database().cursor()
+    try:
+        for path in paths:
+            with contextlib.suppress(duckdb.Error):
+                statement = f"select journal_id from {_source(path)}"  # noqa: S608 - it is quoted
+                found += [str(row[0]) for row in cursor.execute(statement).fetchall()]
+    finally:
+        cursor.close()
+    return found
 
 
 def _database() -> Any:
