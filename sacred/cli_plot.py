@@ -86,6 +86,7 @@ def plot(
 ) -> int:
     """Draw metrics of runs, in the terminal or into a picture."""
     from sacred.analysis.curves import panels
+    from sacred.replayers.errors import QueryError
 
     texts, names = _apart(arguments, metrics)
     if picture is not None and as_json:
@@ -98,14 +99,19 @@ def plot(
         picture_kind(picture)
     folders = runs_of(root, texts)
     runs = _read(folders, names, x, at)
-    found = panels(runs, names, together=together)
-    if log:
-        found = [[curve.above_zero() for curve in panel] for panel in found]
     problems = [
         f"{run}: {problem}"
         for run, each in zip(map(_named, folders), runs, strict=True)
         for problem in each.problems
     ]
+    try:
+        found = panels(runs, names, together=together)
+    except QueryError:
+        for problem in problems:  # the metric may be what is lost
+            say(terminal.clean(problem))
+        raise
+    if log:
+        found = [[curve.above_zero() for curve in panel] for panel in found]
     _tell_skipped(found, runs, folders, log=log)
     if as_json:
         _print_points(found)

@@ -120,6 +120,10 @@ def tail(
         ended.close()
     if follow or (terminal.is_terminal() and not as_json):
         _tell(folder, found, ended, follow=follow)
+    if found.problem:  # also in a pipe: what is lost may be what was asked for
+        from sacred.journal.finding import command_on
+
+        say(f"{terminal.clean(found.problem)}; {command_on('verify', folder)} says what to do")
     return 0
 
 
@@ -147,10 +151,6 @@ def _tell(folder: RunFolder, found: RunOutline, ended: RunTail, *, follow: bool)
     elif not follow or terminal.is_terminal():
         parts += [_short_text(point) for point in ended.latest.values()]
     say(terminal.clean(": ".join([parts[0], ", ".join(parts[1:])] if parts[1:] else parts)))
-    if found.problem:
-        from sacred.journal.finding import command_on
-
-        say(f"{terminal.clean(found.problem)}; {command_on('verify', folder)} says what to do")
 
 
 def _point_text(point: Point, separator: str = " ") -> str:

@@ -16,6 +16,7 @@ from sacred.analysis.mixed_runs import refuse_mixed_runs
 from sacred.analysis.moment import moment_of
 from sacred.analysis.root_choice import RootChoice
 from sacred.analysis.statement import Statement
+from sacred.analysis.statement_changes import changes
 from sacred.replayers.duckdb_settings import ALONE
 from sacred.replayers.errors import QueryError
 from sacred.replayers.plain import plain_text
@@ -270,9 +271,9 @@ def _check(sql: str) -> None:
         kinds = ["MULTI"]  # a pivot, as DuckDB 1 tells it
     if len(kinds) != 1:
         raise QueryError(f"a query is one statement, not {len(kinds)}")
-    kind = kinds[0]
     # A pivot is several statements to DuckDB: it looks for the names of the columns first.
-    if kind not in {"SELECT", "EXPLAIN", "MULTI"}:
+    kind = changes(sql) if kinds[0] in {"SELECT", "EXPLAIN", "MULTI"} else kinds[0]
+    if kind is not None:
         raise QueryError(
             "a query reads (select, pivot, describe, summarize, explain), this is "
             f"{kind.lower()}: journals are never changed"
@@ -388,6 +389,16 @@ def sentence(error: Exception) -> str:
         said,
         flags=re.DOTALL,
     )
+    # Behind the name of a table: "Candidate bindings: : ...", or nothing, if DuckDB finds none near.
+    if column_of := re.search(
+        r'(?:Table|Values list) "(.+?)" does not have a column named "(.+?)"'
+        r"(?:\s+Candidate bindings: :? ?(.+))?$",
+        said,
+        flags=re.DOTALL,
+    ):
+        table, name, near = column_of.groups()
+        near = near or ", ".join(f'"{each}"' for each in _near_columns(name))
+        said = f'there is no column "{name}" in "{table}"' + (f"; the nearest: {near}" * bool(near))
     if asked := re.match(r"File (\S+) requires the extension", re.sub(r"^[\w ]*Error: ", "", said)):
         said = f"a query reads files of this machine, and {asked[1]} is none"
     said = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", said)
@@ -402,6 +413,13 @@ def _nearest(name: str) -> str:
 
     near = difflib.get_close_matches(name.lower(), RELATIONS, 3)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RELATIONS)}"
+
+
+def _near_columns(name: str) -> list[str]:
+    import difflib
+
+    every = {column.name for relation in RELATIONS.values() for column in relation.columns}
+    return difflib.get_close_matches(name.lower(), sorted(every), 3)
 
 
 #: How often a query is told to stop, a tenth of a second apart, before it is left alone.

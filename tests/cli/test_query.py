@@ -276,10 +276,20 @@ def test_the_rest(root):
             "select valu from metrics",
             'there is no column "valu" there; the nearest: "value", "value_text" (line 1, column 8',
         ),
+        (
+            "select m.valu from metrics m",
+            'there is no column "valu" in "m"; the nearest: "value"',
+        ),
+        (
+            "select r.stats from runs r join metrics using (run)",
+            'there is no column "stats" in "r"; the nearest: "start", "status", "tags"',
+        ),
         ("", "the query is empty"),
         ("select 1; select 2", "a query is one statement, not 2"),
         ("delete from runs", "a query reads (select, "),
         ("with q as (select 1) delete from runs", "this is delete: journals are never changed"),
+        ("explain analyze delete from runs", "this is delete: journals are never changed"),
+        ("/* ü */ explain (analyze) copy runs to 'x'", "this is copy: journals are never changed"),
         ("create table x (a int)", "a query reads"),
         ("attach '/tmp/x.db'", "a query reads"),
         ("install httpfs", "a query reads"),
@@ -302,6 +312,46 @@ def test_wrong_or_not_allowed(root, run_sacred, sql, sentence):
         query(sql, root.journals)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "copy runs to '{file}'",
+        "copy/* c */(select 1) to '{file}'",
+        "with y as (select 1 as run) insert into runs(run) select run from y returning run",
+        "delete from runs returning run",
+        "update runs set status = 'x' returning run",
+        "truncate runs",
+    ],
+)
+@pytest.mark.parametrize("rest", ["from x", "select 1", "pivot x on run", "select (from x)"])
+@pytest.mark.parametrize("before", ["", "explain analyze "])
+def test_nothing_changes_behind_with(root, tmp_path, body, rest, before):
+    """What DuckDB would change or write in front of a select is refused, also where files are read."""
+    file = tmp_path / "x.csv"
+    sql = f"{before}with x as ({body.format(file=file)}) {rest}"
+    with pytest.raises(QueryError):
+        query(sql, root.journals, files=True)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with copy as (select 1 as update) select (update), max(update) delete from copy group by 1",
+        "select 'with x as (delete' || '\"type\":\"COPY_QUERY_NODE\"'",
+        "explain (select 1)",
+        "explain analyze -- copy\n from runs",
+        "explain (analyze, format json) with x as (from runs) select count(*) from x",
+        "pivot runs on status using count(*) group by run",
+        "summarize runs",
+    ],
+)
+def test_words_of_changes_that_change_nothing(root, sql):
+    """Names and texts that look like a change are a name and a text."""
+    root.completed()
+    assert query(sql, root.journals).rows
 
 
 def test_error_on_the_command_line(root, run_sacred):
@@ -463,6 +513,8 @@ def test_files_of_the_machine(root, run_sacred, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     for refused, sentence in [
         (f"copy runs to '{tmp_path / 'x.csv'}'", "a query reads"),
+        (f"explain analyze copy runs to '{tmp_path / 'x.csv'}'", "this is copy"),
+        (f"explain (analyze) copy runs to '{tmp_path / 'x.csv'}'", "this is copy"),
         (f"attach '{tmp_path / 'x.db'}'", "a query reads"),
         ("set enable_external_access = true", "a query reads"),
         ("from 'https://example.org/x.csv'", "reads files of this machine, and https"),

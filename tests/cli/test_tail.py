@@ -187,3 +187,24 @@ def test_a_run_that_is_removed_meanwhile(root, follower):
     assert 2 == process.wait(60)
     assert b"Traceback" not in process.stderr.read()
     writer.close()
+
+
+@pytest.mark.parametrize("command", ["tail", "plot"])
+def test_what_is_lost_is_said_in_a_pipe(root, run_sacred, command):
+    """Of a run whose output and metrics are damaged a pipe gets nothing, and stderr says why."""
+    writer = root.writer()
+    file = root.file(root.last)
+    root.start(writer, 1)
+    writer.flush()
+    begin = file.stat().st_size
+    writer.append_output(1, b"epoch 0\n")
+    writer.log_point("loss", 0, 1.0)
+    writer.flush()
+    end = file.stat().st_size
+    root.end(writer)
+    content = bytearray(file.read_bytes())
+    content[(begin + end) // 2] ^= 1
+    file.write_bytes(content)
+    done = run_sacred(command, "1")
+    assert "" == done.out
+    assert " lost at byte " in done.err
