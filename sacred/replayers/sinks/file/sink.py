@@ -80,6 +80,7 @@ class FileSink:
     """
 
     rewrites: frozenset[str] = frozenset({"rendered"})
+    takes_unasked = True
 
     def __init__(self, spec: SinkSpec) -> None:
         options = spec.options
@@ -142,6 +143,7 @@ class FileSink:
 
     def take_up(self, run: RunKey) -> ViewPosition:
         """Remember what the run would like: its first batch makes the folder, with all that is in it."""
+        self._states.pop(run.journal_id, None)
         self._new[run.journal_id] = run
         return ViewPosition(None, Position(), 0, claimed=True)
 
