@@ -533,12 +533,15 @@ class _FlawError(Exception):
 
 def _is_plain(points: PointsAdded) -> bool:
     """Tell whether what the points' file would say of them is what they are."""
-    values = [*points.steps, *points.values]
-    kinds = set(map(type, values))
-    # A larger integer is another kind of value there.
-    return kinds <= {float} or (
-        kinds <= {float, int} and -_WORD <= min(values) <= max(values) < _WORD
-    )
+    for column in (points.steps, points.values):
+        kinds = set(map(type, column))
+        # A larger integer is another kind of value there.
+        small = kinds <= {float} or (
+            kinds <= {float, int} and -_WORD <= min(column) <= max(column) < _WORD
+        )
+        if not small:
+            return False
+    return True
 
 
 def _size(batch: Batch) -> int:
