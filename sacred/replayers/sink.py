@@ -421,7 +421,7 @@ class Sink(Protocol):
     -----
     A class may have more: ``parse(text)``, which makes a ``SinkSpec`` of an address, or ``options``,
     the names that may stand behind the ``?`` of one. And a sink: ``attend`` (:class:`AttendingSink`);
-    ``take_up`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
+    ``take_up`` and ``takes_unasked`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
     values are (``RunProjection``); ``view_id``, if the place gives the run an id when it is written.
     """
 
