@@ -94,7 +94,9 @@ def measure(laboratory: Laboratory) -> Table:
             "the tests start it, for Google Cloud Storage fake-gcs-server, in memory), which takes "
             "processor time as well. Where the replay has a second process that folds the next runs, its "
             "processor time is in. Whether a heartbeat or a run "
-            "costs more where more is kept is counted by tests/replayers/test_costs.py."
+            "costs more where more is kept is counted by tests/replayers/test_costs.py; which promise costs "
+            "what is left, and why a thousand runs cost more than ten times a hundred on ext4 without a "
+            "journal, stands in docs/decisions/0024."
         ),
     )
 

@@ -178,6 +178,8 @@ class Follower:
         self._growth = Growth()
         self._view_id: Any = None
         self._order = "arrival"
+        #: The run is to be taken up, and the view was not asked whether it has it.
+        self._unasked = False
         self._committed = Position()
         #: All that was folded is in the view.
         self._settled = False
@@ -438,6 +440,17 @@ class Follower:
 
         With ``complete`` also what would otherwise wait for more.
         """
+        try:
+            return self._step(complete=complete)
+        except ViewMovedError:
+            if not self._unasked:
+                raise
+        # It was there: where one run is, the next ones may be too.
+        self.sink.takes_unasked = False  # type: ignore[attr-defined]
+        self._detach()
+        return self._step(complete=complete)
+
+    def _step(self, *, complete: bool) -> bool:
         size = JournalSize.of(self.folder.journal)
         if not self._attached:
             self._attach(size)
@@ -554,7 +567,8 @@ class Follower:
         hint = memo.view_id if memo is not None else None
         if hint is None:
             hint = folded.projection.run_id
-        if self.sink.position(RunKey(folded.journal_id, hint)) is not None:
+        unasked = memo is None and getattr(self.sink, "takes_unasked", False)
+        if not unasked and self.sink.position(RunKey(folded.journal_id, hint)) is not None:
             return False
         if memo is not None and memo.had:
             return False  # what a run needs that is missing is done in one place
@@ -562,6 +576,7 @@ class Follower:
         self._fold = folded
         self._references = {}
         self._attach_unknown(memo)
+        self._unasked = unasked
         self._attached = True
         return True
 
@@ -737,6 +752,7 @@ class Follower:
                 fold.latest(),
             )
         )
+        self._unasked = False
         # Somebody else's program may give the id when it is told of the run.
         self._view_id = getattr(self.sink, "view_id", None) or self._view_id
         self._committed = position

@@ -421,7 +421,7 @@ class Sink(Protocol):
     -----
     A class may have more: ``parse(text)``, which makes a ``SinkSpec`` of an address, or ``options``,
     the names that may stand behind the ``?`` of one. And a sink: ``attend`` (:class:`AttendingSink`);
-    ``take_up`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
+    ``take_up`` and ``takes_unasked`` (:class:`TakingSink`); ``priority``, by which several views are ordered, the highest first; ``profile``, for whom the
     values are (``RunProjection``); ``view_id``, if the place gives the run an id when it is written.
     """
 
@@ -517,10 +517,18 @@ class TakingSink(Sink, Protocol):
 
     ``claim`` and then ``position`` ask a place for what it said a moment ago. A replayer that
     writes at once calls ``take_up`` in their stead, where a sink has it.
+
+    Attributes
+    ----------
+    takes_unasked
+        Optional. ``take_up`` may also be called of a run that ``position`` was not asked for, as far
+        as this machine remembers the view's never: it, or the ``write`` behind it, says that the run
+        is there as it says that another replayer was faster. Who learns so sets it to False, and
+        asks first from then on.
     """
 
     def take_up(self, run: RunKey) -> ViewPosition:
-        """Claim a run that ``position`` did not find just now; return where it stands.
+        """Claim a run that ``position`` did not find just now, or, see above, was not asked for.
 
         The next call that changes the run is a ``write`` of all that there is, so whatever that
         writes anyway may be left out of the claim: ``run.fields`` are a hint. Where the ``write``

@@ -12,6 +12,7 @@ from servers.objects import MemoryStore
 from sacred.journal.events import EventType
 from sacred.replayers.addresses import mongo_spec
 from sacred.replayers.contract.runs import write_run
+from sacred.replayers.folded_run import fold_whole
 from sacred.replayers.follower import Follower
 from sacred.replayers.objects.sink import ObjectSink
 from sacred.replayers.sink import SinkSpec
@@ -190,12 +191,13 @@ def _ended_run(root):
     return folder
 
 
-def _cost_of_a_short_run(root, place):
+def _cost_of_a_short_run(root, place, *, ahead=False):
     costs, make = place
     sink, spec = make()
     for _ in range(2):
+        folder = _ended_run(root)
         before = costs.copy()
-        follower = Follower(_ended_run(root), sink, spec)
+        follower = Follower(folder, sink, spec, folded=fold_whole(folder) if ahead else None)
         assert follower.run_once().state == "current"
         follower.release()
     found = costs.less(before)
@@ -216,6 +218,13 @@ def test_what_a_short_run_costs_in_objects(root):
     found.pop("bytes")
     # Index, claim, points, metrics, config, output, run, position.
     assert found == {"get": 1, "list": 1, "put": 8}
+
+
+def test_what_a_folded_run_costs_in_objects(root):
+    """B9: whether the view has a run of which there is no note is told by the put of its index."""
+    found = _cost_of_a_short_run(root, _objects(), ahead=True)
+    found.pop("bytes")
+    assert found == {"list": 1, "put": 8}
 
 
 @pytest.mark.server
@@ -251,6 +260,12 @@ class TestMongo(places.MongoPlace):
         found = _cost_of_a_short_run(root, place)
         found.pop("bytes")
         assert found == {"find": 1, "insert": 2, "update": 1}
+
+    def test_what_a_folded_run_costs(self, root, place):
+        """B9: whether the view has a run of which there is no note is told by the index of the server."""
+        found = _cost_of_a_short_run(root, place, ahead=True)
+        found.pop("bytes")
+        assert found == {"insert": 2, "update": 1}
 
     def test_a_heartbeat_costs_the_same_with_many_points(self, root, place):
         """B9, R20: a heartbeat with 10^5 points kept sends what one with 10^3 does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import pytest
 from sacred.replayers.contract.place import SinkPlace
 from sacred.replayers.contract.runs import points_of, without_ids, write_run
 from sacred.replayers.errors import ViewMovedError
+from sacred.replayers.folded_run import fold_whole
+from sacred.replayers.follower import Follower
 from sacred.replayers.projection import PROJECTOR
 from sacred.replayers.sink import FieldsChanged, RunKey, SinkSpec
 
@@ -148,6 +151,54 @@ class BatchContract(SinkPlace):
         with pytest.raises(ViewMovedError):
             one.write(self.batch(run, self.events(4), 4))
         assert (self.document(spec, 1), self.document(spec, 2)) == (before, None)
+
+    def test_a_run_that_is_taken_up_unasked(
+        self, spec: SinkSpec, opened: Callable[[], Sink]
+    ) -> None:
+        """A run that is there, and that nobody asked for: who takes it up is told, and changes nothing."""
+        run, other = RunKey("00000000000000b4", 1), RunKey("00000000000000b5", 1)
+        one, two = opened(), opened()
+        if not getattr(two, "takes_unasked", False):
+            return
+        one.claim(run)
+        one.position(run)
+        one.write(self.batch(run, self.events(5), 5))
+        before = self.document(spec, 1)
+        with contextlib.suppress(ViewMovedError):
+            if not two.take_up(run).position:  # type: ignore[attr-defined]
+                two.write(self.batch(run, self.events(4), 4))
+                pytest.fail("the second wrote over what the first has written")
+        assert (self.document(spec, 1), self.document(spec, 2)) == (before, None)
+        taken = two.take_up(other)  # type: ignore[attr-defined]
+        assert (taken.view_id in {2, None}, bool(taken.position)) == (True, False)
+        two.write(self.batch(other._replace(run_id=taken.view_id or 1), self.events(4), 4))
+        assert self.document(spec, 1) == before
+        found = opened().position(other)
+        assert found is not None
+        assert (found.view_id, found.position[0].next_seq) == (2, 4)
+
+    def test_a_folded_run_that_the_view_has(
+        self, spec: SinkSpec, root: JournalRoot, opened: Callable[[], Sink]
+    ) -> None:
+        """A replayer without notes writes no run twice, and asks first once it met one that was there."""
+        folders = [root.claim(), root.claim()]
+        for folder in folders:
+            write_run(folder)
+            self.follow(folder, spec)
+            shutil.rmtree(folder.views)
+        before = [self.document(spec, number) for number in (1, 2)]
+        sink = opened()
+        if not getattr(sink, "takes_unasked", False):
+            return
+        for folder in folders:
+            folded = fold_whole(folder)
+            assert folded is not None
+            follower = Follower(folder, sink, spec, folded=folded)
+            status = follower.run_once()
+            assert (status.state, status.error, follower.wrote) == ("current", None, False)
+            assert not getattr(sink, "takes_unasked", False)
+            follower.release()
+        assert [self.document(spec, number) for number in (1, 2)] == before
 
     def test_two_followers_at_once(self, spec: SinkSpec, root: JournalRoot) -> None:
         """Two replayers of one run at the same time write it once."""

@@ -85,8 +85,9 @@ class ObjectRuns:
     def __init__(self, store: ObjectStore, base: str) -> None:
         self._store = store
         self.base = base
-        #: The run that was looked for last and not found, and the name it would like, which is free.
-        self._sought: tuple[str, str] | None = None
+        #: The run that was looked for last and not found, and the name it would like, which is free;
+        #: None for the name if it is not so easy.
+        self._sought: tuple[str, str | None] | None = None
         #: The mark of this replayer, and the runs that it took up and did not write yet.
         self._taking: str | None = None
         self._unwritten: set[str] = set()
@@ -104,7 +105,7 @@ class ObjectRuns:
 
     def find(self, run: RunKey) -> RunObjects | None:
         """Look for a run: where the index says, else where it would like to be."""
-        self._sought = None
+        self._sought = run.journal_id, None
         index = self._store.get(self._index(run.journal_id))
         indexed = _indexed(index)
         if indexed is not None:
@@ -221,24 +222,34 @@ class ObjectRuns:
         raise TransientSinkError(f"no free number was found below {self.base or 'the bucket'}")
 
     def take_up(self, run: RunKey) -> RunObjects | None:
-        """Give a run that ``find`` did not find the id that it would like; None if that is not so easy.
+        """Give a run the id that it would like; None if that is not so easy, or it is there.
 
+        ``find`` did not find it, or was not asked: the index, which is put only where none is, tells.
         No mark of the claim is made, but one of this replayer: the run is written at once, and if
         this process is killed before, the next replay of its journal does it, or ``stale_claims``
         finds it.
         """
         sought, self._sought = self._sought, None
-        if sought is None or sought[0] != run.journal_id:
+        if sought is not None and sought[0] == run.journal_id:
+            name = sought[1]
+        else:
+            name = folder_name(run.run_id)
+            if name is not None and not self._is_free(name):
+                name = None
+        if name is None:
             return None
-        name = sought[1]
         if self._taking is None:
             mark = self._marker(_TAKING + secrets.token_hex(8))
             self._store.put(mark, _json(own_identity()))
             self._taking = mark
         self._unwritten.add(run.journal_id)
+        index = _json({"view_id": view_id(name)})
         try:
-            index = _json({"view_id": view_id(name)})
             self._store.put(self._index(run.journal_id), index, ABSENT)
+        except ObjectConflictError:
+            self._unwritten.discard(run.journal_id)  # the view has it, or somebody takes it up
+            return None
+        try:
             state = self._claim(run, name)
         except ObjectConflictError:
             return None

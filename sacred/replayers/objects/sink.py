@@ -71,6 +71,7 @@ class ObjectSink:
     """
 
     rewrites: frozenset[str] = frozenset({"output", "points", "rendered"})
+    takes_unasked = True
 
     def __init__(self, spec: SinkSpec, store: ObjectStore) -> None:
         self.spec = spec
@@ -131,6 +132,7 @@ class ObjectSink:
 
     def take_up(self, run: RunKey) -> ViewPosition:
         """Make the run's position, of which nobody knows yet: the documents come with the write."""
+        self._states.pop(run.journal_id, None)
         state = self._runs.take_up(run)
         if state is None:
             self.claim(run)

@@ -68,6 +68,7 @@ class MemorySink:
     """Keeps runs in the memory of this process: for tests, and to read as an example."""
 
     rewrites: frozenset[str] = frozenset()
+    takes_unasked = True
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec

@@ -80,6 +80,7 @@ class FileSink:
     """
 
     rewrites: frozenset[str] = frozenset({"rendered"})
+    takes_unasked = True
 
     def __init__(self, spec: SinkSpec) -> None:
         options = spec.options
@@ -142,6 +143,7 @@ class FileSink:
 
     def take_up(self, run: RunKey) -> ViewPosition:
         """Remember what the run would like: its first batch makes the folder, with all that is in it."""
+        self._states.pop(run.journal_id, None)
         self._new[run.journal_id] = run
         return ViewPosition(None, Position(), 0, claimed=True)
 
@@ -531,12 +533,15 @@ class _FlawError(Exception):
 
 def _is_plain(points: PointsAdded) -> bool:
     """Tell whether what the points' file would say of them is what they are."""
-    values = [*points.steps, *points.values]
-    kinds = set(map(type, values))
-    # A larger integer is another kind of value there.
-    return kinds <= {float} or (
-        kinds <= {float, int} and -_WORD <= min(values) <= max(values) < _WORD
-    )
+    for column in (points.steps, points.values):
+        kinds = set(map(type, column))
+        # A larger integer is another kind of value there.
+        small = kinds <= {float} or (
+            kinds <= {float, int} and -_WORD <= min(column) <= max(column) < _WORD
+        )
+        if not small:
+            return False
+    return True
 
 
 def _size(batch: Batch) -> int:

@@ -87,6 +87,8 @@ class MongoSink:
     rewrites: frozenset[str] = frozenset({"output", "points"})
     annotated = True
 
+    takes_unasked = True
+
     def __init__(
         self, spec: SinkSpec, *, runs: Any = None, metrics: Any = None, fs: Any = None
     ) -> None:
@@ -105,8 +107,6 @@ class MongoSink:
         self._indexed = False
         #: Whether the server itself sees to it that a journal has one document.
         self._unique = False
-        #: The run that was looked for last and is not there.
-        self._sought: str | None = None
         if runs is not None:
             self.runs_name = runs.name
 
@@ -173,8 +173,8 @@ class MongoSink:
         Series that somebody left of a run whose document is gone are met by the ``write``, which
         then says that the view moved.
         """
-        sought, self._sought = self._sought, None
-        if sought == run.journal_id and self._unique and self.overwrite is None:
+        self._states.pop(run.journal_id, None)
+        if self._unique and self.overwrite is None:
             with self._connection.errors():
                 view_id, made = self._insert(run)
             if made:
@@ -265,10 +265,8 @@ class MongoSink:
         """Read where the run's documents stand, those of its metrics too."""
         with self._connection.errors():
             self._states.pop(run.journal_id, None)
-            self._sought = None
             found = self._runs.find_one({"_journal.id": run.journal_id}, {"_journal": 1})
             if found is None:
-                self._sought = run.journal_id
                 return None
             ours = found["_journal"]
             state = _State(found["_id"], int(ours.get("revision", 0)))

@@ -119,6 +119,7 @@ class SqlSink:
     """
 
     rewrites: frozenset[str] = frozenset({"output"})
+    takes_unasked = True
     #: Of the run that was written last.
     view_id: Any = None
 
@@ -159,6 +160,7 @@ class SqlSink:
 
     def take_up(self, run: RunKey) -> ViewPosition:
         """Remember what the run would like: its first batch inserts all of it, the claim as well."""
+        self._states.pop(run.journal_id, None)
         self._new[run.journal_id] = run
         return ViewPosition(None, Position(), 0, claimed=True)
 
