@@ -10,6 +10,7 @@ import click
 
 from sacred import terminal
 from sacred.cli_options import DAMAGED, json_option, print_lines, root_option, runs_of, say
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,12 +135,14 @@ def _named(folder: RunFolder) -> str:
 def _read(folders: Sequence[RunFolder], names: Sequence[str], x: str) -> list[RunCurves]:
     from sacred.analysis.curves import run_curves
 
+    if len(folders) == 1:
+        with Waiting(f"reading {_named(folders[0])}"):
+            return [run_curves(folders[0], names, x)]
     runs = []
-    progress = terminal.Progress()
+    progress = terminal.Progress(after=1.0)
     try:
         for number, folder in enumerate(folders):
-            if len(folders) > 1:
-                progress.draw(number, len(folders), _named(folder))
+            progress.draw(number, len(folders), _named(folder))
             runs.append(run_curves(folder, names, x))
     finally:
         progress.close()
@@ -210,7 +213,8 @@ def _save(panels: Sequence[Sequence[Curve]], path: str, x: str, *, log: bool, fo
 
     runs = list(dict.fromkeys(curve.run for panel in panels for curve in panel))
     title = runs[0] if len(runs) == 1 else ""
-    done = save_picture(panels, path, x=x, log=log, title=title, overwrite=force)
+    with Waiting("drawing"):
+        done = save_picture(panels, path, x=x, log=log, title=title, overwrite=force)
     print(f"{terminal.clean(str(done))}")
 
 
