@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 MARKER = re.compile(r"^<!-- test: [^\n]*-->\n", re.MULTILINE)
 #: A link of a page to an example, or to all of them.
 EXAMPLE = re.compile(r"\]\((?:\.\./)+examples/([\w/.-]*)\)")
+#: A picture of this folder in HTML, which mkdocs leaves as it is.
+PICTURE = re.compile(r'(?<=src="|set=")(?:\.\./|docs/)*(pictures/[\w.-]+)(?=")')
 ROW = re.compile(r"^\|.*$", re.MULTILINE)
 #: What a browser would fetch from elsewhere to show a page.
 FOREIGN = re.compile(
@@ -129,6 +132,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     A bar in code needs no backslash here, in a table either.
     """
     above = "../" * page.file.src_uri.count("/")
+    markdown = PICTURE.sub(lambda found: get_relative_url(found[1], page.url), markdown)
     text = EXAMPLE.sub(lambda link: f"]({above}examples.md{link[1] and '#' + link[1]})", markdown)
     return ROW.sub(_bars, MARKER.sub("", text))
 

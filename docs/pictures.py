@@ -2,7 +2,7 @@
 
 Real runs are made in a folder of their own (an experiment with several configurations, one that
 fails, one that is killed, one that is still running), the commands are typed on a terminal of a
-given width, and what they print becomes an SVG that follows the light or dark of whoever looks::
+given width, and what is seen becomes two SVG, `NAME.svg` and `NAME-dark.svg`, as wide as it needs::
 
     python docs/pictures.py                       all of them
     python docs/pictures.py --columns 80 ls show  some, in another width, to look at
@@ -12,8 +12,10 @@ given width, and what they print becomes an SVG that follows the light or dark o
 from __future__ import annotations
 
 import argparse
+import codecs
 import fcntl
 import io
+import itertools
 import os
 import pty
 import re
@@ -26,11 +28,16 @@ import tempfile
 import termios
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.text import Text
 
 HERE = Path(__file__).parent
 #: Seconds a command may take.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 PROGRAM = """
 import math, random, sys, time
@@ -69,6 +76,15 @@ def train(lr, epochs, optimizer, dataset, _run, _rnd):
             time.sleep(0.2)
     return round(best, 4)
 """
+#: Every program here believes to be on this machine.
+MACHINE = """
+import os
+_true = os.uname()
+os.uname = lambda: os.uname_result(("Linux", "desk", "6.12.0", _true.version, _true.machine))
+"""
+PLACE = "/home/you/digits"
+PACKAGE = str(HERE.parent / "sacred")
+ROWS = 40
 RUNS = [
     "",
     "with lr=0.03",
@@ -80,37 +96,57 @@ RUNS = [
 
 
 class Picture(NamedTuple):
-    """One picture: its file, the commands in it, and how wide its terminal is."""
+    """One picture: its file, a command, how wide its terminal is, and what is typed into it."""
 
     name: str
-    commands: tuple[str, ...]
-    columns: int = 100
+    command: str
+    columns: int = 80
+    #: What a person waits for, and what he types then; what is seen after the last is the picture.
+    talk: tuple[tuple[str, str], ...] = ()
 
 
 PICTURES = [
-    Picture("ls", ("sacred ls -c +config.lr,metrics.training.loss.min",)),
-    Picture("show", ("sacred show 3",)),
-    Picture("plot", ("sacred plot 1 2 3 -m training.loss",)),
-    Picture("diff", ("sacred diff 1 4",)),
+    Picture(
+        "ls",
+        "sacred ls -c +config.lr,config.optimizer.kind,metrics.training.loss.min,metrics.validation.accuracy.max",
+        200,
+    ),
+    Picture("ls-narrow", "sacred ls -c +config.lr,metrics.training.loss.min"),
+    Picture(
+        "group",
+        "sacred ls --group config.optimizer.kind -c duration,metrics.training.loss.min",
+    ),
+    Picture("show", "sacred show 6"),
+    Picture("compare", "sacred compare 1 2 3"),
+    Picture("plot", "sacred plot 1 2 3 -m training.loss"),
+    Picture("diff", "sacred diff 1 4"),
     Picture(
         "query",
-        (
-            'sacred query "select metric, count(*) as points, min(value) as least from metrics group by all"',
+        'sacred query "select run, metric, count(*) as points, min(value) as least'
+        ' from metrics where run <= 3 group by all order by all"',
+    ),
+    Picture(
+        "sql",
+        "sacred sql",
+        talk=(
+            (r"sql>\s*$", "select run, status, duration from runs where status <> 'COMPLETED';\r"),
+            (r"RUNNING.*\s*sql>\s*$", "select run, min(value) from metrics where metric = 'tr\t"),
+            ("training.loss", "' and run < 3 group by run order by run;\r"),
+            (r"  2 +1\.\d+\s*sql>\s*$", ""),
         ),
     ),
+    Picture("tail", "sacred tail -f 8", talk=((r"epoch  40[\s\S]*training.loss", ""),)),
 ]
 
 #: rich's own frame, without the fonts that it would load from elsewhere.
 FRAME = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
+<svg viewBox="0 0 {width} {terminal_height}" width="{width}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", "Cascadia Mono", Menlo, Consolas, monospace; font-size: {char_height}px; line-height: {line_height}px; }}
 {styles}
 </style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{width}" height="{terminal_height}"/></clipPath>
-{lines}</defs>
-<rect class="{unique_id}-ground" x="0.5" y="0.5" width="{width}" height="{terminal_height}" rx="8" transform="scale(1 0.995)"/>
-<g transform="translate(9, 6)" clip-path="url(#{unique_id}-clip-terminal)">
+<rect class="ground" x="0.5" y="0.5" width="{width}" height="{terminal_height}" rx="8" transform="scale(0.999 0.995)"/>
+<g transform="translate(9, 6)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
@@ -118,77 +154,176 @@ FRAME = """\
 """
 
 
-def typed(command: str, folder: Path, columns: int) -> str:
-    """Return what a command prints on a terminal, with its colours."""
+def opened(command: str, folder: Path, columns: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a command on a terminal; return it, and the terminal's other end."""
     ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS"}}
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment |= {"TERM": "xterm-256color", "PATH": programs, "TZ": "UTC"}
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     process = subprocess.Popen(  # noqa: S602 - the commands of this file
         command,
         shell=True,
         cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
+        env=environment(folder),
+        stdin=its,
         stdout=its,
         stderr=its,
+        start_new_session=True,
     )
     os.close(its)
-    text, end = b"", time.monotonic() + PATIENCE
-    while time.monotonic() < end and select.select([ours], [], [], PATIENCE)[0]:
+    return process, ours
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables of all commands: those of nobody's machine."""
+    kept = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS", "LINES"}}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    paths = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return kept | {
+        "TERM": "xterm-256color",
+        "PATH": f"{folder / 'bin'}{os.pathsep}{programs}",
+        "TZ": "UTC",
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+
+
+def pieces(terminal: int) -> Iterator[str]:
+    """Yield what comes to a terminal."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    end = time.monotonic() + PATIENCE
+    while select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0]:
         try:
-            part = os.read(ours, 1 << 16)
+            piece = os.read(terminal, 1 << 16)
         except OSError:  # everybody has closed it
-            break
-        text += part
-    process.kill()
-    process.wait()
-    os.close(ours)
+            return
+        yield decoder.decode(piece)
+
+
+def printed(picture: Picture, folder: Path, columns: int) -> Text:
+    """Return what a command prints, with its colours."""
+    from rich.text import Text
+
+    process, terminal = opened(picture.command, folder, columns)
+    try:
+        text = "".join(pieces(terminal))
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
     # What a line was written over with is what is seen.
-    lines = text.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     seen = "\n".join(re.split(r"\r|\x1b\[K", line)[-1] for line in lines)
-    return seen.replace(str(folder), "/home/you/digits")
+    return Text.from_ansi(seen.replace(str(folder), PLACE).replace(PACKAGE, "sacred").rstrip("\n"))
 
 
-def drawn(picture: Picture, folder: Path, columns: int) -> str:
-    """Return a picture as SVG."""
+def talked(picture: Picture, folder: Path, columns: int) -> Text:
+    """Return what a terminal shows when everything of a talk was typed."""
+    import pyte
+    from rich.text import Text
+
+    screen = pyte.Screen(columns, ROWS)
+    stream = pyte.Stream(screen)
+    process, terminal = opened(picture.command, folder, columns)
+    # It is asked where the cursor is.
+    screen.write_process_input = lambda data: os.write(terminal, data.encode())
+    talk = list(picture.talk)
+    try:
+        for piece in pieces(terminal):
+            stream.feed(piece)
+            seen = "\n".join(line.rstrip() for line in screen.display)
+            while talk and re.search(talk[0][0], f"{seen} "):
+                os.write(terminal, talk.pop(0)[1].encode())
+                break
+            if not talk:
+                break
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(terminal)
+    if talk:
+        raise SystemExit(f"{picture.name}: {talk[0][0]!r} was not seen, but\n{seen}")
+    text = Text()
+    for number, line in enumerate(screen.display):
+        cells = [screen.buffer[number][column] for column in range(len(line.rstrip()))]
+        for style, alike in itertools.groupby(cells, _style):
+            text.append("".join(cell.data for cell in alike), style=style)
+        text.append("\n")
+    text.rstrip()
+    return Text("\n").join(
+        Text.assemble(line) for line in text.split("\n") if str(folder) not in line.plain
+    )
+
+
+def _style(cell: Any) -> str:
+    words = [word for word in ("bold", "reverse") if getattr(cell, word)]
+    names = {"brown": "yellow", "default": ""}
+    fore, ground = (
+        f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else names.get(name, name)
+        for name in (cell.fg, cell.bg)
+    )
+    return " ".join([*words, fore, *(["on", ground] if ground else [])])
+
+
+def drawn(picture: Picture, folder: Path, columns: int) -> dict[str, str]:
+    """Return a picture as SVG, light and dark, by the names of their files."""
     from rich.console import Console
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME, DIMMED_MONOKAI
     from rich.text import Text
 
-    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
-    for command in picture.commands:
-        console.print(Text(f"$ {command}", style="bold"), soft_wrap=False)
-        console.print(Text.from_ansi(typed(command, folder, columns)))
-    name = f"sj-{picture.name}"
-    light, dark = (
-        console.export_svg(title="", theme=theme, code_format=FRAME, unique_id=name, clear=False)
-        for theme in (DEFAULT_TERMINAL_THEME, DIMMED_MONOKAI)
-    )
-    styles = [re.search(r"\n(\.\S+-r1 .*?)</style>", svg, re.DOTALL) for svg in (light, dark)]
-    body = [svg.partition("</style>")[2] for svg in (light, dark)]
-    if None in styles or body[0] != body[1]:
-        raise SystemExit(f"{picture.name}: light and dark differ in more than their colours")
-    rules = [found[1] for found in styles if found]
-    ground = [f".{name}-ground {{ fill: {fill}; stroke: #8888; }}" for fill in ("#fff", "#191919")]
-    dim = f"{rules[0]}{ground[0]}\n@media (prefers-color-scheme: dark) {{\n{rules[1]}{ground[1]}\n}}\n"
-    return light.replace(rules[0], dim)
+    seen = (talked if picture.talk else printed)(picture, folder, columns)
+    asked = Text()
+    for number, line in enumerate(_folded(picture.command, columns - 2)):
+        asked.append(f"{'> ' if number else '$ '}{line}\n", style="bold")
+    text = asked + seen + Text("\n")
+    width = max(line.cell_len for line in text.split("\n"))
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+    console.print(text, no_wrap=True, overflow="ignore", crop=False)
+    made = {}
+    for ending, theme, ground in (
+        ("", DEFAULT_TERMINAL_THEME, "#fff"),
+        ("-dark", DIMMED_MONOKAI, "#191919"),
+    ):
+        svg = console.export_svg(
+            title="", theme=theme, code_format=FRAME, unique_id="t", clear=False
+        )
+        svg = re.sub(r' clip-path="[^"]*"', "", svg)
+        rule = f".ground {{ fill: {ground}; stroke: #8888; }}\n</style>"
+        made[f"{picture.name}{ending}.svg"] = svg.replace("</style>", rule)
+    return made
+
+
+def _folded(command: str, width: int) -> list[str]:
+    """Return a command as a person would type it: continued on the next line where it is long."""
+    lines = [""]
+    for word in command.split(" "):
+        if len(lines[-1]) + len(word) + 3 > width:
+            lines[-1] += "" if command.count('"', 0, sum(map(len, lines))) % 2 else " \\"
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
 
 
 def run_experiments(folder: Path) -> subprocess.Popen[bytes]:
     """Make the runs; return the one that goes on."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(MACHINE, encoding="utf-8")
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "sacred"
+    program.write_text(
+        f"#!{sys.executable}\nfrom sacred.cli import main\nraise SystemExit(main())\n"
+    )
+    program.chmod(0o755)
     (folder / "digits.py").write_text(PROGRAM, encoding="utf-8")
     (folder / "slowly.py").write_text(PROGRAM, encoding="utf-8")
     for seed, words in enumerate(RUNS, 1):
         command = [sys.executable, "digits.py", *words.split()]
         command += [] if "with" in words else ["with"]
-        subprocess.run([*command, f"seed={seed}"], cwd=folder, capture_output=True, check=False, timeout=PATIENCE)  # fmt: skip
-    dies = subprocess.Popen([sys.executable, "slowly.py", "with", "seed=7"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run([*command, f"seed={seed}"], cwd=folder, env=environment(folder), capture_output=True, check=False, timeout=PATIENCE)  # fmt: skip
+    dies = subprocess.Popen([sys.executable, "slowly.py", "with", "seed=7"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     _until(dies, b"epoch  10")
     dies.send_signal(signal.SIGKILL)
     dies.wait()
-    goes_on = subprocess.Popen([sys.executable, "slowly.py", "with", "seed=8", "epochs=400"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    goes_on = subprocess.Popen([sys.executable, "slowly.py", "with", "seed=8", "epochs=400"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     _until(goes_on, b"epoch  10")
     return goes_on
 
@@ -214,8 +349,10 @@ def main() -> None:
         try:
             for picture in PICTURES:
                 if not given.names or picture.name in given.names:
-                    svg = drawn(picture, folder, given.columns or picture.columns)
-                    (given.to / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
+                    for name, svg in drawn(
+                        picture, folder, given.columns or picture.columns
+                    ).items():
+                        (given.to / name).write_text(svg, encoding="utf-8")
         finally:
             goes_on.kill()
             goes_on.wait()

@@ -24,9 +24,9 @@ _DIFF_HELP = """Show what is different between two runs.
       sacred diff 1 2                    everything that differs
       sacred diff last~1 last --only config --only metrics
 
-    The sections are run (name, command, options, status, result), config,
-    metrics, sources, dependencies, git and host; those in which nothing differs
-    are left out. Sources are compared as they were stored, line by line.
+    The sections are run (name, command, options, status, result, tags, notes),
+    config, metrics, sources, dependencies, git and host; those in which nothing
+    differs are left out. Sources are compared as stored, line by line.
 
     The exit code is 0 whether or not anything differs; with --exit-code it is 1
     if anything does, the time that they took aside.
@@ -153,23 +153,25 @@ def _value(value: Any, plain: bool) -> str:
 def _metric_lines(changes: list[MetricChange]) -> list[str]:
     if not changes:
         return []
-    pairs = ("LAST", "MIN", "MAX", "POINTS")
-    numeric = [f"{name} {side}" for name in pairs for side in "AB"]
-    table = terminal.Table(
-        ("METRIC", *numeric),
-        right=numeric,
-        flexible=("METRIC",),
-        optional=("POINTS A", "POINTS B", "MAX A", "MAX B", "MIN A", "MIN B"),
-    )
+    width = terminal.columns() - 2 if terminal.is_terminal() else 1 << 20
+    facts = ["LAST", "MIN", "MAX", "POINTS"]
+    # A name that is cut tells nothing: what is known besides the last values goes first, of both runs.
+    while (table := _metric_table(changes, facts)).width() > width and len(facts) > 1:
+        facts.pop()
+    return ["  " + line for line in table.lines(aligned=True, width=width)]
+
+
+def _metric_table(changes: list[MetricChange], facts: list[str]) -> terminal.Table:
+    numeric = [f"{name} {side}" for name in facts for side in "AB"]
+    table = terminal.Table(("METRIC", *numeric), right=numeric, flexible=("METRIC",))
     for change in changes:
         sides = [
             (None, None, None, None) if s is None else (s.last, s.lowest, s.highest, s.points)
             for s in (change.a, change.b)
         ]
         cells = [_number(value) for pair in zip(*sides, strict=True) for value in pair]
-        table.add(change.name, *cells)
-    width = terminal.columns() - 2 if terminal.is_terminal() else 1 << 20
-    return ["  " + line for line in table.lines(aligned=True, width=width)]
+        table.add(change.name, *cells[: len(numeric)])
+    return table
 
 
 def _number(value: Any) -> str:

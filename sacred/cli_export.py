@@ -11,6 +11,7 @@ import click
 
 from sacred import terminal
 from sacred.cli_options import DAMAGED, chosen_among, named_runs, roots_of, roots_option, say
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,12 +177,14 @@ def _as_page(folder: RunFolder, path: str, force: bool) -> list[str]:
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="sacred-") as aside:
-            done = write_report(folder, os.path.join(aside, "page.html"))
+            with Waiting(f"reading {_named(folder)}"):
+                done = write_report(folder, os.path.join(aside, "page.html"))
             with open(done.path, "rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return [f"{_named(folder)}: {problem}" for problem in done.problems]
-    done = write_report(folder, path, overwrite=force)
+    with Waiting(f"reading {_named(folder)}"):
+        done = write_report(folder, path, overwrite=force)
     print(f"{_named(folder)} in {terminal.clean(str(done.path))}")
     return [f"{_named(folder)}: {problem}" for problem in done.problems]
 

@@ -18,6 +18,7 @@ from sacred.cli_options import (
     runs_of,
     say,
 )
+from sacred.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,12 +154,14 @@ def _read(
 ) -> list[RunCurves]:
     from sacred.analysis.curves import run_curves
 
+    if len(folders) == 1:
+        with Waiting(f"reading {_named(folders[0])}"):
+            return [run_curves(folders[0], names, x, at=at)]
     runs = []
-    progress = terminal.Progress()
+    progress = terminal.Progress(after=1.0)
     try:
         for number, folder in enumerate(folders):
-            if len(folders) > 1:
-                progress.draw(number, len(folders), _named(folder))
+            progress.draw(number, len(folders), _named(folder))
             runs.append(run_curves(folder, names, x, at=at))
     finally:
         progress.close()
@@ -229,7 +232,8 @@ def _save(panels: Sequence[Sequence[Curve]], path: str, x: str, *, log: bool, fo
 
     runs = list(dict.fromkeys(curve.run for panel in panels for curve in panel))
     title = runs[0] if len(runs) == 1 else ""
-    done = save_picture(panels, path, x=x, log=log, title=title, overwrite=force)
+    with Waiting("drawing"):
+        done = save_picture(panels, path, x=x, log=log, title=title, overwrite=force)
     print(f"{terminal.clean(str(done))}")
 
 

@@ -134,7 +134,7 @@ class Difference(NamedTuple):
     a, b
         The runs.
     facts
-        Name, command, options, named configurations, status, result, ...
+        Name, command, options, named configurations, status, result, tags, notes, ...
     durations
         Of both (s). They are told and are no difference: no two runs take the same time.
     config, dependencies, host
@@ -237,6 +237,8 @@ def _facts(found: RunDetails) -> dict[str, Any]:
         "result": outline.result,
         "comment": meta.get("comment"),
         "named configs": meta.get("named_configs"),
+        "tags": list(found.annotations.tags),
+        "notes": found.annotations.notes,
     }
     trace = found.document.get("fail_trace") or ()
     said = [line.strip() for part in trace for line in str(part).splitlines()]

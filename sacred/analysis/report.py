@@ -163,6 +163,7 @@ def _facts(found: RunDetails, number: str) -> Iterator[str]:
         "host": outline.host,
         "result": outline.result,
         "named configs": ", ".join(map(str, meta.get("named_configs") or ())),
+        "tags": ", ".join(found.annotations.tags),
         "note": outline.note,
     }
     rows = [
@@ -173,6 +174,8 @@ def _facts(found: RunDetails, number: str) -> Iterator[str]:
     yield f"<dl>{''.join(rows)}</dl>\n"
     if outline.problem:
         yield f'<p class="problem">{_shown(outline.problem)}</p>\n'
+    if found.annotations.notes:
+        yield f"<h2>Notes</h2>\n<pre>{_shown(found.annotations.notes)}</pre>\n"
 
 
 def _took(seconds: float) -> str:
