@@ -247,7 +247,8 @@ def test_what_reads_journals_is_not_even_loaded(root):
     ended(root)
     tick(root.path)
     program = (
-        "import sys; from sacred.cli import main; main(sys.argv[1:])\n"
+        "import sys; from sacred.replayers import journal_stamps; journal_stamps._GRAIN = 0\n"
+        "from sacred.cli import main; main(sys.argv[1:])\n"
         "print(*(name for name in ('sacred.journal.reader', 'duckdb') if name in sys.modules))"
     )
     command = [sys.executable, "-c", program, "ls", "--root", str(root.path)]
