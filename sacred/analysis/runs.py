@@ -267,13 +267,16 @@ def compare(runs: Runs | Iterable[RecordedRun], *, best: Mapping[str, str] | Non
     Raises
     ------
     QueryError
-        pandas is not installed.
+        pandas is not installed, or something else than runs was given.
     """
     try:
         import pandas as pd
     except ImportError:
         raise missing("pandas") from None
-    table = comparison([run.folder for run in runs], best=best)
+    chosen = list(runs)
+    if odd := [run for run in chosen if not isinstance(run, RecordedRun)]:
+        raise QueryError(f"compare takes runs, such as sacred.runs().last(2), not {odd[0]!r:.40}")
+    table = comparison([run.folder for run in chosen], best=best)
     return pd.DataFrame(table.records(), columns=list(table.columns)).set_index("run")
 
 
