@@ -116,7 +116,12 @@ def _root(root: JournalRoot, given: str | None) -> Iterator[Finding]:
             yield Finding("root", "wrong", "a later version made the root", cure)
     for place in (path, root.blobs, path / ".cache"):
         if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
-            yield Finding("root", "wrong", f"{place} can not be written", f"chmod u+rwx {place}")
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                text = f"{place} can not be written: its disk is mounted read-only"
+                yield Finding("root", "wrong", text)
+            else:
+                text = f"{place} can not be written"
+                yield Finding("root", "wrong", text, f"chmod u+rwx {place}")
     if root.blobs.is_symlink():
         text = f"{root.blobs} is a link: stored files may be shared with other roots"
         yield Finding("root", "ok", text)

@@ -292,7 +292,7 @@ def compare(runs: Runs | Iterable[RecordedRun], *, best: Mapping[str, str] | Non
     Raises
     ------
     QueryError
-        pandas is not installed.
+        pandas is not installed, or something else than runs was given.
     """
     try:
         import pandas as pd
@@ -307,6 +307,8 @@ def _compared(runs: Runs | Iterable[RecordedRun], best: Mapping[str, str] | None
     if isinstance(runs, Runs):
         return comparison(runs._folders(), best=best, at=runs._at, choice=runs._choice)
     listed = list(runs)
+    if odd := [run for run in listed if not isinstance(run, RecordedRun)]:
+        raise QueryError(f"compare takes runs, such as sacred.runs().last(2), not {odd[0]!r:.40}")
     moments = {run._at for run in listed}
     if len(moments) > 1:
         raise QueryError("these are runs at several moments: compare them at one")

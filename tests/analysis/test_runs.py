@@ -414,6 +414,13 @@ def test_a_condition_ends_at_an_interrupt(filled):
     assert "interrupted\n" == done.stdout, done.stderr
 
 
+def test_compare_takes_runs_alone():
+    """Numbers in the place of runs are refused in a sentence."""
+    pytest.importorskip("pandas")
+    with pytest.raises(QueryError, match=r"compare takes runs, .*, not 1"):
+        sacred.compare([1, 2])
+
+
 START = 1_700_000_000 * 10**9
 SECOND = 10**9
 

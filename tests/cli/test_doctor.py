@@ -198,3 +198,23 @@ def test_who_holds_a_lock(root, run_sacred):
         assert [f"process {os.getpid()} seals, repairs or goes on with run 1"] == [
             f.text for f in found
         ]
+
+
+def test_a_disk_that_is_mounted_read_only(root, monkeypatch):
+    """Of such a root the doctor does not say chmod, which would not help."""
+    real = os.statvfs(root.path)
+
+    class Mounted:
+        f_flag = real.f_flag | os.ST_RDONLY
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Mounted())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (told,) = [
+        f
+        for f in diagnose(str(root.path))
+        if f.text == f"{root.path} can not be written: its disk is mounted read-only"
+    ]
+    assert told.remedy is None

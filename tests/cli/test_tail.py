@@ -191,7 +191,7 @@ def test_a_run_that_is_removed_meanwhile(root, follower):
 
 @pytest.mark.parametrize("command", ["tail", "plot"])
 def test_what_is_lost_is_said_in_a_pipe(root, run_sacred, command):
-    """Of a run whose output and metrics are damaged a pipe gets nothing, and stderr says why."""
+    """A pipe gets what is left of a damaged run, if anything, and stderr says what is lost."""
     writer = root.writer()
     file = root.file(root.last)
     root.start(writer, 1)
@@ -206,5 +206,5 @@ def test_what_is_lost_is_said_in_a_pipe(root, run_sacred, command):
     content[(begin + end) // 2] ^= 1
     file.write_bytes(content)
     done = run_sacred(command, "1")
-    assert "" == done.out
+    assert done.out in ("", "epoch 0\n")  # what is lost may still be in the spool
     assert " lost at byte " in done.err
