@@ -137,7 +137,7 @@ def cli(root: str | None) -> None:
 
     A RUN is a number, last, last~2 (two before the last), id:X, a path, or how a name begins, if
     one run alone has such a name; NAME~0 is the last of a name.
-    """
+    """  # noqa: D301 - click's sign
 
 
 def main(argv: Sequence[str] | None = None) -> int:

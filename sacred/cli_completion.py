@@ -130,7 +130,7 @@ _EXPERIMENTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 _COMPLETION_HELP = """\
-Print what a shell needs to complete commands, runs and experiments.
+Print what a shell needs to complete words by Tab.
 
 \b
 bash:  eval "$(sacred completion bash)"      in ~/.bashrc
@@ -175,7 +175,7 @@ def completion_script(shell: str, commands: dict[str, click.Command]) -> str:
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what a shell needs to complete commands, runs and experiments."""
+    """Print what a shell needs to complete words by Tab."""
     root = ctx.find_root().command
     commands = {"sacred": root}
     replay = root.get_command(ctx, "replay") if isinstance(root, click.Group) else None

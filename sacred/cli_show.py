@@ -60,7 +60,7 @@ def show(run: str, only_diff: bool, at: Moment | None, as_json: bool, root: str 
 
     Configuration (what was changed is marked), machine, files, views, metrics with their course,
     the end of the output, and why it failed: what one looks for first stands last.
-    """
+    """  # noqa: D301 - click's sign
     from sacred.analysis.details import details
 
     if only_diff and at is not None:
