@@ -94,8 +94,15 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_PLACES)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        return _command(_PLACES[cmd_name]) if cmd_name in _PLACES else None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _PLACES:
+            return None
+        command = _command(_PLACES[cmd_name])
+        if ctx.resilient_parsing and ctx.info_name == "sacred" and _asked("sacred"):
+            from sacred.cli_candidates import offer_candidates
+
+            return offer_candidates(command)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,11 +132,17 @@ class _Group(click.Group):
 @roots_option
 @version_option
 def cli(root: tuple[str, ...]) -> None:
-    """Look at the runs of experiments, run queued ones, query them, bring them into views.
+    """Look at the runs of experiments, compare and query them, and bring them into views.
 
-    A RUN is the number of its folder, last, last~2 (two before the last), id:X, a path, or how its
-    name begins, if no other run's does; NAME~0 is the last of a name.
-    """
+    \b
+      sacred ls               all runs
+      sacred show last        the last one closely
+      sacred tail -f last     what it prints, as it comes
+      sacred COMMAND --help   more of a command, with examples
+
+    A RUN is a number, last, last~2 (two before the last), id:X, a path, or how a name begins, if
+    one run alone has such a name; NAME~0 is the last of a name.
+    """  # noqa: D301 - click's sign
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,12 +167,21 @@ def replay_main(argv: Sequence[str] | None = None) -> int:
     return _run(replay, "sacred-replay", argv)
 
 
+def _asked(name: str) -> str | None:
+    """Return what a shell asks that completes a line, if one does."""
+    return os.environ.get(f"_{name.upper().replace('-', '_')}_COMPLETE")
+
+
 def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
-    asked = os.environ.get(f"_{name.upper().replace('-', '_')}_COMPLETE")
+    asked = _asked(name)
     if asked:
         # A shell asks what may stand at the cursor.
         from click.shell_completion import shell_complete
 
+        if command is not cli:
+            from sacred.cli_candidates import offer_candidates
+
+            offer_candidates(command)
         return shell_complete(command, {}, name, f"_{name}_COMPLETE", asked)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments and command is cli:

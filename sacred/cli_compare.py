@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_COMPARE_HELP = """Put runs side by side: what of their config differs, and their metrics.
+_COMPARE_HELP = """Put runs side by side: config that differs, and metrics.
 
     \b
       sacred compare 3 4 last
@@ -61,7 +61,7 @@ def compare(
     as_json: bool,
     root: tuple[str, ...],
 ) -> int:
-    """Put runs side by side: what of their config differs, and their metrics."""
+    """Put runs side by side: config that differs, and metrics."""
     from sacred.analysis.comparison import comparison
 
     which = dict(map(_which, best))

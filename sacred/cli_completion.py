@@ -130,16 +130,16 @@ _EXPERIMENTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 _COMPLETION_HELP = """\
-Print what a shell needs to complete experiments.
+Print what a shell needs to complete words by Tab.
 
 \b
 bash:  eval "$(sacred completion bash)"      in ~/.bashrc
 zsh:   eval "$(sacred completion zsh)"       in ~/.zshrc, behind compinit
 fish:  sacred completion fish | source       in ~/.config/fish/config.fish
 
-Tab then offers commands, named configurations, entries and options behind
-"python train.py" and "./train.py", and the commands of sacred itself. Scripts
-are read and never run.
+Tab then offers, behind sacred, its commands and options, runs, metrics (plot
+-m) and columns (ls -c); behind "python train.py" and "./train.py" commands,
+named configurations, entries and options. Scripts are read and never run.
 """
 
 
@@ -162,7 +162,10 @@ def completion_script(shell: str, commands: dict[str, click.Command]) -> str:
     for name, command in commands.items():
         variable = f"_{name.upper().replace('-', '_')}_COMPLETE"
         if kind is not None:
-            parts.append(kind(command, {}, name, variable).source().strip() + "\n")
+            source = kind(command, {}, name, variable).source()
+            # click's function for fish takes what stands behind a comma for no part of the word.
+            source = source.replace('string split ","', 'string split -m 1 ","')
+            parts.append(source.strip() + "\n")
     python = shlex.quote(sys.executable)
     parts.append(_EXPERIMENTS[shell].replace("PYTHON", python).replace("PROGRAM", _PROGRAM))
     return "\n".join(parts)
@@ -172,7 +175,7 @@ def completion_script(shell: str, commands: dict[str, click.Command]) -> str:
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what a shell needs to complete experiments."""
+    """Print what a shell needs to complete words by Tab."""
     root = ctx.find_root().command
     commands = {"sacred": root}
     replay = root.get_command(ctx, "replay") if isinstance(root, click.Group) else None

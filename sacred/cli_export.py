@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_EXPORT_HELP = """Write runs as files for other programs, or one as a page or a bundle.
+_EXPORT_HELP = """Write runs as tables or lines, or one as a page or a bundle.
 
     \b
       sacred export 7                           its events as JSON Lines, on stdout
@@ -74,7 +74,7 @@ def export(
     force: bool,
     root: tuple[str, ...],
 ) -> int:
-    """Write runs as files for other programs, or one as a page or a bundle."""
+    """Write runs as tables or lines, or one as a page or a bundle."""
     from sacred.journal.finding import command_for, command_on
 
     files = {"--bundle": bundle, "--duckdb": database, "--html": page}

@@ -30,7 +30,7 @@ __all__ = ["artifacts", "source"]
 _ARTIFACTS_HELP = """List the files that a run made, or copy them out.
 
     \b
-      sacred artifacts 7                     names, versions and sizes
+      sacred artifacts 7                     every version of each, with sizes
       sacred artifacts 7 --cat notes.txt     one on stdout
       sacred artifacts 7 --copy 'plots/*'    those of these names, here
       sacred artifacts 7 --all --to DIR      all, the last version of each

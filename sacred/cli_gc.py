@@ -59,7 +59,7 @@ def seconds_of(_context: click.Context, _option: click.Parameter, text: str) -> 
 @json_option
 @root_option
 def gc(dry_run: bool, grace: float, force: bool, as_json: bool, root: str | None) -> int:
-    """Remove stored files that no run needs, and what kills left behind.
+    """Remove stored files that no run needs, and other leftovers.
 
     Also what replayers kept of runs that are gone, or ended and whole in their view, and what
     questions of other versions kept.

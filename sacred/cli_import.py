@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["import_"]
 
-_HELP = """Bring runs into this root: from bundles, or from a store that Sacred wrote.
+_HELP = """Bring runs in, from bundles or from a store of Sacred.
 
     \b
       sacred export 7 --bundle run7.tar         here
@@ -88,7 +88,7 @@ def import_(
     as_json: bool,
     root: str | None,
 ) -> int:
-    """Bring runs into this root: from bundles, or from a store that Sacred wrote."""
+    """Bring runs in, from bundles or from a store of Sacred."""
     from sacred.replayers.stores.registry import is_address
 
     place = writing_root(root)

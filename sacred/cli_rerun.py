@@ -31,15 +31,19 @@ _SHOWN = 20
 @root_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
 def rerun(run: str, force: bool, as_json: bool, root: str | None, options: tuple[str, ...]) -> int:
-    """Run a run once more, by its stored sources, and tell what came out different.
+    """Run a run once more, and tell what came out different.
 
-    It becomes a new run, with the same configuration and seed, whose meta.rerun_of names the old
-    one. The program that is stored with the run is executed, as you: rerun what you trust. OPTION
+    \b
+      sacred rerun 7
+      sacred rerun last -C sys
+
+    It becomes a new run with the same sources, configuration and seed; its meta.rerun_of names the
+    old one. The program stored with the run is executed, as you: rerun what you trust. OPTION
     is one of the experiment's own command line, such as -C sys or -m ADDRESS.
 
     Compared are result, metrics point by point, configuration, artifacts, packages and host. Exit
     code: that of the program; 2 if it can not be run.
-    """
+    """  # noqa: D301 - click's sign
     from sacred.analysis.repetition import compare_repetition
     from sacred.core.recorded import RecordedRun
     from sacred.core.rerun import check_repeatable, queue_again

@@ -38,12 +38,16 @@ sys.exit(main(sys.argv[1:]))
 @root_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
 def run(run: str, resume: bool, force: bool, root: str | None, options: tuple[str, ...]) -> int:
-    """Run what was queued, by the sources and the configuration that are stored with it.
+    """Run what was queued, as it was stored.
+
+    \b
+      sacred run 7                  by the sources and configuration stored with it
+      sacred run 7 --resume         one that died goes on
 
     OPTION is one of the experiment's own command line, such as -C sys or -m ADDRESS; it wins over
     the one that was given when the run was queued. Exit code: that of the program; 2 if the run
     can not be run, or another process has it.
-    """
+    """  # noqa: D301 - click's sign
     from sacred.core.recorded import RecordedRun
     from sacred.core.resume import check_state
     from sacred.core.stored_program import check_environment

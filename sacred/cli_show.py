@@ -53,9 +53,14 @@ _TREND, _NARROW_TREND, _WIDE_TREND = 16, 8, 60
 def show(run: str, only_diff: bool, at: Moment | None, as_json: bool, root: str | None) -> int:
     """Show one run closely.
 
-    Its configuration and what was changed of it, machine, files, views, metrics with their course,
-    the end of what it printed, and why it failed: last comes what one looks for first.
-    """
+    \b
+      sacred show 7
+      sacred show last --at -10m           as it was ten minutes ago
+      sacred show 7 --diff | git apply     with the changes that were not committed
+
+    Configuration (what was changed is marked), machine, files, views, metrics with their course,
+    the end of the output, and why it failed: what one looks for first stands last.
+    """  # noqa: D301 - click's sign
     from sacred.analysis.details import details
 
     if only_diff and at is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tail"]
 
-_TAIL_HELP = """Show the end of what a run printed, and with -f what comes, as it comes.
+_TAIL_HELP = """Show the end of what a run printed; with -f what comes, too.
 
     \b
       sacred tail 7                its last ten lines
@@ -83,7 +83,7 @@ def tail(
     as_json: bool,
     root: str | None,
 ) -> int:
-    """Show the end of what a run printed, and with -f what comes, as it comes."""
+    """Show the end of what a run printed; with -f what comes, too."""
     from sacred.analysis.details import outline_then
     from sacred.analysis.tail import RunTail
     from sacred.journal.errors import NotAJournalError

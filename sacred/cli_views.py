@@ -33,7 +33,7 @@ _STATES = {
 }
 
 
-_HELP = """Tell how far the views of runs are: MongoDB, files, and all others.
+_HELP = """Tell how far the views of runs are, MongoDB and all others.
 
     \b
     RUN      57 -> mongo 900: run 57 is run 900 in that MongoDB

@@ -205,6 +205,60 @@ def test_tab_in_fish(shell, folder):
     assert not (folder / "ran").exists()
 
 
+#: Runs, metrics, columns: what is typed, and what stands there then.
+ABOUT_RUNS = [
+    ("sacred show la", "sacred show last"),
+    ("sacred diff 1 lea", "sacred diff 1 learner~0"),
+    ("sacred plot 1 -m val", "sacred plot 1 -m validation.loss"),
+    ("sacred ls -c duration,config.mom", "sacred ls -c duration,config.momentum"),
+    ("sacred ls --sort metrics.val", "sacred ls --sort metrics.validation.loss"),
+]
+
+
+@pytest.fixture
+def runs(folder):
+    """Two runs beside the experiment."""
+    from sacred import start_run
+
+    for _ in range(2):
+        config = {"momentum": 0.9}
+        with start_run("learner", config=config, root=folder / "sacred_runs") as run:
+            run.log_scalar("validation.loss", 0.5)
+
+
+@pytest.mark.parametrize("name", ["bash", pytest.param("zsh", marks=pytest.mark.slow)])
+def test_tab_completes_runs_metrics_and_columns(name, shell, runs):
+    """Numbers, last and names of runs; metrics; columns, also behind a comma."""
+    typed = shell(name)
+    for keys, expected in ABOUT_RUNS:
+        typed.type(f"{keys}\t\x01echo is \r")
+        typed.read(f"\nis {expected}")
+
+
+@pytest.mark.slow
+def test_tab_completes_runs_in_fish(shell, runs):
+    """The same in fish, words with a comma too."""
+    typed = shell("fish")
+    for line, expected in ABOUT_RUNS:
+        typed.type(f"complete -C '{line}' | string replace -r '^' 'GOT '; echo DONE-(math 1 + 1)\r")
+        assert f"GOT {expected.split()[-1]}" in typed.read("DONE-2")
+
+
+def test_tab_outside_of_any_root_says_nothing(folder):
+    """No root, a damaged run: nothing is offered, nothing is printed below the prompt."""
+    asks = {"_SACRED_COMPLETE": "bash_complete", "COMP_WORDS": "sacred show ", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from sacred.cli import main; sys.exit(main())"],
+        cwd=folder,
+        env=os.environ | asks,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (0, "", "") == (done.returncode, done.stdout.strip(), done.stderr)
+
+
 def test_several_candidates_are_shown(shell):
     """CLI-01: where there is a choice, bash lists it."""
     typed = shell("bash")

@@ -166,3 +166,37 @@ def test_runs_that_are_no_use(root, write, run_sacred):
     assert (2, "") == (done.code, done.out)
     assert "run 3 can not be compared: it was claimed, and nothing was written" in done.err
     assert 2 == run_sacred("diff", 1).code
+
+
+def test_names_of_metrics_stay_whole_on_a_narrow_terminal(monkeypatch):
+    """Maxima, minima and counts go, of both runs at once, before the name of a metric is cut."""
+    from types import SimpleNamespace
+
+    from sacred import cli_diff
+
+    side = SimpleNamespace(last=0.123456, lowest=0.1, highest=2.54321, points=40)
+    change = SimpleNamespace(name="validation.accuracy.of_five", a=side, b=side)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(cli_diff.terminal, "is_terminal", lambda *_: True)
+    headers = {}
+    for width in (60, 80, 120):
+        monkeypatch.setattr(cli_diff.terminal, "columns", lambda width=width: width)
+        header, row = cli_diff._metric_lines([change])
+        assert change.name in row
+        headers[width] = header.split()[1:]
+    assert ["LAST", "A", "LAST", "B"] == headers[60]
+    assert "POINTS" not in headers[80]
+    assert 2 == headers[120].count("POINTS")
+
+
+def test_tags_and_notes_are_told(write, run_sacred, root):
+    """What people said of one of the runs alone is a difference."""
+    from sacred.analysis.annotation import change_tags, set_note
+
+    write()
+    write()
+    change_tags(root.journals.run(1), add=["good"])
+    set_note(root.journals.run(1), "see run 2")
+    out = run_sacred("diff", 1, 2).out
+    assert "- tags " in out
+    assert "see run 2" in out
