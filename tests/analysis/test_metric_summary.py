@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sacred.analysis.metric_summary import MetricSummary, Trend
-from sacred.sparklines import sparkline
+from sacred.cli.sparklines import sparkline
 
 VALUES = st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans())
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from sacred.cli import diff
 from sacred.journal import BlobStore, EventType
 
 
@@ -172,16 +173,14 @@ def test_names_of_metrics_stay_whole_on_a_narrow_terminal(monkeypatch):
     """Maxima, minima and counts go, of both runs at once, before the name of a metric is cut."""
     from types import SimpleNamespace
 
-    from sacred import cli_diff
-
     side = SimpleNamespace(last=0.123456, lowest=0.1, highest=2.54321, points=40)
     change = SimpleNamespace(name="validation.accuracy.of_five", a=side, b=side)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(cli_diff.terminal, "is_terminal", lambda *_: True)
+    monkeypatch.setattr(diff.terminal, "is_terminal", lambda *_: True)
     headers = {}
     for width in (60, 80, 120):
-        monkeypatch.setattr(cli_diff.terminal, "columns", lambda width=width: width)
-        header, row = cli_diff._metric_lines([change])
+        monkeypatch.setattr(diff.terminal, "columns", lambda width=width: width)
+        header, row = diff._metric_lines([change])
         assert change.name in row
         headers[width] = header.split()[1:]
     assert ["LAST", "A", "LAST", "B"] == headers[60]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sacred import cli, terminal
+from sacred import cli
 from sacred.__about__ import __version__
+from sacred.cli import terminal
 
 
 def test_help(run_sacred):

@@ -120,7 +120,7 @@ def test_waiting_is_told_at_once(root, ended, capsys, monkeypatch, verb, termina
             holds.__exit__(None, None, None)
 
     monkeypatch.setattr("sacred.journal.folder_lock.time.sleep", pause)
-    monkeypatch.setattr("sacred.terminal.is_terminal", lambda *_: terminal)
+    monkeypatch.setattr("sacred.cli.terminal.is_terminal", lambda *_: terminal)
     assert 0 == cli.main([verb, "--all", "-J", str(root.path)])
     assert [
         (

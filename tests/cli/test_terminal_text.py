@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sacred import terminal
+from sacred.cli import terminal
 
 
 def test_lines_are_broken_at_spaces(monkeypatch):

@@ -7,8 +7,8 @@ import sys
 import threading
 from types import SimpleNamespace
 
-from sacred import terminal
-from sacred.waiting import Waiting
+from sacred.cli import terminal
+from sacred.cli.waiting import Waiting
 
 
 class Terminal(io.StringIO):
@@ -40,8 +40,8 @@ def on_stderr(monkeypatch):
 def test_what_takes_a_while(monkeypatch):
     """From a second on it is told what is done and since when, and taken away at the end."""
     shown = on_stderr(monkeypatch)
-    monkeypatch.setattr("sacred.waiting._AFTER", 0.0)
-    monkeypatch.setattr("sacred.waiting._PAUSE", 0.001)
+    monkeypatch.setattr("sacred.cli.waiting._AFTER", 0.0)
+    monkeypatch.setattr("sacred.cli.waiting._PAUSE", 0.001)
     with Waiting("reading\x1b[2J"):
         assert shown.drawn_often.wait(60)
     text = shown.getvalue()

@@ -23,6 +23,7 @@ PACKAGE = Path(sacred.__path__[0])
 LAYERS = "Imports point one way"
 ROOT = "Nothing inside imports the package root"
 ALIAS = "Nothing inside imports a public alias"
+COMMANDS = "A command stands on what it shares, not on its neighbour"
 TERMINAL = "A terminal shows what it is given"
 JOURNAL = "The journal needs no driver"
 CORE = "A training process pays for the journal alone"
@@ -48,15 +49,18 @@ BREAKS = [
     ("core/run.py", "from sacred import Experiment", ROOT),
     ("replayers/errors.py", "from sacred import query", ROOT),
     ("observers/base.py", "import sacred", ROOT),
-    ("cli.py", "import sacred.run", ALIAS),
-    ("cli.py", "from sacred import utils", ALIAS),
-    ("cli.py", "from sacred.config.config_scope import ConfigScope", ALIAS),
-    ("terminal.py", "from sacred.commands import print_config", ALIAS),
+    ("cli/program.py", "import sacred.run", ALIAS),
+    ("cli/program.py", "from sacred import utils", ALIAS),
+    ("cli/program.py", "from sacred.config.config_scope import ConfigScope", ALIAS),
+    ("cli/terminal.py", "from sacred.commands import print_config", ALIAS),
     ("observers/mongo.py", "from sacred.config import ConfigScope", ALIAS),
     ("config/utils.py", "import sacred.config.signature", ALIAS),
     ("utils.py", "import sacred.settings", ALIAS),
-    ("terminal.py", "import sacred.core.run", TERMINAL),
-    ("terminal.py", "from sacred.replayers.listing import RunOutline", TERMINAL),
+    ("cli/compare.py", "from sacred.cli.diff import diff", COMMANDS),
+    ("cli/options.py", "import sacred.cli.listing", COMMANDS),
+    ("cli/newcomer.py", "import os", COMMANDS),
+    ("cli/terminal.py", "import sacred.core.run", TERMINAL),
+    ("cli/terminal.py", "from sacred.replayers.listing import RunOutline", TERMINAL),
     *[("journal/root.py", f"import {name}", JOURNAL) for name in ("pymongo", "duckdb", "click")],
     *[
         ("core/launch.py", f"import {name}", CORE)
