@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 __all__ = ["changes"]
 
@@ -18,11 +19,13 @@ _READING = frozenset(
 )
 
 
-def changes(sql: str) -> str | None:
+def changes(connection: Any, sql: str) -> str | None:
     """Return the first word of what a ``select``, a pivot or an ``explain`` would change with.
 
     Parameters
     ----------
+    connection
+        Of DuckDB, which parses it: nothing is asked there.
     sql
         One statement that DuckDB's parser takes.
 
@@ -37,7 +40,7 @@ def changes(sql: str) -> str | None:
         if words and words[0] not in _READING:
             return words[0]
     else:
-        found = _written_nodes(sql)
+        found = _written_nodes(connection, sql)
         if found is not None:
             return found[0] if found else None
     for before, word in pairwise(words):
@@ -46,12 +49,9 @@ def changes(sql: str) -> str | None:
     return None
 
 
-def _written_nodes(sql: str) -> list[str] | None:
+def _written_nodes(connection: Any, sql: str) -> list[str] | None:
     """Return what changes according to DuckDB's tree of a statement; None if it gives none."""
-    import duckdb
-
-    with duckdb.connect(":memory:") as connection:
-        row = connection.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
+    row = connection.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
     text = str(row[0]) if row else ""
     if not text.startswith('{"error":false'):
         return None
