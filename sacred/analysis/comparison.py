@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sacred.analysis.fields import Field
+from sacred.analysis.fields import Field, near
 from sacred.analysis.run_facts import RunFacts
 from sacred.analysis.run_table import RunTable, typed_table
 from sacred.replayers.errors import QueryError
@@ -96,6 +96,11 @@ def _compared(facts: RunFacts, best: Mapping[str, str], always: Sequence[str]) -
         key for key in _in_order(configs) if _differs([config.get(key, ...) for config in configs])
     ]
     metrics = _in_order([facts.metrics(index) for index in every])
+    for metric in best if facts.folders else ():
+        if metric not in metrics:
+            hint = near(metric, metrics)
+            text = f"; did you mean {hint[0]}?" if hint else ""
+            raise QueryError(f"none of the runs has a metric {metric}{text}")
     columns = [*always, *(f"config.{key}" for key in keys)]
     for metric in metrics:
         columns += [f"metrics.{metric}.{what}" for what in ("last", "best", "mean")]

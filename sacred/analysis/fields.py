@@ -126,6 +126,11 @@ _EXAMPLES = {
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """Return the sentence for a name that nothing has."""
+    known = list(known)
+    head, _, tail = name.rpartition(".")
+    statistic = difflib.get_close_matches(tail, STATISTICS, 1)
+    if head in known and head.startswith("metrics.") and statistic:
+        return f"there is no {name}; did you mean {head}.{statistic[0]}?"
     found = near(name, known)
     if len(found) == 1:
         return f"there is no {name}; did you mean {found[0]}?"

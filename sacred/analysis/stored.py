@@ -339,7 +339,8 @@ def _check_places(target: Path, places: Sequence[str], *, overwrite: bool) -> No
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise OutputPlaceError(
-            f"{there[0]} is there already{more}: choose another folder, or --force to write over it"
+            f"{there[0]} is there already{more}: choose another folder, or write over it "
+            "(--force; in Python overwrite=True)"
         )
 
 

@@ -70,7 +70,6 @@ def compare(
     with Waiting("reading the runs"):
         folders = _chosen(choice, runs, where, last)
         found = comparison(folders, best=which, choice=choice)
-    _check_metrics(found, which)
     tell_problems(found.problems, choice)
     if as_json:
         print_records(found.records())
@@ -110,27 +109,6 @@ def _which(text: str) -> tuple[str, str]:
     if not equals or not metric or which not in {"min", "max"}:
         raise click.UsageError(f"--best is METRIC=min or METRIC=max, not {text[:80]!r}")
     return metric, which
-
-
-def _metrics_of(found: RunTable) -> list[str]:
-    names = (name for name in found.columns if name.startswith("metrics."))
-    return [
-        name.removeprefix("metrics.").removesuffix(".best")
-        for name in names
-        if name.endswith(".best")
-    ]
-
-
-def _check_metrics(found: RunTable, which: dict[str, str]) -> None:
-    """Refuse what is said of a metric that no run has."""
-    from sacred.analysis.fields import near
-
-    known = _metrics_of(found)
-    for metric in which if found.rows else ():
-        if metric not in known:
-            hint = near(metric, known)
-            text = f"; did you mean {hint[0]}?" if hint else ""
-            raise click.UsageError(f"none of the runs has a metric {metric}{text}")
 
 
 def _side_by_side(found: RunTable, which: dict[str, str], choice: RootChoice) -> list[str]:

@@ -153,7 +153,9 @@ class ViewMemo(NamedTuple):
             replace_regular(folder / f"{key}.json", json.dumps(self._asdict()) + "\n")
 
     @classmethod
-    def expect(cls, folder: Path, spec: SinkSpec, error: str | None = None) -> None:
+    def expect(
+        cls, folder: Path, spec: SinkSpec, error: str | None = None, state: str = "failed"
+    ) -> None:
         """Remember that a view is to be written; what is known of it already stays.
 
         Parameters
@@ -164,13 +166,15 @@ class ViewMemo(NamedTuple):
             The view.
         error
             Why it can not even be tried.
+        state
+            ``behind`` where that may pass.
         """
         known = cls.load(folder, spec.key)
         now = time.time_ns()
         if error is not None:
-            memo = known or cls(spec.name, None, "failed", kind=spec.kind)
+            memo = known or cls(spec.name, None, state, kind=spec.kind)
             if memo.error != error:
-                memo._replace(state="failed", error=error, looked=now, since=now).save(
+                memo._replace(state=state, error=error, looked=now, since=now).save(
                     folder, spec.key
                 )
         elif known is None:

@@ -252,6 +252,7 @@ class _Replay:
                 return
             known = self._unreachable.get(spec.key)
             if known is not None:  # no second wait for a server that did not answer the first
+                ViewMemo.expect(folder.views, spec, known.error, known.state)
                 self._done(key, folder, spec, known)
                 return
             status = follower.run_once(patience=self.patience)

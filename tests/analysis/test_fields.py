@@ -121,6 +121,7 @@ def test_several_conditions_have_to_hold_together(runs):
         ("config.lrr < 1", "there is no config.lrr; did you mean config.lr?"),
         ("lr < 1", "there is no lr; did you mean config.lr?"),
         ("metrics.los.max < 1", "there is no metrics.los.max; did you mean "),
+        ("metrics.loss.minn < 1", "there is no metrics.loss.minn; did you mean metrics.loss.min?"),
         ("statuss = 'x'", "there is no statuss; did you mean status?"),
         ("config.lr <", "is no condition: it ends too early"),
         ("config.lr < 'x'", "can not be judged: Could not convert string 'x' to DOUBLE"),

@@ -421,6 +421,16 @@ def test_compare_takes_runs_alone():
         sacred.compare([1, 2])
 
 
+def test_compare_knows_the_metrics_that_it_is_told_of(dated):
+    """A misspelt metric is refused: what is best of the right one would be a guess."""
+    pytest.importorskip("pandas")
+    with pytest.raises(QueryError, match="none of the runs has a metric lss; did you mean loss"):
+        sacred.compare(sacred.runs(dated), best={"lss": "min"})
+    assert [19.0] == list(
+        sacred.compare(sacred.runs(dated)[1:2], best={"loss": "max"})["metrics.loss.best"]
+    )
+
+
 START = 1_700_000_000 * 10**9
 SECOND = 10**9
 

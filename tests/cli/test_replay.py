@@ -133,6 +133,9 @@ def test_a_server_that_is_down_for_many(root, run_sacred):
     assert 3 == done.code
     assert "Connection refused" in first
     assert others == [f"run {n} -> mongo:db@{address}: behind, replay again" for n in (2, 3)]
+    (views,) = json.loads(run_sacred("views", "--summary", "--json").out)
+    assert (3, 3) == (views["runs"], views["behind"])
+    assert "Connection refused" in views["error"]
 
 
 def test_every_view_that_failed_says_why(root, tmp_path, run_sacred):
@@ -152,6 +155,8 @@ def test_every_view_that_failed_says_why(root, tmp_path, run_sacred):
         f"run 2 -> {two}: failed: as the one before",
     ]
     assert 1 == done.code
+    views = json.loads(run_sacred("views", "--summary", "--json").out)
+    assert [(2, 2), (2, 2)] == [(view["runs"], view["failed"]) for view in views]
 
 
 def test_view_below_a_file(root, tmp_path, run_sacred):
