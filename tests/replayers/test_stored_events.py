@@ -249,5 +249,5 @@ def test_a_cut_is_noticed(
 def test_a_cut_inside_of_a_key_that_is_a_bracket(tmp_path: Any) -> None:
     """What is left of the key is no bracket."""
     (tmp_path / "metrics.json").write_text('{"}')
-    with pytest.raises(StoredRunError, match="the text at byte 1 has no end"):
+    with pytest.raises(StoredRunError, match="it ends in the middle, at byte 3"):
         _columns(tmp_path / "metrics.json")

@@ -87,7 +87,7 @@ class ColumnFile:
         for token in _TOKEN.finditer(content):
             found = token[0]
             if found == b'"':
-                raise self._damaged(f"the text at byte {token.start()} has no end")
+                raise self._damaged(f"it ends in the middle, at byte {size}")
             if not opened and (end or found != b"{" or content[: token.start()].strip()):
                 raise self._damaged(f"something else stands at byte {end}")
             if found in _OPENING:
