@@ -182,7 +182,6 @@ def outlines(
 
     kept = KeptOutlines(root, cache=cache)
     try:
-        for number in wanted:
-            yield kept.of(number)
+        yield from kept.every(wanted)
     finally:
         kept.close(numbers)

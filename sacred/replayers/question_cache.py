@@ -87,6 +87,15 @@ class KeptRows:
         self._aside: str | None = None
         self._now: int | None = None
         self._seen: dict[int, tuple[Stamp, tuple[str, ...]]] = {}
+        self._put: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return of how many runs something is known."""
+        return len(self._kept)
+
+    def begin(self) -> None:
+        """Look at the disk's clock: before a second process, forked from this one, reads journals."""
+        self._clock()
 
     def get(self, number: int) -> Any:
         """Return what is known of a run; None if nothing is, or it is not so any more.
@@ -122,7 +131,17 @@ class KeptRows:
         seen = self._seen.pop(number, None)
         if seen is not None:
             self._kept[number] = _Kept(*seen, row)
+            self._put.add(number)
             self._new += 1
+
+    def new(self, number: int) -> tuple[Any, ...] | None:
+        """Return what was put for a run, for whoever ``adopt``s it in another process; else None."""
+        return self._kept[number] if number in self._put else None
+
+    def adopt(self, number: int, kept: tuple[Any, ...]) -> None:
+        """Keep what a process that was forked from this one put for a run."""
+        self._kept[number] = _Kept(*kept)
+        self._new += 1
 
     def forget_others(self, numbers: Iterable[int]) -> None:
         """Forget runs that are not among these: they were removed."""

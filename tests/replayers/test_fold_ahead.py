@@ -181,7 +181,7 @@ _KILLED = """
 really, calls = ahead.FoldAhead.next, []
 def next_of(self):
     calls.append(self)
-    if len(calls) == 5: os.kill(self._pid, signal.SIGKILL)
+    if len(calls) == 5: os.kill(self._process._pid, signal.SIGKILL)
     return really(self)
 ahead.FoldAhead.next = next_of
 """

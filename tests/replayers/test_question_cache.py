@@ -257,6 +257,61 @@ def test_what_reads_journals_is_not_even_loaded(root):
     assert ["sacred.journal.reader", ""] == [lines[-1] for lines in told]
 
 
+#: A process with one thread, which may be forked; pytest's workers have several.
+_TWO = """
+import os, signal, sys
+from sacred.journal import JournalRoot
+from sacred.replayers import journal_stamps, kept_outlines, second_process
+from sacred.replayers.listing import outlines
+journal_stamps._GRAIN, kept_outlines._MANY, kept_outlines._TOGETHER = 0, 4, 2
+really, answers = second_process.SecondProcess.next, []
+def next_of(self):
+    if len(answers) == {killed}:
+        os.kill(self._pid, signal.SIGKILL)
+        self._pipe.read()
+    answers.append(really(self))
+    return answers[-1]
+second_process.SecondProcess.next = next_of
+found = outlines(JournalRoot(sys.argv[1]), cache={cache})
+for one in found:
+    print(repr(one))
+    if one.run == {stopped}:
+        found.close()
+told = [number.run for part in answers if part for number, _ in part]
+print(told)
+"""
+
+
+def by_two(root, *, killed=-1, cache=True, stopped=0):
+    """Return the outlines that a process with a second one gives, and which runs came from that."""
+    program = _TWO.format(killed=killed, cache=cache, stopped=stopped)
+    command = [sys.executable, "-c", program, str(root.path)]
+    # It ends when nobody has the other end of the pipe: neither of the two is left behind.
+    *lines, told = subprocess.check_output(command, text=True, timeout=60).splitlines()
+    return lines, told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
+def test_half_is_read_by_a_second_process(root):
+    """The answer, and what is kept, are the same; also where that process is killed, or not needed."""
+    for number in range(11):
+        ended(root, result={"a": [number, None]})
+    (root.runs()[7].journal / "w0000-e0001.jzst").write_bytes(b"damaged" * 100)
+    annotate(root.runs()[8], [Said("tag", "add", "good")])
+    tick(root.path)
+    expected = shown(root, cache=False)
+    assert (expected, "[6, 7, 8, 9, 10, 11]") == by_two(root, cache=False)
+    assert (expected, "[6, 7]") == by_two(root, cache=False, killed=1)
+    assert (expected[:3], "[]") == by_two(root, cache=False, stopped=3)
+    assert not kept(root)
+    assert (expected, "[6, 7, 8, 9, 10, 11]") == by_two(root)
+    assert kept(root) == [n for n in range(1, 12) if n != 8]
+    assert (expected, "[]") == by_two(root)
+    ended(root)
+    assert shown(root, cache=False) == shown(root) == by_two(root)[0]
+
+
 def test_several_at_once(root):
     """Threads, and processes that are killed meanwhile, leave a cache that is right or none."""
     for _ in range(20):
