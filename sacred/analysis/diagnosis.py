@@ -192,6 +192,7 @@ class _Runs:
         self._now = time.time()
         self._summaries = SummaryReader()
         self._numbers: dict[str, list[int]] = {}
+        self._journals: dict[int, list[int]] = {}
         self._single: list[Finding] = []
         self._count = 0
 
@@ -207,6 +208,7 @@ class _Runs:
         summary = self._summaries.read(folder.journal)
         if summary is not None:
             self._clock(number, summary.last)
+            self._journals.setdefault(summary.journal_id, []).append(number)
         else:
             self._look_closely(folder, number)
         if deep:
@@ -233,6 +235,8 @@ class _Runs:
             self._single.append(Finding("runs", "wrong", text, None, (number,)))
             return
         self._clock(number, found.last)
+        if found.journal_id:
+            self._journals.setdefault(found.journal_id, []).append(number)
         files = sum(parse_epoch_file_name(name) is not None for name in names)
         unsealed = files > sealed[0]
         if found.status == "EMPTY":
@@ -273,8 +277,13 @@ class _Runs:
             some = " ".join(map(str, numbers[:_NAMED]))
             cure = verb if " " in verb else command_for(verb, some, self._root)
             yield Finding("runs", level, said, cure, tuple(numbers))
+        copies = [numbers for numbers in self._journals.values() if len(numbers) > 1]
+        for numbers in copies:
+            text = f"runs with one and the same journal, of which a view has one: {_named(numbers)}"
+            cure = command_for("rm", str(numbers[-1]), self._root) + ", if that is the copy"
+            yield Finding("runs", "wrong", text, cure, tuple(numbers))
         yield from self._single
-        if not self._numbers and not self._single:
+        if not self._numbers and not self._single and not copies:
             yield Finding("runs", "ok", f"{self._count:,} runs looked at: none needs anything")
 
 

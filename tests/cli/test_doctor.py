@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from importlib import metadata
 
@@ -104,6 +105,17 @@ def test_views(root, run_sacred, tmp_path):
     assert 3 == done.code
     assert "1 of 1 runs behind" in done.out
     assert "sacred-replay --to journal" in done.out
+
+
+def test_a_run_that_was_copied_by_hand(root, run_sacred):
+    """Two folders with one journal are one run to every view: it is said which they are."""
+    for _ in range(3):
+        root.completed()
+    shutil.copytree(root.path / "2", root.path / "17")
+    done = run_sacred("doctor")
+    assert 1 == done.code
+    assert "runs with one and the same journal, of which a view has one: 2, 17" in done.out
+    assert "sacred rm 17" in done.out
 
 
 def test_damaged_notes(root, run_sacred):
