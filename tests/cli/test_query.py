@@ -339,7 +339,7 @@ def test_nothing_changes_behind_with(root, tmp_path, body, rest, before):
 @pytest.mark.parametrize(
     "sql",
     [
-        "with copy as (select 1 as update) select (update), max(update) delete from copy group by 1",
+        "with copy as (select 1 as update) select (update), max(update) as delete from copy group by 1",
         "select 'with x as (delete' || '\"type\":\"COPY_QUERY_NODE\"'",
         "explain (select 1)",
         "explain analyze -- copy\n from runs",

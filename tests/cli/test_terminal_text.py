@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +60,22 @@ def test_what_is_left_out_before_a_name_is_cut():
     assert ["NAME", "a name of 20 letters"] == table.lines(aligned=True, width=22)
     assert "more" in table.lines(aligned=True, width=26)[1]
     assert table.lines(aligned=True, width=10)[1] in {"a name of…", "a name of~"}
+
+
+def test_an_interrupt_waits_until_something_is_drawn():
+    """Ctrl-C in the middle of it counts at its end, also where one lies in another."""
+    drawn = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), terminal.undisturbed():
+        with terminal.undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            drawn.append("one")
+        drawn.append("all")
+    assert ["one", "all"] == drawn
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    thread = threading.Thread(
+        target=lambda: terminal.undisturbed().__enter__() or drawn.append("t")
+    )
+    thread.start()
+    thread.join()
+    assert "t" == drawn[-1]

@@ -194,7 +194,7 @@ def test_a_worker_that_closes_its_journal(
     folder.rename(away)
     worker._unreported = [Loss(worker.next_seq, 4, FULL)]
     worker.next_seq += 4
-    worker._close_file()
+    worker._exclusively(worker._close_file)
     worker._exclusively(worker._tell_losses)
     worker.append(EventType.HEARTBEAT)
     worker.close()
