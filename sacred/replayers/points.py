@@ -7,7 +7,6 @@ for each point; without it they go through lists.
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any
 
 from sacred.journal.columns import EXACT, RawTable
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sacred.journal.events import Event
-
-    #: The arrays of a chunk by key; texts beside steps and values by their rows.
-    _Decoded = tuple[dict[str, Any], dict[str, dict[int, str]]]
 
 __all__ = ["PointLoader", "exact_number"]
 
@@ -242,64 +238,6 @@ def _clipped(micros: int) -> int:
     return max(-_MICROS, min(_MICROS, micros))
 
 
-class _Batch:
-    """Points of a chunk, as their events have them."""
-
-    __slots__ = ("held", "odd", "points", "tables")
-
-    def __init__(self) -> None:
-        self.held = 0
-        #: Row in the chunk, run, writer, first number; and the table.
-        self.tables: list[tuple[tuple[int, int, int, int], RawTable]] = []
-        #: Row in the chunk, run, writer, number, name, time.
-        self.points: list[tuple[int, int, int, int, int, int]] = []
-        #: Row in the chunk and step or value, of what no column held.
-        self.odd: dict[str, list[tuple[int, Any]]] = {"s": [], "v": []}
-
-
-class _Decoding:
-    """A batch that becomes arrays in a thread of its own."""
-
-    def __init__(self, decoded: Callable[[_Batch], _Decoded], batch: _Batch) -> None:
-        self._found: _Decoded | BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(decoded, batch), daemon=True)
-        self._thread.start()
-
-    def _run(self, decoded: Callable[[_Batch], _Decoded], batch: _Batch) -> None:
-        try:
-            self._found = decoded(batch)
-        except BaseException as error:
-            self._found = error
-
-    def result(self) -> _Decoded:
-        """Wait for the arrays; what went wrong is raised here."""
-        self._thread.join()
-        if isinstance(self._found, BaseException):
-            raise self._found
-        if self._found is None:
-            raise RuntimeError("a thread ended without a word")
-        return self._found
-
-
-def _put(
-    chunk: dict[str, Any], texts: dict[str, dict[int, str]], key: str, odd: list[tuple[int, Any]]
-) -> None:
-    """Put what no column held, and what stands beside the columns, into its place."""
-    numbers, kinds = chunk[key], chunk[key + "k"]
-    for row, value in odd:
-        number, text = exact_number(value)
-        if number is None:
-            kinds[row] = _NULL
-        elif number != number:  # noqa: PLR0124 - NaN
-            kinds[row] = _NAN
-        else:
-            numbers[row], kinds[row] = number, _NUMBER
-        if text is None:
-            texts[key].pop(row, None)
-        else:
-            texts[key][row] = text
-
-
 class _Arrays:
     """Points on their way into DuckDB, as numpy's arrays.
 
@@ -325,78 +263,70 @@ class _Arrays:
         self.room = kept
         self._chunk = space + _CHUNK_NAME
         self._names: dict[str, int] = {}
-        self._naming = threading.Lock()
         #: How each chunk that is kept is read.
         self._views: list[str] = []
-        self._batch = _Batch()
-        #: The batch before, on its way through numpy, which lets others run meanwhile: a quarter of
-        #: what ten million points take.
-        self._decoding: _Decoding | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held = 0
+        #: Row in the chunk, run, writer, first number; and the table.
+        self._tables: list[tuple[tuple[int, int, int, int], RawTable]] = []
+        #: Row in the chunk, run, writer, number, name, time.
+        self._points: list[tuple[int, int, int, int, int, int]] = []
+        #: Row in the chunk and step or value, of what no column held.
+        self._odd: dict[str, list[tuple[int, Any]]] = {"s": [], "v": []}
 
     def _name(self, name: Any) -> int:
-        with self._naming:
-            return self._names.setdefault(plain_text(str(name)), len(self._names))
+        return self._names.setdefault(plain_text(str(name)), len(self._names))
 
     decode = staticmethod(RawTable.of)
 
     def add(self, run: int | None, event: Event) -> None:
         """Take in an event."""
-        batch = self._batch
         if event.type == EventType.METRIC_POINT:
-            fields, row = event.fields, batch.held
+            fields, row = event.fields, self._held
             name = self._name(fields["metric"])
             place = (row, run or 0, event.writer, event.seq)
-            batch.points.append((*place, name, _micros(event.time)))
-            batch.odd["s"].append((row, fields["step"]))
-            batch.odd["v"].append((row, fields["value"]))
-            batch.held += 1
+            self._points.append((*place, name, _micros(event.time)))
+            self._odd["s"].append((row, fields["step"]))
+            self._odd["v"].append((row, fields["value"]))
+            self._held += 1
         else:
             table: RawTable = event.fields["table"]
-            place = (batch.held, run or 0, event.writer, event.seq)
-            batch.tables.append((place, table))
+            place = (self._held, run or 0, event.writer, event.seq)
+            self._tables.append((place, table))
             for key, odd in (("s", table.odd_steps), ("v", table.odd_values)):
-                first = batch.held - table.skip
-                batch.odd[key] += [(first + row, value) for row, value in odd if row >= table.skip]
-            batch.held += table.rows
-        if batch.held >= _CHUNK:
-            self._hand_out_decoded()
-            self._decoding = _Decoding(self._decoded, batch)
-            self._batch = _Batch()
+                first = self._held - table.skip
+                self._odd[key] += [(first + row, value) for row, value in odd if row >= table.skip]
+            self._held += table.rows
+        if self._held >= _CHUNK:
+            self.flush()
 
     def flush(self) -> None:
         """Give DuckDB what was collected."""
-        self._hand_out_decoded()
-        batch, self._batch = self._batch, _Batch()
-        if batch.held:
-            self._hand_out(*self._decoded(batch))
-
-    def _hand_out_decoded(self) -> None:
-        decoding, self._decoding = self._decoding, None
-        if decoding is not None:
-            self._hand_out(*decoding.result())
-
-    def _decoded(self, batch: _Batch) -> _Decoded:
-        """Return the arrays of a batch, and the texts beside them; in any thread."""
-        np = self._np
+        if not self._held:
+            return
+        np, rows = self._np, self._held
         kinds = {"r": np.int64, "w": np.int32, "q": np.int64, "m": np.int32, "x": np.int64}
         chunk: dict[str, Any] = {
-            key: np.zeros(batch.held, kinds.get(key, np.float64)) for key in sorted(self._keys)
+            key: np.zeros(rows, kinds.get(key, np.float64)) for key in sorted(self._keys)
         }
         texts: dict[str, dict[int, str]] = {"s": {}, "v": {}}
-        if batch.points:
-            columns = np.array(batch.points, np.int64).T
+        if self._points:
+            columns = np.array(self._points, np.int64).T
             for key, column in zip("rwqmx", columns[1:], strict=True):
                 if key in chunk:
                     chunk[key][columns[0]] = column
         alike: dict[tuple[int, int], list[tuple[tuple[int, int, int, int], RawTable]]] = {}
-        for held in batch.tables:
+        for held in self._tables:
             alike.setdefault((held[1].length, held[1].width), []).append(held)
         for held_tables in alike.values():
             self._decode(chunk, texts, held_tables)
         for key in sorted({"s", "v"} & self._keys):
             chunk[key + "k"] = np.isnan(chunk[key]).astype(np.uint8)
-            _put(chunk, texts, key, batch.odd[key])
-        return chunk, texts
+            self._put(chunk, texts, key)
+        self._hand_out(chunk, texts)
+        self._forget()
 
     def _decode(
         self,
@@ -457,6 +387,22 @@ class _Arrays:
         ordered = self._np.empty_like(lanes)
         self._np.put_along_axis(ordered, order, lanes, axis=1)
         return ordered
+
+    def _put(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]], key: str) -> None:
+        """Put what no column held, and what stands beside the columns, into its place."""
+        numbers, kinds = chunk[key], chunk[key + "k"]
+        for row, value in self._odd[key]:
+            number, text = exact_number(value)
+            if number is None:
+                kinds[row] = _NULL
+            elif number != number:  # noqa: PLR0124 - NaN
+                kinds[row] = _NAN
+            else:
+                numbers[row], kinds[row] = number, _NUMBER
+            if text is None:
+                texts[key].pop(row, None)
+            else:
+                texts[key][row] = text
 
     def _hand_out(self, chunk: dict[str, Any], texts: dict[str, dict[int, str]]) -> None:
         """Let DuckDB read the chunk where it is, or insert it."""

@@ -158,7 +158,7 @@ def test_points_of_a_metric(root):
     np.testing.assert_array_equal(np.arange(50.0), loss.steps)
     np.testing.assert_array_equal(np.arange(50) / 4, loss.values)
     assert "datetime64[us]" == str(loss.times.dtype)
-    assert np.all(np.diff(loss.times) >= np.timedelta64(0))
+    assert np.all(np.diff(loss.times) >= np.timedelta64(0, "us"))
     assert (12.25, 0.0, 12.25, 6.125) == (loss.last, loss.min, loss.max, loss.mean)
     assert loss is run.metrics["loss"]
     with pytest.raises(KeyError, match="did you mean loss"):

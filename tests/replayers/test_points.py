@@ -87,22 +87,6 @@ def test_small_chunks(connection, monkeypatch, tmp_path):
     assert lists == arrays
 
 
-def test_what_goes_wrong_in_the_thread_that_decodes(connection, monkeypatch):
-    """It is raised to whoever gives the points, not lost with the thread."""
-    np = pytest.importorskip("numpy")
-    monkeypatch.setattr(points, "_CHUNK", 100)
-
-    def refused(*_):
-        raise ValueError("no column")
-
-    monkeypatch.setattr(points._Arrays, "_decode", refused)
-    arrays = points._Arrays(np, connection)
-    fields = {"table": RawTable.of(table(128, ["a"]))}
-    arrays.add(1, Event(EventType.METRIC_TABLE, 0, 0, 0, fields))
-    with pytest.raises(ValueError, match="no column"):
-        arrays.flush()
-
-
 @pytest.mark.parametrize("names", [["a"], ["a", "b", "c"], [f"n{i}" for i in range(600)]])
 @pytest.mark.parametrize("skip", [0, 1, 63, 127])
 def test_rows_that_are_skipped(connection, names, skip):
