@@ -36,6 +36,11 @@ def _given_roots(
 _REPLAY_HELP = """Write runs into views, such as MongoDB.
 
     \b
+      sacred replay --to mongo             what MongoDB lacks of all runs
+      sacred replay --to file:DIR 3 4      two runs, as a tree of files
+      sacred replay --to mongo --follow    and what comes, until Ctrl-C
+
+    \b
     A SPEC is
       mongo                    where the runs declared, else the local MongoDB
       mongodb://host/database  a MongoDB server
