@@ -81,6 +81,8 @@ def _command(place: str) -> click.Command:
 
 #: So many new objects are there before Python looks for garbage (700 where nobody says so).
 _FEW_COLLECTIONS = 100_000
+#: Commands that read, answer and end: what goes on for days would keep its garbage.
+_BRIEF = frozenset({"compare", "diff", "ls", "plot", "query", "show"})
 
 
 class _Group(click.Group):
@@ -108,6 +110,12 @@ class _Group(click.Group):
             near = difflib.get_close_matches(args[0], _PLACES, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_PLACES)}"
             raise click.UsageError(f"there is no command {args[0][:80]!r}: {hint}")
+        if args and args[0] in _BRIEF and "--watch" not in args:
+            # What a list of 10,000 runs consists of is there until the end; looked through for
+            # garbage as often as Python does, it takes half as long again (300 ms for 200).
+            gc.set_threshold(
+                *(_FEW_COLLECTIONS if gc.get_threshold()[0] else 0, *gc.get_threshold()[1:])
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -209,10 +217,7 @@ def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
 
 
 def _invoked(command: click.Command, name: str, arguments: list[str]) -> int:
-    # What a list of 10,000 runs consists of is there until the end; looked through for garbage as
-    # often as Python does, it takes half as long again (300 ms for 200).
     before = gc.get_threshold()
-    gc.set_threshold(max(_FEW_COLLECTIONS, before[0]) if before[0] else 0, *before[1:])
     # Not command.main(): it ends the process itself.
     try:
         with command.make_context(name, arguments) as context:

@@ -589,7 +589,7 @@ def test_a_root_of_very_many_runs(tmp_path, count):
         assert count + 2 == len(root.numbers())
         assert (["one"], []) == read(root.run(count // 2))
         code = "import sys; from sacred.cli import main; sys.exit(main())"
-        for arguments, lines in ((["ls", "-n", "10"], 11), (["gc", "--dry-run"], 7)):
+        for arguments, lines in ((["ls", "-n", "10"], 11), (["gc", "--dry-run"], 8)):
             done = subprocess.run(
                 [sys.executable, "-c", code, *arguments, "--root", str(root.path)],
                 capture_output=True,
